@@ -1,0 +1,1 @@
+"""Scores, plots and reference tables; reads run folders, trains nothing."""

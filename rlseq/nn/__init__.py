@@ -1,0 +1,1 @@
+"""Encoders, heads, distributions and normalisers: flax modules and pure functions."""

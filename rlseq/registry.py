@@ -1,0 +1,62 @@
+"""Names of everything that can be swapped: id -> "module:attribute", imported on use.
+
+A new core, environment family, agent or world model is one file and one line here. Strings keep
+`rlseq list` fast and let a missing optional package fail only when its entry is asked for.
+"""
+
+import importlib
+from typing import Any
+
+from rlseq.errors import InputError, unknown_name
+
+TABLES: dict[str, dict[str, str]] = {
+    "core": {
+        "gru": "rlseq.cores.gru:GRU",
+        "lstm": "rlseq.cores.lstm:LSTM",
+        "mlp": "rlseq.cores.mlp:MLP",
+        "s5": "rlseq.cores.s5:S5",
+    },
+    # A family makes the environments of one prefix: ids() and make(name, **options).
+    "env": {
+        "gymnax": "rlseq.envs.gymnax_family:FAMILY",
+        "popgym": "rlseq.envs.popgym:FAMILY",
+        "probe": "rlseq.envs.probe:FAMILY",
+    },
+    "agent": {
+        "ppo": "rlseq.agents.ppo:PPO",
+    },
+    "world_model": {},
+}
+
+
+def names(kind: str) -> list[str]:
+    """The registered ids of a kind, sorted. Raises InputError for an unknown kind."""
+    return sorted(_table(kind))
+
+
+def load(kind: str, name: str) -> Any:
+    """The object behind an id, imported now. Raises InputError for an unknown kind or id."""
+    table = _table(kind)
+    if name not in table:
+        raise unknown_name(kind, name, table)
+    module, attribute = table[name].split(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def register(kind: str, name: str, target: str) -> None:
+    """Add an id of your own: target is "module:attribute". An id is never given twice.
+
+    Raises InputError for an unknown kind, a malformed target or an id that has another target.
+    """
+    table = _table(kind)
+    if target.count(":") != 1:
+        raise InputError(f"a target reads 'module:attribute', got {target!r}")
+    if table.get(name, target) != target:
+        raise InputError(f"{kind} {name!r} is registered already, as {table[name]!r}")
+    table[name] = target
+
+
+def _table(kind: str) -> dict[str, str]:
+    if kind not in TABLES:
+        raise unknown_name("registry kind", kind, TABLES)
+    return TABLES[kind]

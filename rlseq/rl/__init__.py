@@ -1,0 +1,1 @@
+"""Returns, losses and schedules: pure functions of arrays."""

@@ -1,0 +1,1 @@
+"""The host side of training: loop, evaluation, checkpoints, logs, devices."""

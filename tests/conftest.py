@@ -1,0 +1,22 @@
+"""Strict by default: dtype and rank promotion are errors, warnings are errors, four CPU devices."""
+
+import os
+import tempfile
+
+import jax
+import pytest
+
+jax.config.update("jax_platforms", os.environ.get("JAX_PLATFORMS", "cpu"))
+jax.config.update("jax_num_cpu_devices", 4)
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+_CACHE = os.environ.get("RLSEQ_TEST_CACHE", os.path.join(tempfile.gettempdir(), "rlseq_jax_cache"))
+jax.config.update("jax_compilation_cache_dir", _CACHE)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+
+@pytest.fixture
+def loose_promotion():
+    """For code of others that relies on implicit dtype or rank promotion."""
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        yield

@@ -1,0 +1,1 @@
+"""World models; they come with the Drama agent."""
