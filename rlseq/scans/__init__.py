@@ -1,1 +1,1 @@
-"""Scan engines: arrays in, arrays out, no flax. Each handles resets once, for every core above it."""
+"""Scan engines: arrays in, arrays out, no flax. Each handles resets for every core above it."""

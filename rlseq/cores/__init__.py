@@ -1,0 +1,98 @@
+"""Sequence cores by name: `make_core` for flax users, `functional` for everybody else."""
+
+import typing
+from typing import Any
+
+from rlseq import registry
+from rlseq.errors import InputError, check_names
+from rlseq.types import CoreFns
+
+if typing.TYPE_CHECKING:
+    from rlseq.cores.stack import Stack
+
+__all__ = ["core_names", "core_options", "functional", "make_core"]
+
+
+def core_names() -> list[str]:
+    """Every registered core, sorted."""
+    return registry.names("core")
+
+
+def make_core(name: str, features: int = 128, **options: Any) -> "Stack":
+    """A core: `layers` layers of the named kind in one flax.linen module.
+
+    Args:
+        name: one of `core_names()`.
+        features: the width of the output.
+        **options: of the layer and of the stack around it; `core_options(name)` lists them.
+
+    Raises:
+        InputError: an unknown name or option, or a value out of its range.
+    """
+    from rlseq.cores.stack import Stack
+
+    layer = registry.load("core", name)
+    known = core_options(name)
+    check_names(f"option of core {name!r}:", options, known)
+    values = {key: default for key, (_, default) in known.items()} | options
+    values["features"] = features
+    _check_values(name, values, known)
+    stack = {key: values.pop(key) for key in Stack.option_names()}
+    count, dtype = stack.pop("layers"), values["dtype"]
+    layers = tuple(layer(**values) for _ in range(count))
+    return Stack(features=features, layers=layers, dtype=dtype, **stack)
+
+
+def functional(name: str, in_features: int, features: int = 128, **options: Any) -> CoreFns:
+    """The named core as plain functions (init, init_carry, scan, step), without flax in sight.
+
+    `init(key) -> params`; `scan(params, carry, x [T, B, in_features], reset bool [T, B])` and
+    `step(params, carry, x [B, in_features], reset bool [B])` return (carry, y).
+    """
+    import jax.numpy as jnp
+
+    core = make_core(name, features, **options)
+    x = jnp.zeros((1, 1, in_features), core.dtype)
+    reset = jnp.zeros((1, 1), bool)
+
+    def init(key):
+        return core.init(key, core.init_carry(1), x, reset)
+
+    def scan(params, carry, x, reset):
+        return core.apply(params, carry, x, reset)
+
+    def step(params, carry, x, reset):
+        return core.apply(params, carry, x, reset, method="step")
+
+    return CoreFns(init, core.init_carry, scan, step)
+
+
+def core_options(name: str) -> dict[str, tuple[Any, Any]]:
+    """Option -> (type, default) of a core, the stack's options included; `features` is 128."""
+    import dataclasses
+
+    from rlseq.cores.stack import Stack
+
+    layer = registry.load("core", name)
+    options = {"features": (int, 128)}
+    for kind, overrides in ((layer, {}), (Stack, layer.block)):
+        hints = typing.get_type_hints(kind)
+        for field in dataclasses.fields(kind):
+            if field.name in ("parent", "name", "features") or field.name in kind.hidden:
+                continue
+            default = overrides.get(field.name, field.default)
+            options[field.name] = (hints[field.name], default)
+    options["layers"] = (int, layer.block.get("layers", 1))
+    return options
+
+
+def _check_values(name: str, values: dict[str, Any], known: dict[str, tuple[Any, Any]]) -> None:
+    for key, value in values.items():
+        kind = known[key][0]
+        fits = isinstance(value, kind) and isinstance(value, bool) == (kind is bool)
+        if not fits and not (kind is float and type(value) is int):
+            wanted = getattr(kind, "__name__", kind)
+            raise InputError(f"core {name!r}: {key} must be {wanted}, got {value!r}")
+    for key in ("features", "layers"):
+        if values[key] < 1:
+            raise InputError(f"core {name!r}: {key} must be at least 1, got {values[key]}")

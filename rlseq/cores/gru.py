@@ -1,0 +1,55 @@
+"""GRU (Cho et al. 1406.1078) in the form with the reset gate after the product; engine E5."""
+
+from typing import ClassVar
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from rlseq.cores.lstm import orthogonal_gates
+from rlseq.scans.sequential import clear, recurrent_scan
+from rlseq.types import Carry
+
+
+def gru_gates(others: tuple, x: Array, product: Array, h: Array) -> tuple[tuple, Array]:
+    """h' = z h + (1 - z) n with r, z = sigma(x + product), n = tanh(x_n + r product_n)."""
+    x_r, x_z, x_n = jnp.split(x, 3, axis=-1)
+    p_r, p_z, p_n = jnp.split(product, 3, axis=-1)
+    z = jax.nn.sigmoid(x_z + p_z)
+    n = jnp.tanh(x_n + jax.nn.sigmoid(x_r + p_r) * p_n)
+    return others, z * h + (1 - z) * n
+
+
+class GRU(nn.Module):
+    """A layer of GRU cells; the carry is h [B, features]."""
+
+    hidden: ClassVar[tuple[str, ...]] = ()
+    block: ClassVar[dict] = {"layers": 1}
+
+    features: int
+    dtype: str = "float32"
+
+    def setup(self) -> None:
+        n = self.features
+        zeros = nn.initializers.zeros
+        self.inputs = nn.Dense(3 * n, dtype=self.dtype, param_dtype=self.dtype)
+        self.recurrent = self.param("recurrent", orthogonal_gates, (n, 3 * n), self.dtype)
+        self.bias = self.param("bias", zeros, (3 * n,), self.dtype)
+
+    def init_carry(self, batch: int) -> Carry:
+        """Zeros [batch, features]."""
+        return jnp.zeros((batch, self.features), self.dtype)
+
+    def __call__(self, carry: Carry, x: Array, reset: Array) -> tuple[Carry, Array]:
+        """x [T, B, D], reset bool [T, B] -> (carry, y [T, B, features])."""
+        x = self.inputs(x)
+        (_, h), y = recurrent_scan(gru_gates, self.recurrent, self.bias, (), carry, x, reset)
+        return h, y
+
+    def step(self, carry: Carry, x: Array, reset: Array) -> tuple[Carry, Array]:
+        """x [B, D], reset bool [B] -> (carry, y [B, features])."""
+        h = clear(carry, self.init_carry(x.shape[0]), reset)
+        product = h @ self.recurrent + jnp.expand_dims(self.bias, 0)
+        _, h = gru_gates((), self.inputs(x), product, h)
+        return h, h

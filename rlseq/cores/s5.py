@@ -1,0 +1,173 @@
+"""S5 with resets (Smith et al. 2208.04933; Lu et al. 2303.03982): a diagonal complex state space.
+
+h[t] = L h[t-1] + B x[t], y[t] = 2 Re(C h[t]) + D x[t], where L and B come from continuous
+parameters by ZOH or the bilinear rule. One of each conjugate pair of states is kept. Engine E1.
+"""
+
+from functools import lru_cache
+from typing import ClassVar
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from rlseq.errors import InputError, unknown_name
+from rlseq.scans.affine import METHODS, affine_scan
+from rlseq.types import Carry
+
+DISCRETIZATIONS = ("zoh", "bilinear")
+MAX_REAL = -1e-4  # clipped eigenvalues stay left of this, so that no state grows without bound
+
+
+@lru_cache
+def hippo_normal(size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Half of the spectrum of HiPPO-N (2208.04933, appendix B.1.1): eigenvalues [size / 2] and
+    eigenvectors [size, size / 2], complex128. NumPy, so that no trace ever folds it."""
+    root = np.sqrt(1 + 2 * np.arange(size))
+    legs = -np.tril(root[:, None] * root[None, :]) + np.diag(np.arange(size))
+    low_rank = np.sqrt(np.arange(size) + 0.5)
+    normal = legs + low_rank[:, None] * low_rank[None, :]
+    real = np.mean(np.diag(normal))
+    imaginary, vectors = np.linalg.eigh(-1j * (normal - np.diag(np.diag(normal))))
+    keep = imaginary > 0  # one of each conjugate pair
+    return real + 1j * imaginary[keep], vectors[:, keep]
+
+
+def discretize(eigenvalues: Array, step: Array, rule: str) -> tuple[Array, Array]:
+    """The transition [P] and the factor [P] on B for step sizes [P], by the named rule."""
+    z = eigenvalues * step
+    if rule == "zoh":
+        return jnp.exp(z), (jnp.exp(z) - 1) / eigenvalues
+    shrink = 1 / (1 - z / 2)
+    return shrink * (1 + z / 2), shrink * step
+
+
+class S5(nn.Module):
+    """One S5 layer; the carry is the state, complex [B, state_size / 2].
+
+    Raises InputError for a state that does not divide into blocks of an even size.
+    """
+
+    hidden: ClassVar[tuple[str, ...]] = ()
+    block: ClassVar[dict] = {"layers": 2, "mixer": "full_glu", "residual": True}
+
+    features: int
+    state_size: int = 0  # real size of the state; 0 means `features` (S5-RL: 256 for 256)
+    blocks: int = 1  # HiPPO blocks along the diagonal (S5-RL: 1; S5: 8)
+    discretization: str = "zoh"  # S5 and S5-RL
+    clip_eigenvalues: bool = True  # S5 leaves it off; its authors advise it for unbounded lengths
+    step_min: float = 0.001  # S5, table 11; log-uniform between these
+    step_max: float = 0.1
+    method: str = "auto"  # of the scan
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        size = self.state_size or self.features
+        if self.blocks < 1 or size % (2 * self.blocks):
+            raise InputError(
+                f"s5: state_size {size} does not divide into {self.blocks} blocks of an even size"
+            )
+        if not 0 < self.step_min <= self.step_max:
+            raise InputError(f"s5: 0 < step_min <= step_max, got {self.step_min}, {self.step_max}")
+        if self.discretization not in DISCRETIZATIONS:
+            raise unknown_name("discretization", self.discretization, DISCRETIZATIONS)
+        if self.method not in METHODS:
+            raise unknown_name("scan method", self.method, METHODS)
+        super().__post_init__()
+
+    def setup(self) -> None:
+        size = self.state_size or self.features
+        spectrum, _ = block_spectrum(size, self.blocks)
+        self.real = self.param("real", _constant(spectrum.real, self.dtype))
+        self.imag = self.param("imag", _constant(spectrum.imag, self.dtype))
+        self.log_step = self.param("log_step", self._initial_step, (size // 2,))
+        self.b = _InputMatrix(size, self.blocks, self.dtype)
+        self.c = self.param("c", self._initial_output, (self.features, size))
+        normal = nn.initializers.normal(1.0)
+        self.skip = self.param("skip", normal, (self.features,), jnp.dtype(self.dtype))
+
+    def init_carry(self, batch: int) -> Carry:
+        """Zeros, complex [batch, state_size / 2]."""
+        size = self.state_size or self.features
+        return jnp.zeros((batch, size // 2), np.result_type(self.dtype, np.complex64))
+
+    def __call__(self, carry: Carry, x: Array, reset: Array) -> tuple[Carry, Array]:
+        """x [T, B, D], reset bool [T, B] -> (carry, y [T, B, features])."""
+        transition, drive = self._drive(x)
+        carry, states = affine_scan(transition, drive, carry, reset, method=self.method)
+        return carry, self._output(states, x)
+
+    def step(self, carry: Carry, x: Array, reset: Array) -> tuple[Carry, Array]:
+        """x [B, D], reset bool [B] -> (carry, y [B, features])."""
+        transition, drive = self._drive(x)
+        kept = jnp.where(reset[:, None], 0, carry)
+        state = transition[None] * kept + drive
+        return state, self._output(state, x)
+
+    def _drive(self, x: Array) -> tuple[Array, Array]:
+        """The transition [P] and B x [..., P]; the complex product is one real matmul."""
+        if self.skip.shape[0] != x.shape[-1]:
+            raise ValueError(f"s5 needs an input of {self.features} features, got {x.shape[-1]}")
+        real = jnp.minimum(self.real, MAX_REAL) if self.clip_eigenvalues else self.real
+        step = jnp.exp(self.log_step)
+        eigenvalues = jax.lax.complex(real, self.imag)
+        transition, factor = discretize(
+            eigenvalues, step.astype(eigenvalues.dtype), self.discretization
+        )
+        b = self.b(x.shape[-1]) * factor[:, None]
+        re, im = jnp.split(x @ jnp.concatenate([b.real, b.imag]).T, 2, axis=-1)
+        return transition, jax.lax.complex(re, im)
+
+    def _output(self, states: Array, x: Array) -> Array:
+        """2 Re(C h) + D x as one real matmul; states [..., P]."""
+        parts = jnp.concatenate([states.real, states.imag], axis=-1)
+        c = jnp.concatenate([2 * self.c[0], -2 * self.c[1]], axis=1)
+        skip = jnp.broadcast_to(self.skip, x.shape)
+        return parts @ c.T + skip * x
+
+    def _initial_step(self, key: Array, shape: tuple[int, ...]) -> Array:
+        low, high = np.log(self.step_min), np.log(self.step_max)
+        return jax.random.uniform(key, shape, jnp.dtype(self.dtype), low, high)
+
+    def _initial_output(self, key: Array, shape: tuple[int, int]) -> Array:
+        """C V as (real, imaginary) [2, features, P], C complex with variance 1 / state_size."""
+        features, size = shape
+        _, vectors = block_spectrum(size, self.blocks)
+        re, im = jax.random.normal(key, (2, features, size), jnp.dtype(self.dtype)) / np.sqrt(size)
+        v_re, v_im = _pair(vectors, self.dtype)
+        return jnp.stack([re @ v_re - im @ v_im, re @ v_im + im @ v_re])
+
+
+class _InputMatrix(nn.Module):
+    """B in the basis of the eigenvectors, complex [P, D]; a real B has variance 1 / D."""
+
+    size: int
+    blocks: int
+    dtype: str
+
+    @nn.compact
+    def __call__(self, width: int) -> Array:
+        b = self.param("b", self._initial, (self.size, width))
+        return jax.lax.complex(b[0], b[1])
+
+    def _initial(self, key: Array, shape: tuple[int, int]) -> Array:
+        _, vectors = block_spectrum(self.size, self.blocks)
+        b = jax.random.normal(key, shape, jnp.dtype(self.dtype)) / np.sqrt(shape[1])
+        v_re, v_im = _pair(vectors, self.dtype)
+        return jnp.stack([v_re.T @ b, -v_im.T @ b])
+
+
+def block_spectrum(size: int, blocks: int) -> tuple[np.ndarray, np.ndarray]:
+    """Eigenvalues [size / 2] and eigenvectors [size, size / 2] of equal HiPPO-N blocks."""
+    spectrum, vectors = hippo_normal(size // blocks)
+    return np.tile(spectrum, blocks), np.kron(np.eye(blocks), vectors)
+
+
+def _pair(values: np.ndarray, dtype: str) -> tuple[np.ndarray, np.ndarray]:
+    return values.real.astype(dtype), values.imag.astype(dtype)
+
+
+def _constant(values: np.ndarray, dtype: str):
+    return lambda key: jnp.asarray(values, dtype)
