@@ -1,0 +1,56 @@
+"""The common form of our own JAX environments, on top of gymnax 1.0's `Environment`."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from gymnax.environments.environment import Environment, EnvParams
+
+from rlseq.types import PyTree
+
+
+class Env(Environment[Any, EnvParams]):
+    """A gymnax environment said in four functions: start, advance, observe, is_terminated.
+
+    A subclass sets `can_truncate` and `max_steps` and keeps its options as plain attributes. Its
+    state is a NamedTuple of arrays with an int32 field `time`, the steps taken so far. `params`
+    holds the step limit alone and only counts where `can_truncate` is True.
+    """
+
+    can_truncate: bool = False
+    max_steps: int
+
+    @property
+    def default_params(self) -> EnvParams:
+        return EnvParams(max_steps_in_episode=self.max_steps)
+
+    def start(self, key: jax.Array) -> Any:
+        """The hidden state of a fresh episode."""
+        raise NotImplementedError
+
+    def advance(self, key: jax.Array, state: Any, action: PyTree) -> tuple[Any, jax.Array]:
+        """One transition: (next state, reward float32 []); `time` grows by one."""
+        raise NotImplementedError
+
+    def is_terminated(self, state: Any, params: EnvParams) -> jax.Array:
+        """bool []: by default an episode ends for good after `max_steps` steps."""
+        return state.time >= self.max_steps
+
+    def is_truncated(self, state: Any, params: EnvParams) -> jax.Array:
+        """bool []: the step limit is reached; never where `can_truncate` is False."""
+        if not self.can_truncate:
+            return jnp.zeros((), bool)
+        return state.time >= params.max_steps_in_episode
+
+    def reset_env(self, key: jax.Array, params: EnvParams) -> tuple[PyTree, Any]:
+        start_key, obs_key = jax.random.split(key)
+        state = self.start(start_key)
+        return self.observe(obs_key, state, None, params), state
+
+    def step_env(
+        self, key: jax.Array, state: Any, action: PyTree, params: EnvParams
+    ) -> tuple[PyTree, Any, jax.Array, jax.Array, dict[str, Any]]:
+        advance_key, obs_key = jax.random.split(key)
+        state, reward = self.advance(advance_key, state, action)
+        obs = self.observe(obs_key, state, action, params)
+        return obs, state, reward, self.is_terminated(state, params), {}

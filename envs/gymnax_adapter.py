@@ -1,0 +1,86 @@
+"""Makes any gymnax environment an `Env` that also works under strict promotion rules."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from gymnax.environments import spaces
+from gymnax.environments.environment import Environment
+
+from rlseq.envs.base import Env
+from rlseq.types import PyTree
+
+
+class Adapted(Env):
+    """A gymnax 1.0 environment with its params, traced under gymnax's own promotion rules.
+
+    gymnax mixes dtypes and ranks freely and keeps Python numbers in its states; inside, loose
+    rules hold whatever the caller has set, and what comes out has fixed dtypes.
+    """
+
+    can_truncate = True
+
+    def __init__(self, inner: Environment, params: Any):
+        self.inner = inner
+        self.params = params
+        self.max_steps = int(params.max_steps_in_episode)
+
+    @property
+    def default_params(self) -> Any:
+        return self.params
+
+    @property
+    def name(self) -> str:
+        return self.inner.name
+
+    def reset_env(self, key: jax.Array, params: Any) -> tuple[PyTree, Any]:
+        with loose_promotion():
+            return _strong(self.inner.reset_env(key, params))
+
+    def step_env(
+        self, key: jax.Array, state: Any, action: PyTree, params: Any
+    ) -> tuple[PyTree, Any, jax.Array, jax.Array, dict[str, Any]]:
+        with loose_promotion():
+            obs, state, reward, terminated, _ = self.inner.step_env(key, state, action, params)
+            reward = jnp.asarray(reward).astype(jnp.float32).reshape(())
+            terminated = jnp.asarray(terminated).astype(bool).reshape(())
+            return _strong(obs), _strong(state), reward, terminated, {}
+
+    def observe(self, key: jax.Array, state: Any, action: PyTree, params: Any) -> PyTree:
+        with loose_promotion():
+            return _strong(self.inner.observe(key, state, action, params))
+
+    def is_terminated(self, state: Any, params: Any) -> jax.Array:
+        with loose_promotion():
+            return jnp.asarray(self.inner.is_terminated(state, params)).astype(bool)
+
+    def is_truncated(self, state: Any, params: Any) -> jax.Array:
+        with loose_promotion():
+            return jnp.asarray(self.inner.is_truncated(state, params)).astype(bool)
+
+    def action_space(self, params: Any) -> spaces.Space:
+        with loose_promotion():
+            return self.inner.action_space(params)
+
+    def observation_space(self, params: Any) -> spaces.Space:
+        with loose_promotion():
+            return self.inner.observation_space(params)
+
+
+@contextlib.contextmanager
+def loose_promotion() -> Iterator[None]:
+    """jax's default promotion rules, whatever the caller has set; acts while tracing."""
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        yield
+
+
+def _strong(tree: PyTree) -> PyTree:
+    """Python numbers and weakly typed arrays as arrays of a fixed dtype."""
+
+    def fix(x: Any) -> jax.Array:
+        x = jnp.asarray(x)
+        return x if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x.astype(x.dtype)
+
+    return jax.tree.map(fix, tree)

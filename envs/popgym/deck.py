@@ -1,0 +1,38 @@
+"""Decks of cards (popgym 1.0.7, core/deck.py): 52 cards a deck, several decks shuffled as one.
+
+Card i has suit i % 4, colour i % 2 and rank (i // 4) % 13. A game only ever looks at one of the
+three, so a shuffled deck is kept as that one property of each card, in the order of dealing.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rlseq.errors import InputError, unknown_name
+
+DECK_SIZE = 52
+NUM_KINDS = {"colors": 2, "suits": 4, "ranks": 13}
+
+
+def deck_size(num_decks: int) -> int:
+    """Cards in `num_decks` decks. Raises InputError when there is none."""
+    if num_decks < 1:
+        raise InputError(f"num_decks must be at least 1, got {num_decks}")
+    return DECK_SIZE * num_decks
+
+
+def kinds(num_decks: int, deck_type: str) -> np.ndarray:
+    """The kind of every card of an unshuffled deck: int8 [N].
+
+    Raises InputError for an unknown deck type or num_decks below 1.
+    """
+    if deck_type not in NUM_KINDS:
+        raise unknown_name("deck type", deck_type, NUM_KINDS)
+    card = np.arange(deck_size(num_decks))
+    of_type = {"colors": card % 2, "suits": card % 4, "ranks": card // 4 % 13}
+    return of_type[deck_type].astype(np.int8)  # int8: the deck is most of an env's state
+
+
+def shuffled(key: jax.Array, num_decks: int, deck_type: str) -> jax.Array:
+    """The kinds of a freshly shuffled deck in the order they will be dealt: int8 [N]."""
+    return jax.random.permutation(key, jnp.asarray(kinds(num_decks, deck_type)))

@@ -1,0 +1,27 @@
+"""Probe environments: tiny tasks whose optimal values are known exactly, to find what is broken.
+
+An agent that fails one of these has the fault the probe's docstring names. Each class gives
+`value(gamma)`, `optimal_return`, `memoryless_return` and `needs_memory`.
+"""
+
+from rlseq.envs.family import Entry, Family
+
+_ONE_STEP = (
+    "Constant",
+    "ObsDependent",
+    "ActionDependent",
+    "ActionObs",
+    "Continuous",
+    "MultiAction",
+)
+_LONGER = ("Delayed", "Truncated", "Recall", "Leak")
+
+FAMILY = Family(
+    "probe",
+    table={
+        name: Entry(f"rlseq.envs.{file}:{name}", {})
+        for file, names in _FILES.items()
+        for name in names
+    },
+    aliases={},
+)

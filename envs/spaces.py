@@ -1,0 +1,95 @@
+"""What gymnax's spaces lack: MultiDiscrete, flattening to one float vector, a short text."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from gymnax.environments import spaces
+
+from rlseq.errors import InputError
+from rlseq.types import PyTree
+
+
+class MultiDiscrete(spaces.Space):
+    """Several choices side by side: int32 [len(nvec)], entry i in 0 .. nvec[i] - 1.
+
+    Raises InputError when `nvec` is empty or has an entry below 1.
+    """
+
+    def __init__(self, nvec: Sequence[int]):
+        self.nvec = tuple(int(n) for n in nvec)
+        if not self.nvec or min(self.nvec) < 1:
+            raise InputError(f"nvec needs entries of at least 1, got {tuple(nvec)}")
+        self.shape = (len(self.nvec),)
+        self.dtype = jnp.dtype(jnp.int32)
+
+    def __repr__(self) -> str:
+        return f"MultiDiscrete({', '.join(map(str, self.nvec))})"
+
+    def sample(self, key: jax.Array) -> jax.Array:
+        """Uniform over the whole product: int32 [len(nvec)]."""
+        return jax.random.randint(key, self.shape, 0, np.asarray(self.nvec, np.int32), self.dtype)
+
+    def contains(self, x: jax.Array) -> jax.Array:
+        """bool []: every entry lies in its range."""
+        return jnp.all((x >= 0) & (x < np.asarray(self.nvec, np.int32)))
+
+
+def flat_size(space: spaces.Space) -> int:
+    """The length of a flattened element. Raises InputError for a space of another kind."""
+    match space:
+        case spaces.Discrete():
+            return space.n
+        case MultiDiscrete():
+            return sum(space.nvec)
+        case spaces.Box():
+            return math.prod(space.shape)
+        case spaces.Tuple() | spaces.Dict():
+            return sum(flat_size(part) for _, part in _parts(space))
+    raise InputError(f"cannot flatten the space {space!r}")
+
+
+def flatten(space: spaces.Space, x: PyTree) -> jax.Array:
+    """Elements of a space with any leading axes as float32 [..., flat_size(space)].
+
+    Discrete becomes one-hot, MultiDiscrete its one-hots side by side, Box is ravelled, Tuple and
+    Dict put their parts side by side in order. Raises InputError for a space of another kind.
+    """
+    match space:
+        case spaces.Discrete():
+            return jax.nn.one_hot(x, space.n, dtype=jnp.float32)
+        case MultiDiscrete():
+            columns = [jax.nn.one_hot(x[..., i], n) for i, n in enumerate(space.nvec)]
+            return jnp.concatenate(columns, axis=-1)
+        case spaces.Box():
+            x = jnp.asarray(x)
+            lead = x.shape[: x.ndim - len(space.shape)]
+            return x.astype(jnp.float32).reshape(*lead, flat_size(space))
+        case spaces.Tuple() | spaces.Dict():
+            parts = [flatten(part, x[index]) for index, part in _parts(space)]
+            return jnp.concatenate(parts, axis=-1)
+    raise InputError(f"cannot flatten the space {space!r}")
+
+
+def describe(space: spaces.Space) -> str:
+    """A short text: `Discrete(4)`, `Box(2,)`, `Tuple(Discrete(2), Discrete(4))`."""
+    match space:
+        case spaces.Discrete():
+            return f"Discrete({space.n})"
+        case spaces.Box():
+            return f"Box({', '.join(map(str, space.shape))}{',' * (len(space.shape) == 1)})"
+        case spaces.Tuple():
+            return f"Tuple({', '.join(describe(part) for part in space.spaces)})"
+        case spaces.Dict():
+            inside = ", ".join(f"{key}: {describe(part)}" for key, part in space.spaces.items())
+            return f"Dict({inside})"
+    return repr(space)
+
+
+def _parts(space: spaces.Tuple | spaces.Dict) -> list[tuple[Any, spaces.Space]]:
+    if isinstance(space, spaces.Dict):
+        return list(space.spaces.items())
+    return list(enumerate(space.spaces))

@@ -1,0 +1,155 @@
+"""Batched wrappers: each is a `rlseq.types.VecEnv` around another one.
+
+All work on the time step that comes out of autoreset and key on its `reset`, so nothing of an
+episode can show in the next one.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from gymnax.environments import spaces
+
+from rlseq.envs.spaces import flat_size, flatten
+from rlseq.errors import InputError
+from rlseq.types import PyTree, TimeStep, VecEnv
+
+
+class PreviousAction:
+    """obs becomes (obs, the flattened action that led to it); zeros where an episode starts.
+
+    The second part is float32 [E, flat_size(action_space)]. `final_obs` carries the action that
+    led to it. The state is the inner one.
+    """
+
+    def __init__(self, inner: VecEnv):
+        self.inner = inner
+        self.num_envs = inner.num_envs
+        self.size = flat_size(inner.spec.action_space)
+        self.spec = inner.spec._replace(obs_space=_beside(inner, self.size))
+
+    def reset(self, key: jax.Array) -> tuple[Any, TimeStep]:
+        state, ts = self.inner.reset(key)
+        return state, _append(ts, *2 * [jnp.zeros((self.num_envs, self.size), jnp.float32)])
+
+    def step(self, state: Any, action: PyTree, key: jax.Array) -> tuple[Any, TimeStep]:
+        state, ts = self.inner.step(state, action, key)
+        led_here = flatten(self.spec.action_space, action)
+        return state, _append(ts, jnp.where(ts.reset[:, None], 0, led_here), led_here)
+
+
+class StartFlag:
+    """obs becomes (obs, float32 [E, 1]: 1 on the first observation of an episode, else 0).
+
+    `final_obs` gets 0. The state is the inner one.
+    """
+
+    def __init__(self, inner: VecEnv):
+        self.inner = inner
+        self.num_envs = inner.num_envs
+        self.spec = inner.spec._replace(obs_space=_beside(inner, 1))
+
+    def reset(self, key: jax.Array) -> tuple[Any, TimeStep]:
+        state, ts = self.inner.reset(key)
+        return state, self._flag(ts)
+
+    def step(self, state: Any, action: PyTree, key: jax.Array) -> tuple[Any, TimeStep]:
+        state, ts = self.inner.step(state, action, key)
+        return state, self._flag(ts)
+
+    def _flag(self, ts: TimeStep) -> TimeStep:
+        flag = ts.reset[:, None].astype(jnp.float32)
+        # After reset(key) there is no transition: final_obs is obs and keeps its flag.
+        no_transition = ts.reset & ~(ts.terminated | ts.truncated)
+        return _append(ts, flag, jnp.where(no_transition[:, None], flag, 0))
+
+
+class FlattenObservation:
+    """obs and final_obs become float32 [E, flat_size(obs_space)]; the state is the inner one."""
+
+    def __init__(self, inner: VecEnv):
+        self.inner = inner
+        self.num_envs = inner.num_envs
+        flat = _vector(flat_size(inner.spec.obs_space))
+        self.spec = inner.spec._replace(obs_space=flat)
+
+    def reset(self, key: jax.Array) -> tuple[Any, TimeStep]:
+        state, ts = self.inner.reset(key)
+        return state, self._flatten(ts)
+
+    def step(self, state: Any, action: PyTree, key: jax.Array) -> tuple[Any, TimeStep]:
+        state, ts = self.inner.step(state, action, key)
+        return state, self._flatten(ts)
+
+    def _flatten(self, ts: TimeStep) -> TimeStep:
+        space = self.inner.spec.obs_space
+        return ts._replace(obs=flatten(space, ts.obs), final_obs=flatten(space, ts.final_obs))
+
+
+class StatisticsState(NamedTuple):
+    """The inner state and what is known of the running and the last ended episode of each env."""
+
+    inner: Any
+    running_return: jax.Array  # [E] float32, rewards of the running episode so far
+    running_length: jax.Array  # [E] int32, its steps so far
+    ended_return: jax.Array  # [E] float32, of the episode that ended last; 0 before the first
+    ended_length: jax.Array  # [E] int32
+
+
+class EpisodeStats(NamedTuple):
+    """Return and length of the episode that just ended: read where terminated | truncated."""
+
+    ended_return: jax.Array  # [E] float32, undiscounted
+    ended_length: jax.Array  # [E] int32
+
+
+class EpisodeStatistics:
+    """Counts returns and lengths of episodes in its state; time steps pass unchanged."""
+
+    def __init__(self, inner: VecEnv):
+        self.inner = inner
+        self.num_envs = inner.num_envs
+        self.spec = inner.spec
+
+    def reset(self, key: jax.Array) -> tuple[StatisticsState, TimeStep]:
+        inner, ts = self.inner.reset(key)
+        nothing = jnp.zeros(self.num_envs, jnp.float32)
+        none = jnp.zeros(self.num_envs, jnp.int32)
+        return StatisticsState(inner, nothing, none, nothing, none), ts
+
+    def step(
+        self, state: StatisticsState, action: PyTree, key: jax.Array
+    ) -> tuple[StatisticsState, TimeStep]:
+        inner, ts = self.inner.step(state.inner, action, key)
+        total = state.running_return + ts.reward
+        length = state.running_length + 1
+        state = StatisticsState(
+            inner,
+            running_return=jnp.where(ts.reset, 0, total),
+            running_length=jnp.where(ts.reset, 0, length),
+            ended_return=jnp.where(ts.reset, total, state.ended_return),
+            ended_length=jnp.where(ts.reset, length, state.ended_length),
+        )
+        return state, ts
+
+
+def episode_stats(state: Any) -> EpisodeStats:
+    """What `EpisodeStatistics` counted, from its state.
+
+    Raises InputError for the state of an environment without it as the outermost wrapper.
+    """
+    if not isinstance(state, StatisticsState):
+        raise InputError("no episode statistics in this state: make the env with statistics=True")
+    return EpisodeStats(state.ended_return, state.ended_length)
+
+
+def _append(ts: TimeStep, to_obs: jax.Array, to_final: jax.Array) -> TimeStep:
+    return ts._replace(obs=(ts.obs, to_obs), final_obs=(ts.final_obs, to_final))
+
+
+def _beside(inner: VecEnv, size: int) -> spaces.Tuple:
+    return spaces.Tuple((inner.spec.obs_space, _vector(size)))
+
+
+def _vector(size: int) -> spaces.Box:
+    return spaces.Box(-jnp.inf, jnp.inf, (size,), jnp.float32)
