@@ -1,0 +1,216 @@
+"""Recurrent PPO (Schulman et al. 1707.06347) in one jitted program, with any sequence core.
+
+Minibatches are whole sequences of some of the environments, replayed from the carry that each had
+at the rollout's start, so the gradient flows through all of the rollout.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, ClassVar, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array, lax
+
+from rlseq.agents.networks import make_network
+from rlseq.agents.ppo_update import LossSettings, Minibatches, improve
+from rlseq.agents.rollout import Actor, Episodes, Trajectory, collect, to_env
+from rlseq.envs.spaces import flat_size, flatten
+from rlseq.envs.wrappers import EpisodeStatistics, FlattenObservation
+from rlseq.errors import InputError
+from rlseq.nn.normalisers import RunningMoments, init_moments, normalise, update_moments
+from rlseq.rl.losses import standardise
+from rlseq.rl.returns import gae
+from rlseq.rl.schedules import learning_rate
+from rlseq.types import Carry, Metrics, Params, PyTree, VecEnv
+
+
+@dataclass(frozen=True)
+class PPOConfig:
+    """Hyper-parameters. Sources: [P] PPO 1707.06347 table 3, [A] Andrychowicz et al. 2006.05990,
+    [S] S5-RL 2303.03982 appendix (POPGym), [O] ours, chosen on RepeatPreviousEasy."""
+
+    num_steps: int = 128  # [P] length of a rollout; the span of backpropagation through time
+    epochs: int = 4  # [O] passes over a rollout; [S] 30
+    minibatches: int = 8  # [S] must divide the number of environments
+    lr: float = 1e-3  # [O] peak learning rate; [S] 5e-5
+    schedule: str = "linear"  # [A] constant, linear or cosine, over the whole run
+    warmup: int = 0  # [O] optimiser steps of linear warm-up
+    gamma: float = 0.99  # [P]
+    lam: float = 0.95  # [P] GAE's lambda; [S] 1.0
+    clip: float = 0.2  # [P]
+    value_clip: float = 0.0  # [A] 0 is off; [S] 0.2
+    value_coef: float = 0.5  # [P] [S] 1.0
+    entropy_coef: float = 0.01  # [P] [S] 0
+    max_grad_norm: float = 0.5  # [A] of all gradients together
+    adam_eps: float = 1e-5  # [A]
+    target_kl: float = 0.0  # [O] stops the epochs of an update beyond it; 0 is off
+    normalize_advantages: bool = True  # [P] over the whole rollout
+    normalize_observations: bool = False  # [A] running mean and variance
+    shared_core: bool = True  # [S] one trunk for actor and critic, or one each
+    encoder: int = 128  # [S] width of the layer before the core
+    head: int = 128  # [S] width of the two layers of each head
+
+
+class PolicyParams(NamedTuple):
+    """All that acting needs."""
+
+    network: Params
+    moments: RunningMoments
+
+
+class PPOState(NamedTuple):
+    """All that training needs; every leaf is an array."""
+
+    params: PolicyParams
+    optimiser: optax.OptState
+    actor: Actor
+    updates: Array  # [] int32
+    key: Array
+
+
+class PPO:
+    """The agent: configuration and networks; progress lives in `PPOState`.
+
+    Raises InputError for hyper-parameters out of range or an action space without a head.
+    """
+
+    Config: ClassVar[type] = PPOConfig
+
+    def __init__(self, env: VecEnv, config: PPOConfig, core: dict[str, Any], num_updates: int):
+        _check(config, env.num_envs)
+        self.env = EpisodeStatistics(FlattenObservation(env))
+        self.config = config
+        space = env.spec.action_space
+        self.network = make_network(core, space, config.encoder, config.head, config.shared_core)
+        self.steps_per_update = env.num_envs * config.num_steps
+        steps = num_updates * config.epochs * config.minibatches
+        rate = learning_rate(config.schedule, config.lr, steps, config.warmup)
+        self.optimiser = optax.chain(
+            optax.clip_by_global_norm(config.max_grad_norm),
+            optax.adam(rate, eps=config.adam_eps),
+        )
+
+    def init(self, key: Array) -> PPOState:
+        """Fresh parameters and episodes."""
+        key, net_key, env_key, act_key = jax.random.split(key, 4)
+        env_state, timestep = self.env.reset(env_key)
+        carry = self.init_carry(self.env.num_envs)
+        network = self.network.init(net_key, carry, timestep.obs, timestep.reset, method="step")
+        moments = init_moments(flat_size(self.env.spec.obs_space))
+        return PPOState(
+            params=PolicyParams(network, moments),
+            optimiser=self.optimiser.init(network),
+            actor=Actor(env_state, timestep, carry, act_key),
+            updates=jnp.zeros((), jnp.int32),
+            key=key,
+        )
+
+    def init_carry(self, batch: int) -> Carry:
+        """The memory of `batch` fresh episodes."""
+        return self.network.init_carry(batch)
+
+    def policy_params(self, state: PPOState) -> PolicyParams:
+        """What `act` needs of a state."""
+        return state.params
+
+    @partial(jax.jit, static_argnums=(0, 2))
+    def train(self, state: PPOState, num_updates: int) -> tuple[PPOState, Metrics]:
+        """`num_updates` rollouts and improvements; metrics are means over them.
+
+        "return" and "length" are means over the episodes that ended within, NaN when none did.
+        """
+        state, (episodes, losses) = lax.scan(self._update, state, None, num_updates)
+        count, total_return, total_length = jax.tree.map(jnp.sum, episodes)
+        mean = jax.tree.map(jnp.mean, losses)
+        finite = jnp.all(jnp.stack([jnp.isfinite(v).all() for v in losses.values()]))
+        return state, {
+            "return": total_return / count,
+            "length": total_length / count,
+            "episodes": count,
+            **mean,
+            "finite": finite.astype(jnp.float32),
+        }
+
+    @partial(jax.jit, static_argnums=0, static_argnames="greedy")
+    def act(
+        self,
+        params: PolicyParams,
+        carry: Carry,
+        obs: PyTree,
+        reset: Array,
+        key: Array,
+        *,
+        greedy: bool = False,
+    ) -> tuple[Carry, PyTree]:
+        """Actions for obs [B, ...], reset bool [B]: samples, or the modes when greedy."""
+        obs = self.flatten(obs)
+        carry, distribution, _ = self._policy(params, carry, obs, reset)
+        action = distribution.mode() if greedy else distribution.sample(key)
+        return carry, to_env(self.env, action)
+
+    def _policy(self, params: PolicyParams, carry: Carry, obs: Array, reset: Array) -> Any:
+        obs = self._normalised(params.moments, obs)
+        return self.network.apply(params.network, carry, obs, reset, method="step")
+
+    def _normalised(self, moments: RunningMoments, obs: Array) -> Array:
+        return normalise(moments, obs) if self.config.normalize_observations else obs
+
+    def _update(self, state: PPOState, _: None) -> tuple[PPOState, tuple[Episodes, Metrics]]:
+        """One rollout, then `epochs` passes over it."""
+        cfg = self.config
+        key, epoch_key = jax.random.split(state.key)
+        policy = partial(self._policy, state.params)
+        first_carry = state.actor.carry
+        actor, trajectory, episodes = collect(self.env, policy, state.actor, cfg.num_steps)
+        data = self._minibatches(state.params.moments, trajectory, first_carry)
+        settings = LossSettings(
+            cfg.clip, cfg.value_clip, cfg.value_coef, cfg.entropy_coef, cfg.target_kl
+        )
+        network, optimiser, losses = improve(
+            self.network, self.optimiser, settings, state.params.network, state.optimiser,
+            data, epoch_key, cfg.epochs, cfg.minibatches,
+        )  # fmt: skip
+        moments = state.params.moments
+        if cfg.normalize_observations:
+            moments = update_moments(moments, trajectory.obs)
+        params = PolicyParams(network, moments)
+        return PPOState(params, optimiser, actor, state.updates + 1, key), (episodes, losses)
+
+    def _minibatches(self, moments: RunningMoments, t: Trajectory, carry: Carry) -> Minibatches:
+        cfg = self.config
+        advantage = gae(
+            t.reward, t.value, t.next_value, t.terminated, t.done, gamma=cfg.gamma, lam=cfg.lam
+        )
+        target = advantage + t.value
+        if cfg.normalize_advantages:
+            advantage = standardise(advantage)
+        obs = self._normalised(moments, t.obs)
+        return Minibatches(carry, obs, t.reset, t.action, t.log_prob, t.value, advantage, target)
+
+    def flatten(self, obs: PyTree) -> Array:
+        """Observations of the environment as the network reads them, float32 [B, D]."""
+        return flatten(self.env.inner.inner.spec.obs_space, obs)
+
+    def batched(self, state: PPOState) -> PPOState:
+        """True for every leaf of a state whose first axis is the environments."""
+        whole = jax.tree.map(lambda _: False, state)
+        actor = jax.tree.map(lambda _: True, state.actor)
+        return whole._replace(actor=actor._replace(key=False))
+
+
+def _check(config: PPOConfig, num_envs: int) -> None:
+    for name in ("num_steps", "epochs", "minibatches", "encoder", "head"):
+        if getattr(config, name) < 1:
+            raise InputError(f"agent.{name} must be at least 1, got {getattr(config, name)}")
+    if num_envs % config.minibatches:
+        raise InputError(
+            f"agent.minibatches must divide env.num_envs = {num_envs}, got {config.minibatches}"
+        )
+    for name in ("gamma", "lam"):
+        if not 0 <= getattr(config, name) <= 1:
+            raise InputError(f"agent.{name} must lie in [0, 1], got {getattr(config, name)}")
+    for name in ("lr", "clip", "max_grad_norm"):
+        if not getattr(config, name) > 0:
+            raise InputError(f"agent.{name} must be above 0, got {getattr(config, name)}")

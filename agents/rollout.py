@@ -1,0 +1,119 @@
+"""Collect trajectories of T steps from E environments with a recurrent policy, inside jit."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+
+from rlseq.envs.wrappers import episode_stats
+from rlseq.nn.distributions import Distribution
+from rlseq.types import Carry, PyTree, TimeStep, VecEnv
+
+# (carry, obs [E, ...], reset [E]) -> (carry, distribution [E], value [E])
+Policy = Callable[[Carry, PyTree, Array], tuple[Carry, Distribution, Array]]
+
+
+class Trajectory(NamedTuple):
+    """T steps of E environments, all [T, E, ...]."""
+
+    obs: PyTree
+    reset: Array  # bool, obs begins an episode
+    action: PyTree
+    log_prob: Array
+    value: Array
+    reward: Array
+    next_value: Array  # value of the true successor, also where an episode was cut
+    terminated: Array  # bool
+    done: Array  # bool, terminated or truncated
+
+
+class Episodes(NamedTuple):
+    """Sums over the episodes that ended within the rollout, scalars."""
+
+    count: Array
+    total_return: Array
+    total_length: Array
+
+
+class Actor(NamedTuple):
+    """What moves through a rollout."""
+
+    env_state: Any
+    timestep: TimeStep
+    carry: Carry
+    key: Array
+
+
+def collect(
+    env: VecEnv, policy: Policy, actor: Actor, num_steps: int
+) -> tuple[Actor, Trajectory, Episodes]:
+    """`num_steps` steps of every environment; `env` must count statistics."""
+    body = partial(_step, env, policy)
+    actor, (trajectory, cut_value, episodes) = lax.scan(body, actor, None, num_steps)
+    _, _, last_value = policy(actor.carry, actor.timestep.obs, actor.timestep.reset)
+    following = jnp.concatenate([trajectory.value[1:], last_value[None]])
+    truncated = trajectory.done & ~trajectory.terminated
+    next_value = jnp.where(truncated, cut_value, following)
+    episodes = jax.tree.map(jnp.sum, episodes)
+    return actor, trajectory._replace(next_value=next_value), episodes
+
+
+def _step(env: VecEnv, policy: Policy, actor: Actor, _: None) -> tuple[Actor, tuple]:
+    key, act_key, env_key = jax.random.split(actor.key, 3)
+    ts = actor.timestep
+    carry, distribution, value = policy(actor.carry, ts.obs, ts.reset)
+    action = distribution.sample(act_key)
+    env_state, new = env.step(actor.env_state, to_env(env, action), env_key)
+    done = new.terminated | new.truncated
+    step = Trajectory(
+        obs=ts.obs,
+        reset=ts.reset,
+        action=action,
+        log_prob=distribution.log_prob(action),
+        value=value,
+        reward=new.reward,
+        next_value=value,  # filled in by `collect`, which sees the whole rollout
+        terminated=new.terminated,
+        done=done,
+    )
+    cut_value = _value_of_cut(env, policy, carry, new)
+    actor = Actor(env_state, new, carry, key)
+    return actor, (step, cut_value, _ended(env_state, done))
+
+
+def _value_of_cut(env: VecEnv, policy: Policy, carry: Carry, new: TimeStep) -> Array:
+    """V(final_obs) [E] with the carry of the episode that was cut; 0 where none was."""
+    nothing = jnp.zeros_like(new.reward)
+    if not env.spec.can_truncate:
+        return nothing
+
+    def look() -> Array:
+        value = policy(carry, new.final_obs, jnp.zeros_like(new.reset))[2]
+        return jnp.where(new.truncated, value, 0)
+
+    return lax.cond(new.truncated.any(), look, lambda: nothing)
+
+
+def _ended(env_state: Any, done: Array) -> Episodes:
+    stats = episode_stats(env_state)
+    lengths = stats.ended_length.astype(jnp.float32)
+    return Episodes(
+        count=done.astype(jnp.float32).sum(),
+        total_return=jnp.where(done, stats.ended_return, 0).sum(),
+        total_length=jnp.where(done, lengths, 0).sum(),
+    )
+
+
+def to_env(env: VecEnv, action: PyTree) -> PyTree:
+    """Clip continuous actions to their space; the policy's own samples stay unclipped."""
+    space = env.spec.action_space
+    if not jnp.issubdtype(action.dtype, jnp.floating):
+        return action
+    low, high = (
+        jnp.broadcast_to(jnp.asarray(b, action.dtype), action.shape)
+        for b in (space.low, space.high)
+    )
+    return jnp.clip(action, low, high)

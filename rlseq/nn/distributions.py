@@ -1,0 +1,75 @@
+"""Action distributions as pytrees: sample, mode, log_prob, entropy over leading axes.
+
+Ours rather than distrax: distrax imports a nightly build that reads JAX internals which warn today.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+
+class Categorical(NamedTuple):
+    """One choice of n; actions are int32 [...]."""
+
+    logits: Array  # [..., n]
+
+    def sample(self, key: Array) -> Array:
+        return jax.random.categorical(key, self.logits).astype(jnp.int32)
+
+    def mode(self) -> Array:
+        return jnp.argmax(self.logits, axis=-1).astype(jnp.int32)
+
+    def log_prob(self, action: Array) -> Array:
+        log_p = jax.nn.log_softmax(self.logits)
+        return jnp.take_along_axis(log_p, action[..., None], axis=-1)[..., 0]
+
+    def entropy(self) -> Array:
+        log_p = jax.nn.log_softmax(self.logits)
+        return -(jnp.exp(log_p) * log_p).sum(-1)
+
+
+class MultiCategorical(NamedTuple):
+    """Independent choices side by side; actions are int32 [..., number of choices]."""
+
+    parts: tuple[Categorical, ...]
+
+    def sample(self, key: Array) -> Array:
+        keys = jax.random.split(key, len(self.parts))
+        return jnp.stack([p.sample(k) for p, k in zip(self.parts, keys, strict=True)], axis=-1)
+
+    def mode(self) -> Array:
+        return jnp.stack([p.mode() for p in self.parts], axis=-1)
+
+    def log_prob(self, action: Array) -> Array:
+        terms = [p.log_prob(action[..., i]) for i, p in enumerate(self.parts)]
+        return jnp.stack(terms).sum(0)
+
+    def entropy(self) -> Array:
+        return jnp.stack([p.entropy() for p in self.parts]).sum(0)
+
+
+class DiagonalGaussian(NamedTuple):
+    """Independent normals; actions are float [..., A]."""
+
+    mean: Array  # [..., A]
+    log_std: Array  # [..., A]
+
+    def sample(self, key: Array) -> Array:
+        noise = jax.random.normal(key, self.mean.shape, self.mean.dtype)
+        return self.mean + jnp.exp(self.log_std) * noise
+
+    def mode(self) -> Array:
+        return self.mean
+
+    def log_prob(self, action: Array) -> Array:
+        z = (action - self.mean) * jnp.exp(-self.log_std)
+        return (-0.5 * z * z - self.log_std - 0.5 * np.log(2 * np.pi)).sum(-1)
+
+    def entropy(self) -> Array:
+        return (self.log_std + 0.5 * np.log(2 * np.pi * np.e)).sum(-1)
+
+
+Distribution = Categorical | MultiCategorical | DiagonalGaussian
