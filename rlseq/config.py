@@ -1,0 +1,231 @@
+"""What a run is made of: typed schemas, composed by Hydra from `configs/` and dotted overrides.
+
+The groups `core` and `agent` come from the registry: a core's own options are its schema, so a new
+core is usable here the moment it is registered. YAML files hold presets and experiments only.
+"""
+
+import dataclasses
+import typing
+from pathlib import Path
+from typing import Any
+
+from hydra import compose as hydra_compose
+from hydra import initialize_config_module
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from rlseq import registry
+from rlseq.errors import InputError, unknown_name
+
+CONFIG_MODULE = "rlseq.configs"
+_OPEN_KEY = "env.options."  # what may follow depends on the environment, which checks it itself
+_LEAVES = (bool, int, float, str)
+
+
+@dataclasses.dataclass
+class EnvConfig:
+    """Which environment, and how many of it side by side."""
+
+    id: str = MISSING
+    num_envs: int = 64
+    preset: str | None = None
+    options: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass
+class RunConfig:
+    """Where a run lies and how it is kept; nothing here changes what is learned."""
+
+    dir: str | None = None  # this very folder, which must not exist; null: a new one below root
+    root: str = "runs"
+    mesh: str | None = None  # devices by axis: "env=4" or "seed=2,env=2"
+    chunks: int = 100  # about how many log lines; between two of them the host is asked nothing
+    checkpoint_every: int = 10  # chunks
+    keep: int = 3  # newest checkpoints kept, beside the best
+    eval_episodes: int = 128  # per seed, after training; 0: none
+    loggers: list[str] = dataclasses.field(default_factory=list)
+    quiet: bool = False
+
+
+@dataclasses.dataclass
+class Config:
+    """A whole run. `core` and `agent` are dicts: `name` and that entry's own options."""
+
+    env: EnvConfig = dataclasses.field(default_factory=EnvConfig)
+    core: Any = MISSING
+    agent: Any = MISSING
+    run: RunConfig = dataclasses.field(default_factory=RunConfig)
+    seed: int = 0  # seed i of `seeds` is seed + i
+    seeds: int = 1  # trained side by side in one program
+    total_steps: int | float = MISSING  # environment steps per seed; 1e6 reads as an integer
+
+
+def compose(overrides: list[str]) -> Config:
+    """The configuration that `configs/config.yaml` and the overrides make.
+
+    Raises InputError for an unknown key or group option (with the nearest match), a value of the
+    wrong type and sizes that no run can have.
+    """
+    for text in overrides:
+        if text.startswith(("+", "~")):
+            raise InputError(
+                f"keys are neither added nor removed here: write key=value, not {text}"
+            )
+    _register_groups()
+    opened = [f"++{text}" if text.startswith(_OPEN_KEY) else text for text in overrides]
+    with initialize_config_module(CONFIG_MODULE, version_base="1.3"):
+        try:
+            composed = hydra_compose("config", overrides=opened)
+        except (HydraException, OmegaConfBaseException, ValueError) as error:
+            raise _explain(opened, error) from error
+    return finish(composed)
+
+
+def finish(composed: DictConfig) -> Config:
+    """A composed Hydra configuration as a checked Config. Raises InputError."""
+    try:
+        config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), composed))
+    except OmegaConfBaseException as error:
+        raise InputError(_first_line(error)) from error
+    assert isinstance(config, Config)
+    config.core, config.agent = (_as_dict(part) for part in (config.core, config.agent))
+    return _checked(config)
+
+
+def load(path: Path) -> Config:
+    """The configuration a run folder holds. Raises InputError if it does not fit the schemas."""
+    _register_groups()
+    try:
+        raw = OmegaConf.load(path)
+        schema = OmegaConf.structured(Config)
+        for kind in ("core", "agent"):
+            schema[kind] = OmegaConf.structured(_schema(kind, raw[kind]["name"]))
+        return finish(typing.cast(DictConfig, OmegaConf.merge(schema, raw)))
+    except (OmegaConfBaseException, KeyError, TypeError) as error:
+        raise InputError(f"{path} is no configuration of a run: {_first_line(error)}") from error
+
+
+def to_yaml(config: Config) -> str:
+    """The merged configuration as YAML; `load` reads it back."""
+    return OmegaConf.to_yaml(OmegaConf.structured(config))
+
+
+def _register_groups() -> None:
+    store = ConfigStore.instance()
+    store.store(name="schema", node=Config)
+    for kind in ("core", "agent"):
+        for name in registry.names(kind):
+            store.store(group=kind, name=name, node=_schema(kind, name))
+
+
+def _schema(kind: str, name: str) -> type:
+    """A dataclass of an entry's options, with its name as the first field."""
+    fields: list[Any] = [("name", str, dataclasses.field(default=name))]
+    for key, (kind_of_value, default) in _options(kind, name).items():
+        factory = dataclasses.field(default_factory=lambda value=default: value)
+        fields.append((key, _field_type(kind_of_value), factory))
+    return dataclasses.make_dataclass(f"{name}_{kind}", fields)
+
+
+def _options(kind: str, name: str) -> dict[str, tuple[Any, Any]]:
+    # Imported here: `rlseq.config` itself must not pull in flax and every agent.
+    if kind == "core":
+        from rlseq.cores import core_options
+
+        return core_options(name)
+    from rlseq.agents import agent_config
+
+    schema = agent_config(name)
+    types = typing.get_type_hints(schema)
+    return {f.name: (types[f.name], f.default) for f in dataclasses.fields(schema)}
+
+
+def _field_type(annotation: Any) -> Any:
+    """The annotation where OmegaConf can check it; its owner checks the others."""
+    members = typing.get_args(annotation) or (annotation,)
+    checkable = all(part in (*_LEAVES, type(None)) for part in members)
+    return annotation if checkable else Any
+
+
+def _as_dict(part: Any) -> dict[str, Any]:
+    return dict(part) if isinstance(part, dict) else dataclasses.asdict(part)
+
+
+def _checked(config: Config) -> Config:
+    if config.total_steps != int(config.total_steps):
+        raise InputError(f"total_steps must be a whole number, got {config.total_steps}")
+    config.total_steps = int(config.total_steps)
+    least = {
+        "total_steps": (config.total_steps, 1),
+        "seeds": (config.seeds, 1),
+        "seed": (config.seed, 0),
+        "env.num_envs": (config.env.num_envs, 1),
+        "run.chunks": (config.run.chunks, 1),
+        "run.checkpoint_every": (config.run.checkpoint_every, 1),
+        "run.keep": (config.run.keep, 1),
+        "run.eval_episodes": (config.run.eval_episodes, 0),
+    }
+    for key, (value, least_value) in least.items():
+        if value < least_value:
+            raise InputError(f"{key} must be at least {least_value}, got {value}")
+    return config
+
+
+def _explain(overrides: list[str], error: Exception) -> InputError:
+    """Which override Hydra stumbled over, in our words; called where Hydra is initialised."""
+    try:
+        parsed = OverridesParser.create().parse_overrides(overrides)
+    except HydraException as syntax:
+        return InputError(_first_line(syntax))
+    loader = GlobalHydra.instance().config_loader()
+    groups = [one for one in parsed if loader.get_group_options(one.key_or_group)]
+    for one in groups:
+        options = loader.get_group_options(one.key_or_group)
+        if one.value() not in options:
+            return unknown_name(one.key_or_group, one.value(), options)
+    return _explain_keys(parsed, groups, loader.list_groups("")) or _explain_value(parsed, error)
+
+
+def _explain_keys(
+    parsed: list[Override], groups: list[Override], group_names: list[str]
+) -> InputError | None:
+    try:
+        base = hydra_compose("config", overrides=[str(one.input_line) for one in groups])
+    except (HydraException, OmegaConfBaseException):
+        return None  # a fault inside a YAML file, not in the keys on the command line
+    keys = _flat_keys(OmegaConf.to_container(base, resolve=False))
+    for one in parsed:
+        key = one.key_or_group
+        if one not in groups and key not in keys and not key.startswith((_OPEN_KEY, "hydra.")):
+            parent = key.rpartition(".")[0]
+            siblings = [name for name in keys if name.rpartition(".")[0] == parent]
+            known = siblings if parent else [*siblings, *group_names]
+            return unknown_name("key", key, known or keys)
+    return None
+
+
+def _explain_value(parsed: list[Override], error: Exception) -> InputError:
+    cause = error.__cause__ or error
+    key = getattr(cause, "full_key", None)
+    for one in parsed:
+        if key and one.key_or_group == key:
+            return InputError(f"{one.input_line}: {_first_line(cause)}")
+    return InputError(f"{_first_line(error)} {_first_line(cause) if cause is not error else ''}")
+
+
+def _flat_keys(node: Any, prefix: str = "") -> list[str]:
+    keys = []
+    for name, value in node.items():
+        keys.append(f"{prefix}{name}")
+        if isinstance(value, dict):
+            keys += _flat_keys(value, f"{prefix}{name}.")
+    return keys
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().split("\n")[0]
