@@ -4,6 +4,7 @@ h[t] = L h[t-1] + B x[t], y[t] = 2 Re(C h[t]) + D x[t], where L and B come from 
 parameters by ZOH or the bilinear rule. One of each conjugate pair of states is kept. Engine E1.
 """
 
+import math
 from functools import lru_cache
 from typing import ClassVar
 
@@ -128,14 +129,16 @@ class S5(nn.Module):
         return parts @ c.T + skip * x
 
     def _initial_step(self, key: Array, shape: tuple[int, ...]) -> Array:
-        low, high = np.log(self.step_min), np.log(self.step_max)
+        low, high = math.log(self.step_min), math.log(self.step_max)
         return jax.random.uniform(key, shape, jnp.dtype(self.dtype), low, high)
 
     def _initial_output(self, key: Array, shape: tuple[int, int]) -> Array:
         """C V as (real, imaginary) [2, features, P], C complex with variance 1 / state_size."""
         features, size = shape
         _, vectors = block_spectrum(size, self.blocks)
-        re, im = jax.random.normal(key, (2, features, size), jnp.dtype(self.dtype)) / np.sqrt(size)
+        re, im = jax.random.normal(key, (2, features, size), jnp.dtype(self.dtype)) / math.sqrt(
+            size
+        )
         v_re, v_im = _pair(vectors, self.dtype)
         return jnp.stack([re @ v_re - im @ v_im, re @ v_im + im @ v_re])
 
@@ -154,7 +157,7 @@ class _InputMatrix(nn.Module):
 
     def _initial(self, key: Array, shape: tuple[int, int]) -> Array:
         _, vectors = block_spectrum(self.size, self.blocks)
-        b = jax.random.normal(key, shape, jnp.dtype(self.dtype)) / np.sqrt(shape[1])
+        b = jax.random.normal(key, shape, jnp.dtype(self.dtype)) / math.sqrt(shape[1])
         v_re, v_im = _pair(vectors, self.dtype)
         return jnp.stack([v_re.T @ b, -v_im.T @ b])
 

@@ -3,11 +3,11 @@
 Ours rather than distrax: distrax imports a nightly build that reads JAX internals which warn today.
 """
 
+import math
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 
 
@@ -66,10 +66,10 @@ class DiagonalGaussian(NamedTuple):
 
     def log_prob(self, action: Array) -> Array:
         z = (action - self.mean) * jnp.exp(-self.log_std)
-        return (-0.5 * z * z - self.log_std - 0.5 * np.log(2 * np.pi)).sum(-1)
+        return (-0.5 * z * z - self.log_std - 0.5 * math.log(2 * math.pi)).sum(-1)
 
     def entropy(self) -> Array:
-        return (self.log_std + 0.5 * np.log(2 * np.pi * np.e)).sum(-1)
+        return (self.log_std + 0.5 * math.log(2 * math.pi * math.e)).sum(-1)
 
 
 Distribution = Categorical | MultiCategorical | DiagonalGaussian

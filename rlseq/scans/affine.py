@@ -164,10 +164,11 @@ def _chunked(decay: Array, drive: Array, carry: Array) -> Array:
     (whole_decay, whole_drive), (decays, drives) = lax.scan(inside, empty, (decay, drive))
 
     def across(h, inputs):
-        return compose((jnp.ones_like(h), h), inputs)[1], h
+        return compose((h, h), inputs)[1], h
 
     _, entering = lax.scan(across, carry, (whole_decay, whole_drive))
-    states = compose((jnp.ones_like(entering), entering), (decays, drives))[1]
+    entering = jnp.broadcast_to(entering, drives.shape)
+    states = compose((entering, entering), (decays, drives))[1]
     return jnp.moveaxis(states, 0, 1).reshape(-1, *carry.shape)[:length]
 
 

@@ -1,0 +1,68 @@
+"""What the law tests share: a tiny core, random sequences, the fold of steps."""
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import rlseq
+from rlseq.types import Carry, Params
+
+WIDTH, FEATURES, BATCH = 5, 8, 3
+
+
+class Runs(NamedTuple):
+    """A core's functions, jitted once for all tests of one form of it."""
+
+    init: Callable
+    init_carry: Callable
+    scan: Callable
+    step: Callable
+    fold: Callable  # the sequence as steps, in a lax.scan
+
+
+class Case(NamedTuple):
+    fns: Runs
+    params: Params
+    carry: Carry  # in the middle of an episode
+    x: jax.Array
+    reset: jax.Array
+
+
+def options(name: str, **extra) -> dict:
+    """Two layers for every core, so that a stack's carry is tested too."""
+    return {"layers": 2, **extra}
+
+
+@lru_cache
+def runs(name: str, extra: tuple) -> Runs:
+    fns = rlseq.functional(name, WIDTH, FEATURES, **options(name, **dict(extra)))
+
+    def fold(params, carry, x, reset):
+        return jax.lax.scan(
+            lambda carry, inputs: fns.step(params, carry, *inputs), carry, (x, reset)
+        )
+
+    return Runs(jax.jit(fns.init), fns.init_carry, *map(jax.jit, (fns.scan, fns.step, fold)))
+
+
+def case(name: str, length: int, seed: int = 0, reset_rate: float = 0.25, **extra) -> Case:
+    fns = runs(name, tuple(extra.items()))
+    keys = jax.random.split(jax.random.key(seed), 5)
+    params = fns.init(keys[0])
+    dtype = extra.get("dtype", "float32")
+    x = jax.random.normal(keys[1], (length, BATCH, WIDTH), dtype)
+    reset = jax.random.bernoulli(keys[2], reset_rate, (length, BATCH))
+    warm = jax.random.normal(keys[3], (4, BATCH, WIDTH), dtype)
+    carry, _ = fns.scan(params, fns.init_carry(BATCH), warm, jnp.zeros((4, BATCH), bool))
+    return Case(fns, params, carry, x, reset)
+
+
+def assert_close(a, b, rtol: float = 2e-5, atol: float = 2e-5) -> None:
+    assert jax.tree.structure(a) == jax.tree.structure(b)
+    for left, right in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+        assert left.dtype == right.dtype
+        np.testing.assert_allclose(left, right, rtol=rtol, atol=atol)
