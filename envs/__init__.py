@@ -44,8 +44,12 @@ def make_env(
     env, params = registry.load("env", family).make(name, **options)
 
     from rlseq.envs import wrappers
+    from rlseq.envs.base import Env
+    from rlseq.envs.gymnax_adapter import Adapted
     from rlseq.envs.vec import JaxVecEnv
 
+    if not isinstance(env, Env):
+        env = Adapted(env, params)
     venv: VecEnv = JaxVecEnv(env, params, num_envs, id)
     for wanted, wrap in (
         (previous_action, wrappers.PreviousAction),

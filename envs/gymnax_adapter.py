@@ -37,7 +37,8 @@ class Adapted(Env):
 
     def reset_env(self, key: jax.Array, params: Any) -> tuple[PyTree, Any]:
         with loose_promotion():
-            return _strong(self.inner.reset_env(key, params))
+            obs, state = self.inner.reset_env(key, params)
+            return self._as_declared(obs, params), _strong(state)
 
     def step_env(
         self, key: jax.Array, state: Any, action: PyTree, params: Any
@@ -46,11 +47,12 @@ class Adapted(Env):
             obs, state, reward, terminated, _ = self.inner.step_env(key, state, action, params)
             reward = jnp.asarray(reward).astype(jnp.float32).reshape(())
             terminated = jnp.asarray(terminated).astype(bool).reshape(())
-            return _strong(obs), _strong(state), reward, terminated, {}
+            obs = self._as_declared(obs, params)
+            return obs, _strong(state), reward, terminated, {}
 
     def observe(self, key: jax.Array, state: Any, action: PyTree, params: Any) -> PyTree:
         with loose_promotion():
-            return _strong(self.inner.observe(key, state, action, params))
+            return self._as_declared(self.inner.observe(key, state, action, params), params)
 
     def is_terminated(self, state: Any, params: Any) -> jax.Array:
         with loose_promotion():
@@ -67,6 +69,13 @@ class Adapted(Env):
     def observation_space(self, params: Any) -> spaces.Space:
         with loose_promotion():
             return self.inner.observation_space(params)
+
+    def _as_declared(self, obs: PyTree, params: Any) -> PyTree:
+        """FourRooms declares float32 and shows int32: the declared dtype holds."""
+        space = self.inner.observation_space(params)
+        if isinstance(space, spaces.Box | spaces.Discrete):
+            return jnp.asarray(obs).astype(space.dtype)
+        return _strong(obs)
 
 
 @contextlib.contextmanager

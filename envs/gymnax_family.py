@@ -54,7 +54,7 @@ class GymnaxFamily:
 
         from gymnax import registration
 
-        from rlseq.envs.gymnax_adapter import Adapted, loose_promotion
+        from rlseq.envs.gymnax_adapter import loose_promotion
 
         with loose_promotion():
             for_env = inspect.signature(registration._registry[name]).parameters
@@ -63,8 +63,13 @@ class GymnaxFamily:
             check_names(f"option of gymnax:{name}", options, [*for_env, *for_params])
             given = {key: options.pop(key) for key in list(options) if key in for_env}
             env, params = registration.make(name, **given)
-            params = params.replace(**options)
-        return Adapted(env, params), params
+            return env, params.replace(**_typed(params, options))
+
+
+def _typed(params: Any, options: dict[str, Any]) -> dict[str, Any]:
+    """Whole numbers as floats where the params hold floats; gymnax selects between the two."""
+    is_float = {key: isinstance(getattr(params, key), float) for key in options}
+    return {key: float(value) if is_float[key] else value for key, value in options.items()}
 
 
 FAMILY = GymnaxFamily()

@@ -6,15 +6,17 @@ An agent that fails one of these has the fault the probe's docstring names. Each
 
 from rlseq.envs.family import Entry, Family
 
-_ONE_STEP = (
-    "Constant",
-    "ObsDependent",
-    "ActionDependent",
-    "ActionObs",
-    "Continuous",
-    "MultiAction",
-)
-_LONGER = ("Delayed", "Truncated", "Recall", "Leak")
+_FILES = {
+    "probe_one_step": (
+        "Constant",
+        "ObsDependent",
+        "ActionDependent",
+        "ActionObs",
+        "Continuous",
+        "MultiAction",
+    ),
+    "probe_longer": ("Delayed", "Truncated", "Recall", "Leak"),
+}
 
 FAMILY = Family(
     "probe",

@@ -1,0 +1,180 @@
+"""Laws of every registered environment, batched: a new id is tested once it can be listed."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from rlseq.envs import env_ids, make_env
+
+E = 3
+SHORT = 12  # gymnax's limits are cut to this, so that truncation is seen
+
+
+def build(env_id):
+    limit = {"max_steps_in_episode": SHORT} if env_id.startswith("gymnax:") else {}
+    return make_env(env_id, E, **limit)
+
+
+@pytest.fixture(params=env_ids())
+def case(request, roll):
+    return _case(request.param, roll)
+
+
+@functools.cache
+def _case(env_id, roll):
+    venv = build(env_id)
+    return venv, roll(venv, min(venv.spec.max_steps, 1000) + 30)
+
+
+def plain_step(venv, state, action, key):
+    """What JaxVecEnv.step means, said plainly: every copy is stepped, reset and chosen from."""
+    env, params = venv.env, venv.params
+    step_key, reset_key = jax.random.split(key)
+
+    def one(state, action, step_key, reset_key):
+        obs, state, reward, terminated, _ = env.step_env(step_key, state, action, params)
+        truncated = jnp.logical_not(terminated) & env.is_truncated(state, params)
+        fresh = env.reset_env(reset_key, params)
+        ended = terminated | truncated
+        shown = jax.tree.map(lambda a, b: jnp.where(ended, a, b), fresh, (obs, state))
+        return shown, reward, terminated, truncated, obs
+
+    keys = jax.random.split(step_key, E), jax.random.split(reset_key, E)
+    return jax.vmap(one)(state, action, *keys)
+
+
+# One id of each program of ours, and gymnax ids that end by both kinds of end.
+DISTINCT = [i for i in env_ids() if not i.endswith(("Medium", "Hard")) and "gymnax" not in i]
+DISTINCT += ["gymnax:CartPole-v1", "gymnax:MemoryChain-bsuite", "gymnax:FrozenLake-misc"]
+
+
+@pytest.mark.parametrize("env_id", DISTINCT)
+def test_lazy_resets_change_nothing(env_id, roll):
+    """The branch around resets is only a saving; also: final_obs is the true successor."""
+    venv, rollout = _case(env_id, roll)
+    before = jax.tree.map(lambda x: x[:-1], rollout.states)
+    after = jax.tree.map(lambda x: x[1:], (rollout.actions, rollout.steps, rollout.states))
+    actions, steps, states = after
+
+    def check(_, x):
+        return None, plain_step(venv, *x)
+
+    xs = (before, actions, rollout.keys[1:])
+    _, ((obs, state), reward, terminated, truncated, final_obs) = jax.jit(
+        lambda xs: jax.lax.scan(check, None, xs)
+    )(xs)
+    got = (steps.obs, states, steps.terminated, steps.truncated, steps.final_obs, steps.reward)
+    expected = (obs, state, terminated, truncated, final_obs, reward)
+    jax.tree.map(same_up_to_fusion if has_physics(venv) else same_bits, got, expected)
+
+
+def has_physics(venv):
+    return venv.spec.id.startswith("gymnax:") or "CartPole" in venv.spec.id
+
+
+same_bits = np.testing.assert_array_equal
+# Two programs may fuse floating-point arithmetic differently; one step of it, from equal states.
+same_up_to_fusion = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6)
+
+
+def test_reset_follows_each_end_and_ends_are_of_one_kind(case):
+    venv, rollout = case
+    steps = rollout.steps
+    ended = steps.terminated | steps.truncated
+    assert ended.any(), "the rollout should be long enough to see an end"
+    np.testing.assert_array_equal(steps.reset, ended)
+    assert not (steps.terminated & steps.truncated).any()
+    assert venv.spec.can_truncate or not steps.truncated.any()
+    assert rollout.first.reset.all()
+    assert not (rollout.first.terminated | rollout.first.truncated).any()
+    np.testing.assert_array_equal(rollout.first.reward, np.zeros(E, np.float32))
+
+
+def test_no_episode_is_longer_than_the_spec_says(case):
+    venv, rollout = case
+    run = np.zeros(E, int)
+    for ended in rollout.steps.reset:
+        run += 1
+        assert (run <= venv.spec.max_steps).all()
+        run[ended] = 0
+
+
+def test_final_obs_is_obs_where_nothing_ended(case):
+    _, rollout = case
+    going = ~rollout.steps.reset
+    for obs, final in zip(
+        jax.tree.leaves(rollout.steps.obs), jax.tree.leaves(rollout.steps.final_obs), strict=True
+    ):
+        np.testing.assert_array_equal(obs[going], final[going])
+
+
+def test_shapes_and_dtypes_are_those_of_the_spaces(case):
+    venv, rollout = case
+    space = venv.spec.obs_space
+    for ts, lead in ((rollout.first, (E,)), (rollout.steps, rollout.steps.reward.shape)):
+        for obs in (ts.obs, ts.final_obs):
+            assert obs.shape == lead + tuple(space.shape)
+            assert obs.dtype == space.dtype
+        assert ts.reward.dtype == np.float32
+        assert {ts.reset.dtype, ts.terminated.dtype, ts.truncated.dtype} == {np.dtype(bool)}
+        assert all(x.shape == lead for x in ts[1:5])
+
+
+def test_numbers_are_finite(case):
+    _, rollout = case
+    for leaf in jax.tree.leaves((rollout.steps.obs, rollout.steps.reward)):
+        assert np.isfinite(leaf).all()
+
+
+@pytest.mark.parametrize("env_id", [i for i in env_ids() if not i.startswith("gymnax:")])
+def test_observations_lie_in_the_space(env_id, roll):
+    venv, rollout = _case(env_id, roll)
+    if "CartPole" in env_id:  # its bounds are loose, and a fall ends far inside them
+        assert np.all(np.abs(rollout.steps.final_obs) <= venv.spec.obs_space.high)
+        return
+    inside = jax.vmap(jax.vmap(venv.spec.obs_space.contains))(rollout.steps.final_obs)
+    assert np.all(inside)
+
+
+@pytest.mark.parametrize("env_id", ["popgym:CountRecallEasy", "probe:Leak", "gymnax:CartPole-v1"])
+def test_jit_changes_nothing_and_a_key_decides_everything(env_id, roll):
+    venv, rollout = _case(env_id, roll)
+    before, action = jax.tree.map(lambda x: x[0], (rollout.states, rollout.actions))
+    state, ts = venv.step(before, action, rollout.keys[3])
+    for again in (jax.jit(venv.step), jax.jit(venv.step)):
+        jax.tree.map(
+            same_up_to_fusion,
+            again(before, action, rollout.keys[3]),
+            (state, ts),
+        )
+
+
+def test_copies_differ_and_seeds_differ(roll):
+    venv = make_env("popgym:RepeatFirstEasy", 8)
+    one, two, same = (roll(venv, 20, seed) for seed in (0, 1, 0))
+    obs = one.steps.obs
+    assert (obs[:, 0] != obs[:, 1]).any()
+    assert (obs != two.steps.obs).any()
+    np.testing.assert_array_equal(obs, same.steps.obs)
+
+
+def test_seeds_can_be_vmapped():
+    venv = make_env("probe:Leak", 2)
+
+    def steps(key):
+        state, _ = venv.reset(key)
+        body = functools.partial(_zero_action, venv)
+        return jax.lax.scan(body, state, jax.random.split(key, 15))[1]
+
+    keys = jax.random.split(jax.random.key(3), 4)
+    together = jax.jit(jax.vmap(steps))(keys)
+    for i, key in enumerate(keys):
+        row = jax.tree.map(lambda x, i=i: x[i], together)
+        jax.tree.map(np.testing.assert_array_equal, row, jax.jit(steps)(key))
+
+
+def _zero_action(venv, state, key):
+    return venv.step(state, jnp.zeros(venv.num_envs, jnp.int32), key)
