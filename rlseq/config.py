@@ -71,19 +71,25 @@ def compose(overrides: list[str]) -> Config:
     Raises InputError for an unknown key or group option (with the nearest match), a value of the
     wrong type and sizes that no run can have.
     """
-    for text in overrides:
-        if text.startswith(("+", "~")):
-            raise InputError(
-                f"keys are neither added nor removed here: write key=value, not {text}"
-            )
-    _register_groups()
-    opened = [f"++{text}" if text.startswith(_OPEN_KEY) else text for text in overrides]
+    register_groups()
+    overrides = opened(overrides)
     with initialize_config_module(CONFIG_MODULE, version_base="1.3"):
         try:
-            composed = hydra_compose("config", overrides=opened)
+            composed = hydra_compose("config", overrides=overrides)
         except (HydraException, OmegaConfBaseException, ValueError) as error:
-            raise _explain(opened, error) from error
+            raise _explain(overrides, error) from error
     return finish(composed)
+
+
+def opened(overrides: list[str]) -> list[str]:
+    """Overrides as Hydra takes them: only below `env.options` may keys be added.
+
+    Raises InputError for `+key` and `~key`.
+    """
+    for text in overrides:
+        if text.startswith(("+", "~")):
+            raise InputError(f"keys are never added nor removed: write key=value, not {text}")
+    return [f"++{text}" if text.startswith(_OPEN_KEY) else text for text in overrides]
 
 
 def finish(composed: DictConfig) -> Config:
@@ -99,7 +105,7 @@ def finish(composed: DictConfig) -> Config:
 
 def load(path: Path) -> Config:
     """The configuration a run folder holds. Raises InputError if it does not fit the schemas."""
-    _register_groups()
+    register_groups()
     try:
         raw = OmegaConf.load(path)
         schema = OmegaConf.structured(Config)
@@ -115,7 +121,8 @@ def to_yaml(config: Config) -> str:
     return OmegaConf.to_yaml(OmegaConf.structured(config))
 
 
-def _register_groups() -> None:
+def register_groups() -> None:
+    """Tell Hydra the schemas of every registered core and agent."""
     store = ConfigStore.instance()
     store.store(name="schema", node=Config)
     for kind in ("core", "agent"):

@@ -1,0 +1,191 @@
+"""The command line: parses, calls, prints. Everything heavy is imported inside its command."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rlseq.errors import InputError, unknown_name
+
+DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+_EXAMPLES = """\
+examples:
+  rlseq train                                                  the quick start
+  rlseq train experiment=popgym_ppo core=gru agent.lr=1e-4 seeds=4
+  rlseq train -m core=s5,gru,lstm seed=0,1                     a sweep of six runs
+  rlseq resume runs/NAME                                       carry on, bit for bit
+  rlseq eval runs/NAME --episodes 200 --greedy
+  rlseq plot runs/* --out figures
+  rlseq list cores
+
+exit codes: 0 done, 1 failed, 2 bad input, 130 interrupted after saving
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _run(arguments)
+    except InputError as error:
+        print(f"rlseq: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        print("rlseq: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader, `head` say, has seen enough
+        return DONE
+
+
+def _run(arguments: list[str]) -> int:
+    parser, commands = _parser()
+    first = arguments[0] if arguments else None
+    if first and not first.startswith("-") and first not in commands:
+        raise unknown_name("command", first, commands)
+    options = parser.parse_args(arguments)
+    return options.call(options)
+
+
+def _train(options: argparse.Namespace) -> int:
+    from rlseq.train import sweep
+
+    if options.multirun:
+        return _guarded(lambda: sweep.multirun(options.overrides))
+    from rlseq import config
+    from rlseq.train import loop
+
+    return _guarded(lambda: loop.train(config.compose(options.overrides)))
+
+
+def _resume(options: argparse.Namespace) -> int:
+    from rlseq.train import loop, runs
+
+    return _guarded(lambda: loop.resume(runs.open_run(options.run), options.total_steps))
+
+
+def _eval(options: argparse.Namespace) -> int:
+    from rlseq.train import evaluate
+
+    line = evaluate.evaluate_run(
+        options.run,
+        episodes=options.episodes,
+        greedy=options.greedy,
+        seed_index=options.seed_index,
+        step=options.checkpoint,
+    )
+    print(line)
+    return DONE
+
+
+def _plot(options: argparse.Namespace) -> int:
+    from rlseq.analysis.plots import plot_runs
+
+    for path in plot_runs(options.runs, options.out, x=options.x):
+        print(path)
+    return DONE
+
+
+def _list(options: argparse.Namespace) -> int:
+    from rlseq.train.listing import listing
+
+    entries = listing(options.kind)
+    width = max((len(name) for name, _ in entries), default=0)
+    for name, about in entries:
+        print(f"{name:<{width}}  {about}".rstrip())
+    return DONE
+
+
+def _plan(options: argparse.Namespace) -> int:
+    from rlseq import config
+    from rlseq.train.plan import plan
+
+    for what, amount in plan(config.compose(options.overrides)):
+        print(f"{what:<32}{amount}")
+    return DONE
+
+
+def _export(options: argparse.Namespace) -> int:
+    from rlseq.train.evaluate import export_run
+
+    for path in export_run(options.run, options.out, step=options.checkpoint):
+        print(path)
+    return DONE
+
+
+def _guarded(train) -> int:
+    """Training, with its two ways to end early as exit codes."""
+    from rlseq.train.loop import Interrupted, NonFinite
+
+    try:
+        train()
+    except Interrupted as saved:
+        print(f"rlseq: {saved}", file=sys.stderr)
+        return INTERRUPTED
+    except NonFinite as error:
+        print(f"rlseq: {error}", file=sys.stderr)
+        return FAILED
+    return DONE
+
+
+def _parser() -> tuple[argparse.ArgumentParser, list[str]]:
+    parser = argparse.ArgumentParser(
+        prog="rlseq",
+        description="Reinforcement learning with memory in JAX.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    def command(name: str, call, about: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=about, description=about)
+        added.set_defaults(call=call)
+        return added
+
+    train = command("train", _train, "start a run, or a sweep of runs with -m")
+    train.add_argument("-m", "--multirun", action="store_true", help="sweep: core=s5,gru seed=0,1")
+    _add_overrides(train)
+    resume = command("resume", _resume, "carry a run on from its newest checkpoint")
+    resume.add_argument("run", help="the run folder")
+    resume.add_argument("--total-steps", type=_count, help="a longer run than it was started with")
+    _add_eval(command("eval", _eval, "play fresh episodes with a trained policy"))
+    plot = command("plot", _plot, "draw learning curves as PNG and SVG")
+    plot.add_argument("runs", nargs="+", metavar="RUN", help="run folders")
+    plot.add_argument("--out", type=Path, help="folder to write to (one run: its plots/)")
+    plot.add_argument("--x", default="steps", help="steps (the default) or seconds")
+    listed = command("list", _list, "names that can go on the command line")
+    listed.add_argument("kind", metavar="KIND", help="cores, envs, experiments or agents")
+    _add_overrides(command("plan", _plan, "sizes, memory and FLOPs of a run; trains nothing"))
+    export = command("export", _export, "write the weights as a flat .npz and a .json")
+    export.add_argument("run", help="the run folder")
+    export.add_argument("out", type=Path, help="the new .npz file")
+    export.add_argument("--checkpoint", metavar="STEP", help="step or `best` (default: newest)")
+    return parser, list(commands.choices)
+
+
+def _add_overrides(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "overrides",
+        nargs="*",
+        metavar="KEY=VALUE",
+        help="experiment=NAME core=NAME env.id=ID agent.lr=1e-4 seeds=4 run.dir=FOLDER ...",
+    )
+
+
+def _add_eval(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", help="the run folder")
+    parser.add_argument("--episodes", type=_count, default=128, help="per seed (default: 128)")
+    parser.add_argument("--greedy", action="store_true", help="the likeliest action, not a sample")
+    parser.add_argument("--seed-index", type=int, help="one of the run's seeds (default: all)")
+    parser.add_argument("--checkpoint", metavar="STEP", help="step or `best` (default: newest)")
+
+
+def _count(text: str) -> int:
+    value = float(text)
+    if value != int(value) or value < 1:
+        raise ValueError(text)
+    return int(value)
+
+
+_count.__name__ = "whole number"  # argparse says "invalid whole number value"

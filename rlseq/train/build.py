@@ -1,0 +1,128 @@
+"""From a configuration to what the host loop drives: agent, schedule and compiled functions."""
+
+import math
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from rlseq.config import Config, EnvConfig
+from rlseq.errors import InputError
+from rlseq.train import sharding
+from rlseq.types import Agent, PyTree, VecEnv
+
+
+class Schedule(NamedTuple):
+    """How a run is cut: whole chunks of equal size, so that one program serves them all."""
+
+    steps_per_update: int
+    chunk: int  # updates in one chunk
+    chunks: int
+
+    @property
+    def updates(self) -> int:
+        """Of the whole run; a little more than asked for where chunks do not divide it."""
+        return self.chunk * self.chunks
+
+    @property
+    def chunk_steps(self) -> int:
+        """Environment steps of one chunk, per seed."""
+        return self.chunk * self.steps_per_update
+
+    @property
+    def steps(self) -> int:
+        """Environment steps of the whole run, per seed."""
+        return self.updates * self.steps_per_update
+
+
+class Job(NamedTuple):
+    """A configuration made concrete; holds no progress."""
+
+    config: Config
+    agent: Any  # rlseq.types.Agent with `steps_per_update`, `policy_params`, `batched`
+    schedule: Schedule
+
+
+def build(config: Config) -> Job:
+    """The job of a configuration. Raises InputError for anything the parts refuse."""
+    env = make_env(config.env, config.env.num_envs)
+    steps_per_update = _make_agent(config, env, 1).steps_per_update
+    schedule = make_schedule(config.total_steps, steps_per_update, config.run.chunks)
+    agent = _make_agent(config, env, schedule.updates)
+    return Job(config, agent, schedule)
+
+
+def make_schedule(total_steps: float, steps_per_update: int, chunks: int) -> Schedule:
+    """Whole updates in about `chunks` equal chunks that reach `total_steps`.
+
+    Raises InputError for fewer steps than one update.
+    """
+    if total_steps < steps_per_update:
+        raise InputError(
+            f"total_steps = {total_steps} is less than one update, which takes {steps_per_update} "
+            "steps (env.num_envs x agent.num_steps)"
+        )
+    updates = math.ceil(total_steps / steps_per_update)
+    chunk = math.ceil(updates / chunks)
+    return Schedule(steps_per_update, chunk, math.ceil(updates / chunk))
+
+
+def make_env(config: EnvConfig, num_envs: int) -> VecEnv:
+    """The configured environment, `num_envs` of it. Raises InputError."""
+    from rlseq.envs import make_env as make
+
+    preset = {} if config.preset is None else {"preset": config.preset}
+    return make(config.id, num_envs=num_envs, **preset, **config.options)
+
+
+def seed_keys(config: Config) -> jax.Array:
+    """One key a seed, [S]; seed i of a run equals a run of that seed alone."""
+    return jax.vmap(jax.random.key)(jnp.arange(config.seed, config.seed + config.seeds))
+
+
+def init(job: Job) -> PyTree:
+    """Fresh states of every seed, [S, ...], where the mesh wants them."""
+    state = jax.jit(jax.vmap(job.agent.init))(seed_keys(job.config))
+    return place(job, state)
+
+
+def abstract_state(job: Job) -> PyTree:
+    """Shapes and dtypes of `init`, without computing it."""
+    return jax.eval_shape(jax.vmap(job.agent.init), seed_keys(job.config))
+
+
+def place(job: Job, state: PyTree) -> PyTree:
+    """The state on the devices of `run.mesh`, or where it is without one."""
+    layout = _layout(job)
+    return state if layout is None else jax.device_put(state, layout)
+
+
+def compile_chunk(job: Job) -> jax.stages.Compiled:
+    """(states [S, ...]) -> (states, metrics of [S]): one chunk of every seed; takes the states."""
+
+    def chunk(states):
+        return jax.vmap(lambda state: job.agent.train(state, job.schedule.chunk))(states)
+
+    layout = _layout(job)
+    placed = {} if layout is None else {"in_shardings": layout, "out_shardings": (layout, None)}
+    jitted = jax.jit(chunk, donate_argnums=0, **placed)
+    return jitted.lower(abstract_state(job)).compile()
+
+
+def _make_agent(config: Config, env: VecEnv, updates: int) -> Any:
+    from rlseq.agents import make_agent
+
+    options = dict(config.agent)
+    name = options.pop("name")
+    agent: Agent = make_agent(name, env, core=config.core, num_updates=updates, **options)
+    return agent
+
+
+def _layout(job: Job) -> PyTree | None:
+    config = job.config
+    if config.run.mesh is None:
+        return None
+    mesh = sharding.make_mesh(config.run.mesh, seeds=config.seeds, num_envs=config.env.num_envs)
+    state = abstract_state(job)
+    batched = job.agent.batched(jax.eval_shape(job.agent.init, seed_keys(config)[0]))
+    return sharding.shardings(mesh, state, batched)

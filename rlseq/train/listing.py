@@ -1,0 +1,58 @@
+"""Names that can go on the command line, with a line on each; nothing heavy is imported."""
+
+import ast
+import importlib.resources
+import importlib.util
+import re
+from importlib.machinery import PathFinder
+from pathlib import Path
+
+from rlseq import registry
+from rlseq.errors import unknown_name
+
+KINDS = ("cores", "envs", "experiments", "agents")
+
+
+def listing(kind: str) -> list[tuple[str, str]]:
+    """(name, short description) of every entry. Raises InputError for an unknown kind."""
+    if kind == "experiments":
+        return _experiments()
+    if kind == "envs":
+        return _envs()
+    if kind not in KINDS:
+        raise unknown_name("list", kind, KINDS)
+    table = registry.TABLES[kind.removesuffix("s")]
+    return [(name, _first_sentence(table[name].split(":")[0])) for name in sorted(table)]
+
+
+def _envs() -> list[tuple[str, str]]:
+    from rlseq.envs import env_ids
+
+    families = {name: target.split(":")[0] for name, target in registry.TABLES["env"].items()}
+    about = {name: _first_sentence(module) for name, module in families.items()}
+    return [(name, about[name.split(":")[0]]) for name in env_ids()]
+
+
+def _experiments() -> list[tuple[str, str]]:
+    """The second line of an experiment's YAML says what it is; the first sets its package."""
+    folder = importlib.resources.files("rlseq.configs") / "experiment"
+    found = []
+    for file in sorted(folder.iterdir(), key=lambda entry: entry.name):
+        if file.name.endswith(".yaml"):
+            about = file.read_text(encoding="utf-8").split("\n")[1].removeprefix("# ")
+            found.append((file.name.removesuffix(".yaml"), about))
+    return found
+
+
+def _first_sentence(module: str) -> str:
+    """Of a module's docstring, read from its source: importing it could be slow or fail."""
+    parts = module.split(".")
+    spec = importlib.util.find_spec(".".join(parts[:2]))
+    for end in range(3, len(parts) + 1):
+        path = spec.submodule_search_locations if spec else None
+        spec = PathFinder.find_spec(".".join(parts[:end]), path)
+    if spec is None or spec.origin is None:
+        return ""
+    text = ast.get_docstring(ast.parse(Path(spec.origin).read_text(encoding="utf-8"))) or ""
+    paragraph = " ".join(text.split("\n\n")[0].split())
+    return re.split(r"(?<!et al)\. (?=[A-Z])", paragraph)[0].rstrip(".")

@@ -1,0 +1,220 @@
+"""The host loop: chunks of training on the device; logs, checkpoints and signals between them."""
+
+import dataclasses
+import signal
+import threading
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import jax
+import numpy as np
+
+from rlseq.errors import InputError
+from rlseq.train import build, checkpoint, evaluate, logging, runs
+from rlseq.train.build import Job
+from rlseq.train.console import Reporter
+from rlseq.train.extras import check_loggers, make_extras
+from rlseq.train.runs import Run
+from rlseq.types import PyTree
+
+
+class Interrupted(Exception):
+    """A signal came; everything is saved."""
+
+
+class NonFinite(RuntimeError):
+    """The loss is NaN or infinite; the last good checkpoint is kept."""
+
+
+class Stop:
+    """Remembers SIGINT and SIGTERM while it is entered; a second one acts at once."""
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> "Stop":
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._remember)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _remember(self, number: int, frame: FrameType | None) -> None:
+        self.requested = True
+        signal.signal(number, signal.SIG_DFL if number != signal.SIGINT else _raise_interrupt)
+
+
+def train(config: Any) -> Run:
+    """A new run from its configuration to the end.
+
+    Raises:
+        InputError: anything wrong in the configuration, before a folder is made.
+        Interrupted: a signal came, and the state is saved.
+        NonFinite: the loss is not finite any more.
+    """
+    check_loggers(config.run.loggers)
+    job = build.build(config)
+    build.abstract_state(job)  # shapes that do not fit show here, before there is a folder
+    run = runs.create(config)
+    drive(job, run.folder)
+    return run
+
+
+def resume(run: Run, total_steps: int | None = None) -> Run:
+    """Carry a run on from its newest readable checkpoint; errors as in `train`."""
+    done = checkpoint.steps(run.folder / "checkpoints")
+    if total_steps is not None:
+        if done and total_steps < done[-1]:
+            raise InputError(f"total_steps = {total_steps}, but {done[-1]} are done already")
+        run = runs.extend(run, total_steps)
+    check_loggers(run.config.run.loggers)
+    drive(build.build(run.config), run.folder)
+    return run
+
+
+def drive(job: Job, folder: Path, stop: Stop | None = None) -> PyTree:
+    """Train what is left of a job in its run folder; the final state [S, ...]."""
+    with runs.locked(folder), stop or Stop() as stop:
+        state, step = _begin(job, folder)
+        settings = job.config.run
+        total = max(job.schedule.steps, step)
+        reporter = Reporter(total, quiet=settings.quiet)
+        logs = logging.Logs(
+            folder,
+            make_extras(settings.loggers, folder, step, dataclasses.asdict(job.config)),
+        )
+        try:
+            reporter.say(f"run {folder}" + (f", from step {step:,}" if step else ""))
+            state, step = _chunks(job, folder, state, step, logs, reporter, stop)
+            reporter.close()
+            _finish(job, folder, state, step, logs, reporter)
+        finally:
+            reporter.close()
+            logs.close()
+        return state
+
+
+def _begin(job: Job, folder: Path) -> tuple[PyTree, int]:
+    """The state to go on from: the newest checkpoint, or a fresh one."""
+    checkpoints = folder / "checkpoints"
+    step, state = 0, None
+    if checkpoint.steps(checkpoints):
+        step, state = checkpoint.restore(checkpoints, build.abstract_state(job))
+    logging.cut_back(folder, step)
+    return build.init(job) if state is None else build.place(job, state), step
+
+
+def _chunks(
+    job: Job,
+    folder: Path,
+    state: PyTree,
+    step: int,
+    logs: logging.Logs,
+    reporter: Reporter,
+    stop: Stop,
+) -> tuple[PyTree, int]:
+    schedule, settings = job.schedule, job.config.run
+    if step >= schedule.steps:
+        return state, step
+    began = time.perf_counter()
+    train_chunk = build.compile_chunk(job)
+    reporter.say(f"compiled in {time.perf_counter() - began:.1f} s")
+    seconds, chunk = _seconds_so_far(folder), step // schedule.chunk_steps
+    score = float("nan")
+    while step < schedule.steps and not stop.requested:
+        began = time.perf_counter()
+        state, metrics = train_chunk(state)
+        metrics = jax.device_get(metrics)
+        took = time.perf_counter() - began
+        step, chunk, seconds = step + schedule.chunk_steps, chunk + 1, seconds + took
+        rate = job.config.seeds * schedule.chunk_steps / took
+        logs.metrics(_rows(job, step, seconds, rate, metrics))
+        _check_finite(job, folder, step, metrics)
+        score = _mean_score(metrics, score)
+        reporter.progress(step, rate, score)
+        if chunk % settings.checkpoint_every == 0 and step < schedule.steps:
+            _save(job, folder, step, state, score)
+    seconds_saving = _save(job, folder, step, state, score)
+    reporter.close()
+    if stop.requested and step < schedule.steps:
+        raise Interrupted(
+            f"interrupted at step {step:,}, saved in {seconds_saving:.2f} s; "
+            f"carry on with: rlseq resume {folder}"
+        )
+    return state, step
+
+
+def _save(job: Job, folder: Path, step: int, state: PyTree, score: float) -> float:
+    keep = job.config.run.keep
+    return checkpoint.save(folder / "checkpoints", step, state, keep=keep, score=score)
+
+
+def _finish(
+    job: Job, folder: Path, state: PyTree, step: int, logs: logging.Logs, reporter: Reporter
+) -> None:
+    """Evaluate once, and say where everything is."""
+    episodes = job.config.run.eval_episodes
+    done = [row for row in logging.read(folder / logging.EPISODES) if row["step"] == step]
+    if episodes and not done:
+        params = jax.jit(jax.vmap(job.agent.policy_params))(state)
+        seeds = list(range(job.config.seeds))
+        played = evaluate.play_job(job, params, seeds, episodes)
+        logs.episodes(evaluate.episode_rows(job, seeds, step, played))
+        reporter.say(evaluate.summary(played))
+    reporter.say(f"done: {step:,} steps, in {folder}")
+    reporter.say(f"  learning curve   rlseq plot {folder}")
+    reporter.say(f"  play it          rlseq eval {folder}")
+    reporter.say(f"  train it longer  rlseq resume {folder} --total-steps {2 * step}")
+
+
+def _rows(
+    job: Job, step: int, seconds: float, rate: float, metrics: dict[str, np.ndarray]
+) -> list[logging.Row]:
+    return [
+        {
+            "step": step,
+            "seed": job.config.seed + i,
+            "seconds": round(seconds, 3),
+            "steps_per_second": round(rate, 1),
+            **{name: float(values[i]) for name, values in metrics.items()},
+        }
+        for i in range(job.config.seeds)
+    ]
+
+
+def _check_finite(job: Job, folder: Path, step: int, metrics: dict[str, np.ndarray]) -> None:
+    fine = np.asarray(metrics["finite"]) > 0
+    for name, values in metrics.items():
+        if name.startswith("loss"):
+            fine = fine & np.isfinite(values)
+    if fine.all():
+        return
+    seeds = ", ".join(str(job.config.seed + int(i)) for i in np.flatnonzero(~fine))
+    kept = checkpoint.steps(folder / "checkpoints")
+    last = f"the checkpoint of step {kept[-1]:,} is kept" if kept else "there is no checkpoint yet"
+    raise NonFinite(
+        f"the loss is not finite at step {step:,} (seed {seeds}): stopped; {last} in {folder}. "
+        "A smaller agent.lr or agent.max_grad_norm usually helps"
+    )
+
+
+def _mean_score(metrics: dict[str, np.ndarray], before: float) -> float:
+    """Mean return over the seeds in which an episode ended, else what it was."""
+    values = np.asarray(metrics["return"])
+    ended = values[np.isfinite(values)]
+    return float(ended.mean()) if ended.size else before
+
+
+def _seconds_so_far(folder: Path) -> float:
+    rows = logging.read(folder / logging.METRICS)
+    return float(rows[-1]["seconds"]) if rows else 0.0
+
+
+def _raise_interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
