@@ -72,7 +72,8 @@ class PositionOnlyCartPole(Env):
         return Discrete(2)
 
     def observation_space(self, params: EnvParams) -> Box:
-        return Box(-BOUNDS, BOUNDS, (2,), jnp.float32)
+        bounds = jnp.asarray(BOUNDS)
+        return Box(-bounds, bounds, (2,), jnp.float32)
 
 
 def push(state: CartPoleState, action: jax.Array) -> CartPoleState:

@@ -21,6 +21,12 @@ def random_actions(venv: VecEnv, key: jax.Array) -> Any:
     return jax.vmap(venv.spec.action_space.sample)(jax.random.split(key, venv.num_envs))
 
 
+def compiled_quickly(function, *args):
+    """jitted for these arguments; short rollouts are cheaper to run than to optimise."""
+    options = {"xla_backend_optimization_level": 0}
+    return jax.jit(function).lower(*args).compile(compiler_options=options)
+
+
 def roll(venv: VecEnv, num_steps: int, seed: int = 0, policy=None) -> Rollout:
     """num_steps of a policy(key, state, time step), random by default, in one jitted scan."""
 
@@ -37,8 +43,14 @@ def roll(venv: VecEnv, num_steps: int, seed: int = 0, policy=None) -> Rollout:
         keys = jax.random.split(key, num_steps)
         return first, jax.lax.scan(body, (state, first), keys)[1]
 
-    first, (actions, steps, states, keys) = jax.jit(run)(jax.random.key(seed))
+    key = jax.random.key(seed)
+    first, (actions, steps, states, keys) = compiled_quickly(run, key)(key)
     return Rollout(*jax.tree.map(np.asarray, (first, actions, steps, states)), keys)
+
+
+@pytest.fixture(name="compiled_quickly")
+def _compiled_quickly():
+    return compiled_quickly
 
 
 @pytest.fixture(name="roll")

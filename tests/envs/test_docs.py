@@ -1,0 +1,33 @@
+"""The tables of docs/environments.md say what the environments say."""
+
+import pathlib
+import re
+
+from rlseq import registry
+from rlseq.envs import env_ids, make_env
+from rlseq.envs.spaces import describe
+
+PAGE = pathlib.Path(__file__).parents[2] / "docs" / "environments.md"
+
+
+def rows():
+    found = re.findall(r"^\| `(\w+:[\w-]+)` \|(.+)\|$", PAGE.read_text(), re.MULTILINE)
+    return {env_id: [cell.strip() for cell in rest.split("|")] for env_id, rest in found}
+
+
+def test_every_environment_of_ours_has_its_row():
+    assert list(rows()) == sorted(rows(), key=lambda i: i.split(":")[0])
+    assert set(rows()) == {i for i in env_ids() if not i.startswith("gymnax:")}
+
+
+def test_rows_are_true():
+    for env_id, (options, obs, action, longest, end, *_) in rows().items():
+        spec = make_env(env_id).spec
+        assert (obs, action) == (describe(spec.obs_space), describe(spec.action_space)), env_id
+        assert int(longest) == spec.max_steps
+        assert ("is cut" in end) == spec.can_truncate
+        given = dict(re.findall(r"`(\w+)=\"?([^`\"]+)\"?`", options))
+        family, name = env_id.split(":")
+        table = registry.load("env", family).table[name].options
+        assert {key: str(value) for key, value in table.items()}.items() <= given.items()
+        make_env(env_id, **{key: int(v) if v.isdigit() else v for key, v in given.items()})
