@@ -92,7 +92,7 @@ def _minibatch(
     def step() -> tuple[Improvement, Metrics]:
         part = data.select(envs)
         gradients, metrics = jax.grad(loss, has_aux=True)(state.network, part)
-        norm = optax.global_norm(gradients)
+        norm = optax.tree.norm(gradients)
         # optax's Adam mixes float and int32, which a strict caller's JAX would refuse.
         with jax.numpy_dtype_promotion("standard"):
             changes, opt = optimiser.update(gradients, state.optimiser, state.network)

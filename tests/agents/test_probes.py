@@ -1,0 +1,84 @@
+"""PPO reaches the known return and the known values of every probe, with every core that can."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import rlseq
+from rlseq.agents.rollout import Actor, collect
+from rlseq.envs.probe import FAMILY
+
+GAMMA = 0.9
+MEMORY = ("Recall", "Leak")
+SETTINGS = {
+    "num_steps": 32,
+    "epochs": 4,
+    "minibatches": 2,
+    "lr": 5e-3,
+    "gamma": GAMMA,
+    "entropy_coef": 0.0,
+    "encoder": 16,
+    "head": 16,
+}
+PAIRS = [
+    (probe, core)
+    for probe in FAMILY.ids()
+    for core in rlseq.core_names()
+    if probe not in MEMORY or core != "mlp"
+]
+
+
+def train(probe: str, core: str, updates: int = 200):
+    env = rlseq.make_env(f"probe:{probe}", 32)
+    settings = {"name": core, "features": 16, "layers": 1}
+    agent = rlseq.make_agent("ppo", env, core=settings, num_updates=updates, **SETTINGS)
+    state, _ = agent.train(agent.init(jax.random.key(0)), updates)
+    return env, agent, state
+
+
+def mean_return(agent, state, steps: int = 64) -> float:
+    """Of greedy episodes that end within `steps` steps."""
+
+    def policy(carry, obs, reset):
+        carry, distribution, value = agent._policy(state.params, carry, obs, reset)
+        mode = distribution.mode()
+        return carry, distribution._replace(**_certain(distribution, mode)), value
+
+    env_state, timestep = agent.env.reset(jax.random.key(1))
+    actor = Actor(env_state, timestep, agent.init_carry(agent.env.num_envs), jax.random.key(2))
+    _, _, episodes = jax.jit(lambda a: collect(agent.env, policy, a, steps))(actor)
+    return float(episodes.total_return / episodes.count)
+
+
+def _certain(distribution, mode) -> dict:
+    """The fields of a distribution that always draws its mode."""
+    name = type(distribution).__name__
+    if name == "DiagonalGaussian":
+        return {"log_std": jnp.full_like(distribution.log_std, -20)}
+    if name == "Categorical":
+        return {"logits": 1e6 * jax.nn.one_hot(mode, distribution.logits.shape[-1])}
+    parts = [p._replace(**_certain(p, mode[..., i])) for i, p in enumerate(distribution.parts)]
+    return {"parts": tuple(parts)}
+
+
+def first_values(env, agent, state) -> np.ndarray:
+    first = jnp.asarray(env.env.first_obs)
+    carry = agent.init_carry(len(first))
+    return np.asarray(agent._policy(state.params, carry, first, jnp.ones(len(first), bool))[2])
+
+
+@pytest.mark.parametrize(("probe", "core"), PAIRS)
+def test_ppo_solves(probe, core):
+    env, agent, state = train(probe, core)
+    optimal = env.env.optimal_return
+    assert mean_return(agent, state) > optimal - 0.05 * max(1, abs(optimal))
+    exact = env.env.value(GAMMA)
+    tolerance = 0.1 * np.maximum(1, np.abs(exact))
+    assert (np.abs(first_values(env, agent, state) - exact) < tolerance).all()
+
+
+@pytest.mark.parametrize("probe", MEMORY)
+def test_without_memory_it_earns_what_the_memoryless_can(probe):
+    env, agent, state = train(probe, "mlp")
+    assert mean_return(agent, state) < env.env.memoryless_return + 0.2
