@@ -92,6 +92,7 @@ class PPO:
             optax.adam(rate, eps=config.adam_eps),
         )
 
+    @partial(jax.jit, static_argnums=0)
     def init(self, key: Array) -> PPOState:
         """Fresh parameters and episodes."""
         key, net_key, env_key, act_key = jax.random.split(key, 4)
