@@ -82,14 +82,20 @@ def compose(overrides: list[str]) -> Config:
 
 
 def opened(overrides: list[str]) -> list[str]:
-    """Overrides as Hydra takes them: only below `env.options` may keys be added.
+    """Overrides as Hydra takes them: keys may be added below `env.options` only, and a value
+    with an equals sign (`run.mesh=env=4`) is quoted.
 
     Raises InputError for `+key` and `~key`.
     """
+    taken = []
     for text in overrides:
         if text.startswith(("+", "~")):
             raise InputError(f"keys are never added nor removed: write key=value, not {text}")
-    return [f"++{text}" if text.startswith(_OPEN_KEY) else text for text in overrides]
+        key, _, value = text.partition("=")
+        if "=" in value and value[0] not in "'\"[{=":
+            text = f"{key}='{value}'"
+        taken.append(f"++{text}" if text.startswith(_OPEN_KEY) else text)
+    return taken
 
 
 def finish(composed: DictConfig) -> Config:
@@ -189,6 +195,9 @@ def _explain(overrides: list[str], error: Exception) -> InputError:
         parsed = OverridesParser.create().parse_overrides(overrides)
     except HydraException as syntax:
         return InputError(_first_line(syntax))
+    for one in parsed:
+        if one.is_sweep_override():
+            return InputError(f"{one.input_line} names several values: a sweep is `train -m`")
     loader = GlobalHydra.instance().config_loader()
     groups = [one for one in parsed if loader.get_group_options(one.key_or_group)]
     for one in groups:

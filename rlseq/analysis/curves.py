@@ -50,8 +50,9 @@ def _seed_rows(rows: list[logging.Row], seed: int) -> dict[int, logging.Row]:
 def _filled(
     steps: np.ndarray, rows: dict[int, logging.Row], metric: str, folder: Path
 ) -> np.ndarray:
-    values = np.array([rows[int(step)].get(metric) for step in steps], np.float64)
+    own = sorted(rows)
+    values = np.array([rows[step].get(metric) for step in own], np.float64)
     known = np.isfinite(values)
     if not known.any():
         raise InputError(f"{str(folder)!r} has no values of {metric!r} yet: nothing to plot")
-    return np.interp(steps, steps[known], values[known])
+    return np.interp(steps, np.array(own)[known], values[known])

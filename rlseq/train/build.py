@@ -44,12 +44,16 @@ class Job(NamedTuple):
 
 
 def build(config: Config) -> Job:
-    """The job of a configuration. Raises InputError for anything the parts refuse."""
+    """The job of a configuration. Raises InputError for anything the parts refuse, shapes that do
+    not fit and a mesh that cannot be had: nothing is compiled, nothing written.
+    """
     env = make_env(config.env, config.env.num_envs)
     steps_per_update = _make_agent(config, env, 1).steps_per_update
     schedule = make_schedule(config.total_steps, steps_per_update, config.run.chunks)
-    agent = _make_agent(config, env, schedule.updates)
-    return Job(config, agent, schedule)
+    job = Job(config, _make_agent(config, env, schedule.updates), schedule)
+    abstract_state(job)
+    _layout(job)
+    return job
 
 
 def make_schedule(total_steps: float, steps_per_update: int, chunks: int) -> Schedule:
@@ -104,7 +108,7 @@ def compile_chunk(job: Job) -> jax.stages.Compiled:
         return jax.vmap(lambda state: job.agent.train(state, job.schedule.chunk))(states)
 
     layout = _layout(job)
-    placed = {} if layout is None else {"in_shardings": layout, "out_shardings": (layout, None)}
+    placed = {} if layout is None else {"in_shardings": (layout,), "out_shardings": (layout, None)}
     jitted = jax.jit(chunk, donate_argnums=0, **placed)
     return jitted.lower(abstract_state(job)).compile()
 

@@ -226,7 +226,7 @@ def _step(
     score, length = play.score + new.reward, play.length + 1
     ended = new.terminated | new.truncated
     # Episodes beyond the K-th match no column: they are played and forgotten.
-    column = jnp.arange(play.returns.shape[1]) == play.count[:, None]
+    column = jnp.arange(play.returns.shape[1])[None] == play.count[:, None]
     hit = ended[:, None] & column
     return _Play(
         env_state=env_state,
@@ -235,7 +235,7 @@ def _step(
         key=key,
         score=jnp.where(ended, 0, score),
         length=jnp.where(ended, 0, length),
-        count=play.count + ended,
+        count=play.count + ended.astype(jnp.int32),
         returns=jnp.where(hit, score[:, None], play.returns),
         lengths=jnp.where(hit, length[:, None], play.lengths),
     ), None

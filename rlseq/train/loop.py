@@ -60,7 +60,6 @@ def train(config: Any) -> Run:
     """
     check_loggers(config.run.loggers)
     job = build.build(config)
-    build.abstract_state(job)  # shapes that do not fit show here, before there is a folder
     run = runs.create(config)
     drive(job, run.folder)
     return run

@@ -21,9 +21,7 @@ def make_mesh(text: str, *, seeds: int, num_envs: int) -> Mesh:
     sizes = dict.fromkeys(AXES, 1) | _parse(text)
     for axis, total in (("seed", seeds), ("env", num_envs)):
         if total % sizes[axis]:
-            raise InputError(
-                f"run.mesh: {axis}={sizes[axis]} does not divide the {total} there are"
-            )
+            raise InputError(f"run.mesh: {axis}={sizes[axis]} does not divide {total}")
     wanted, devices = math.prod(sizes.values()), jax.devices()
     if wanted > len(devices):
         raise InputError(f"run.mesh: {text!r} needs {wanted} devices, there are {len(devices)}")
@@ -38,9 +36,7 @@ def shardings(mesh: Mesh, state: PyTree, batched: PyTree) -> PyTree:
     """
 
     def place(_, by_env: bool) -> NamedSharding:
-        return NamedSharding(
-            mesh, PartitionSpec("seed", "env") if by_env else PartitionSpec("seed")
-        )
+        return NamedSharding(mesh, PartitionSpec(*(AXES if by_env else AXES[:1])))
 
     return jax.tree.map(place, state, batched)
 

@@ -1,0 +1,31 @@
+"""What `rlseq bench` measures: scans, whole PPO updates, environments; nothing here is a test."""
+
+import importlib
+
+from rlseq.errors import unknown_name
+
+BENCHES = {
+    "scans": "the affine scan against lax.associative_scan through autodiff",
+    "ppo": "compile, steps/s, share of the matmul rate and memory of recurrent PPO",
+    "envs": "environment steps per second, raw and inside a PPO rollout",
+}
+
+
+def run_bench(name: str) -> list[dict[str, object]]:
+    """The rows that a benchmark measured. Raises InputError for an unknown name."""
+    if name not in BENCHES:
+        raise unknown_name("benchmark", name, BENCHES)
+    return importlib.import_module(f"rlseq.analysis.bench.{name}").rows()
+
+
+def as_table(rows: list[dict[str, object]]) -> str:
+    """Rows of one form as a Markdown table."""
+    heads = list(rows[0])
+    lines = [heads, ["---"] * len(heads), *[[_text(row[h]) for h in heads] for row in rows]]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    return str(value)

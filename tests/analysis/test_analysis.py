@@ -1,0 +1,91 @@
+"""Scores against slow twins; curves and figures from run folders written by hand."""
+
+import numpy as np
+import pytest
+
+from rlseq import config
+from rlseq.analysis import curves, plots, scores
+from rlseq.errors import InputError
+from rlseq.train import logging, runs
+
+
+def slow_iqm(values):
+    ordered = sorted(values)
+    cut = len(ordered) // 4
+    middle = ordered[cut : len(ordered) - cut]
+    return sum(middle) / len(middle)
+
+
+@pytest.mark.parametrize("count", [1, 3, 4, 7, 16])
+def test_iqm_equals_its_slow_twin(count):
+    values = np.random.default_rng(count).normal(size=(count, 3))
+    twin = [slow_iqm(column) for column in values.T]
+    np.testing.assert_allclose(scores.iqm(values), twin)
+
+
+def slow_interval(groups, resamples=2000):
+    rng = np.random.default_rng(1)
+    drawn = [
+        slow_iqm(np.concatenate([rng.choice(group, len(group)) for group in groups]))
+        for _ in range(resamples)
+    ]
+    return np.percentile(drawn, [2.5, 97.5])
+
+
+def test_the_interval_resamples_within_each_task():
+    rng = np.random.default_rng(0)
+    groups = [rng.normal(0, 1, 8), rng.normal(5, 1, 8)]
+    twin = slow_interval(groups)
+    np.testing.assert_allclose(scores.interval(groups), twin, atol=0.1)
+
+
+def test_one_seed_has_no_width():
+    low, high = scores.interval([np.arange(3.0)[None]])
+    np.testing.assert_array_equal(low, high)
+
+
+def make_run(root, name, returns, **changes):
+    composed = config.compose(["experiment=debug", f"run.dir={root / name}"])
+    composed.env.id = changes.get("env", composed.env.id)
+    run = runs.create(composed)
+    for seed, values in enumerate(returns):
+        rows = [
+            {"step": 100 * (i + 1), "seed": seed, "seconds": 0.5 * i, "return": value}
+            for i, value in enumerate(values)
+        ]
+        logging.append(run.folder / logging.METRICS, rows)
+    return run.folder
+
+
+def test_a_curve_has_one_row_a_seed_and_no_holes(tmp_path):
+    folder = make_run(tmp_path, "run", [[np.nan, 1.0, np.nan, 3.0], [0.0, 1.0, 2.0]])
+    curve = curves.read(folder)
+    np.testing.assert_array_equal(curve.steps, [100, 200, 300])
+    np.testing.assert_array_equal(curve.values, [[1.0, 1.0, 2.0], [0.0, 1.0, 2.0]])
+    assert (curve.env, curve.label) == ("popgym:RepeatPreviousEasy", "s5 ppo")
+
+
+def test_runs_without_values_are_refused(tmp_path):
+    with pytest.raises(InputError, match="no metrics yet"):
+        curves.read(make_run(tmp_path, "empty", []))
+    with pytest.raises(InputError, match="no values of 'return'"):
+        curves.read(make_run(tmp_path, "nothing", [[np.nan]]))
+    with pytest.raises(InputError, match="Did you mean 'return'"):
+        curves.read(make_run(tmp_path, "run", [[1.0]]), metric="retrun")
+
+
+def test_a_figure_has_a_panel_an_environment_and_names_runs_apart(tmp_path):
+    folders = [
+        make_run(tmp_path, "a", [[0.0, 1.0], [0.5, 0.7]]),
+        make_run(tmp_path, "b", [[0.0, 0.5]]),
+        make_run(tmp_path, "c", [[0.0, 0.5]], env="popgym:RepeatFirstEasy"),
+    ]
+    figure = plots.draw([curves.read(folder) for folder in folders], "steps")
+    panels = [panel for panel in figure.axes if panel.get_visible()]
+    assert [len(panel.lines) for panel in panels] == [2, 1]
+    texts = [text.get_text() for text in panels[0].get_legend().get_texts()]
+    assert texts == ["s5 ppo (a)", "s5 ppo (b)"]
+    first, second = (
+        [path.read_bytes() for path in plots.plot_runs(folders, tmp_path / out)] for out in "xy"
+    )
+    assert first == second  # figures are reproducible

@@ -1,0 +1,127 @@
+"""Every YAML composes, every core goes on every experiment, and mistakes are named."""
+
+import importlib.resources
+from pathlib import Path
+
+import pytest
+
+from rlseq import config, registry
+from rlseq.errors import InputError
+from rlseq.train import build
+
+CONFIGS = Path(str(importlib.resources.files("rlseq.configs")))
+
+
+def presets(group: str) -> list[str]:
+    return sorted(path.stem for path in (CONFIGS / group).glob("*.yaml"))
+
+
+def test_every_yaml_is_covered_here():
+    groups = {path.parent.name for path in CONFIGS.rglob("*.yaml")} - {CONFIGS.name}
+    assert groups <= {"experiment", "core", "agent", "env", "run", "world_model"}
+
+
+@pytest.mark.parametrize("name", presets("experiment"))
+def test_every_experiment_composes_and_builds(name):
+    composed = config.compose([f"experiment={name}"])
+    job = build.build(composed)
+    assert job.schedule.steps >= composed.total_steps
+    assert job.schedule.chunks <= composed.run.chunks
+
+
+@pytest.mark.parametrize("group", ["core", "agent", "env", "run"])
+def test_every_preset_of_a_group_composes(group):
+    for name in presets(group):
+        build.build(config.compose([f"{group}={name}"]))
+
+
+@pytest.mark.parametrize("core", registry.names("core"))
+def test_every_core_goes_on_every_experiment(core):
+    for name in presets("experiment"):
+        composed = config.compose([f"experiment={name}", f"core={core}"])
+        assert composed.core["name"] == core
+        build.build(composed)
+
+
+def test_the_command_line_wins_over_experiments_and_they_over_presets():
+    assert config.compose(["experiment=debug"]).core["features"] == 8
+    composed = config.compose(["experiment=debug", "core=gru", "core.features=5", "seeds=2"])
+    assert composed.core["features"] == 5 and composed.seeds == 2
+    assert config.compose(["core=s5_popjaxrl"]).core["state_size"] == 256
+
+
+def test_numbers_are_read_as_people_write_them():
+    assert config.compose(["total_steps=1e6"]).total_steps == 1_000_000
+    assert config.compose(["agent.lr=1e-4"]).agent["lr"] == 1e-4
+    assert config.compose(["env.options.k=3"]).env.options == {"k": 3}
+    assert config.compose(["run.mesh=seed=2,env=2"]).run.mesh == "seed=2,env=2"
+
+
+def test_what_is_saved_reads_back_the_same(tmp_path):
+    composed = config.compose(["core=gru", "env.options.k=3", "run.loggers=[tensorboard]"])
+    (tmp_path / "config.yaml").write_text(config.to_yaml(composed))
+    assert config.load(tmp_path / "config.yaml") == composed
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("core=s6", "unknown core 's6'. Did you mean 's5'"),
+        ("experiment=quickstar", "Did you mean 'quickstart'"),
+        ("agent=pppo", "Did you mean 'ppo'"),
+        ("agent.lrr=1", "unknown key 'agent.lrr'. Did you mean 'agent.lr'"),
+        ("run.chunk=3", "Did you mean 'run.chunks'"),
+        ("env.idd=x", "Did you mean 'env.id'"),
+        ("experimen=debug", "Did you mean 'experiment'"),
+        ("seed_s=2", "Did you mean 'seeds'"),
+        ("agent.lr=fast", "agent.lr=fast: Value 'fast' of type 'str'"),
+        ("core.features=2.5", "could not be converted to Integer"),
+        ("run.loggers=tensorboard", "run.loggers=tensorboard"),
+        ("total_steps=1.5", "whole number"),
+        ("total_steps=0", "total_steps must be at least 1, got 0"),
+        ("seeds=0", "seeds must be at least 1, got 0"),
+        ("env.num_envs=0", "env.num_envs must be at least 1"),
+        ("+new=1", "write key=value"),
+        ("~core", "write key=value"),
+        ("core", "core"),
+        ("agent=null", "unknown agent None"),
+        ("a b==", "a b=="),
+        ("core=gru,lstm", "-m"),
+    ],
+)
+def test_mistakes_are_named(override, message):
+    with pytest.raises(InputError) as raised:
+        config.compose([override])
+    assert message in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["total_steps=100"], "less than one update, which takes 8192"),
+        (["agent.num_steps=0"], "agent.num_steps must be at least 1"),
+        (["agent.minibatches=7"], "agent.minibatches must divide env.num_envs = 64"),
+        (["env.id=popgym:RepeatPreviousEas"], "RepeatPreviousEasy"),
+        (["env.options.kk=3"], "unknown option"),
+        (["core.features=0"], "features must be at least 1"),
+    ],
+)
+def test_what_the_parts_refuse_is_refused_before_anything_starts(overrides, message):
+    with pytest.raises(InputError) as raised:
+        build.build(config.compose(overrides))
+    assert message in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("total", "per_update", "chunks", "expected"),
+    [
+        (512, 64, 4, (2, 4)),
+        (513, 64, 4, (3, 3)),
+        (64, 64, 100, (1, 1)),
+        (1_200_000, 8192, 100, (2, 74)),
+    ],
+)
+def test_schedules_are_whole_chunks_that_reach_the_total(total, per_update, chunks, expected):
+    schedule = build.make_schedule(total, per_update, chunks)
+    assert (schedule.chunk, schedule.chunks) == expected
+    assert total <= schedule.steps < total + schedule.chunk_steps

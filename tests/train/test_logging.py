@@ -1,0 +1,91 @@
+"""Log files survive torn lines and are cut back exactly; extras get the same numbers."""
+
+import json
+import sys
+import types
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rlseq.errors import InputError
+from rlseq.train import extras, logging
+
+ROWS = [{"step": 10 * (i // 2 + 1), "seed": i % 2, "return": 0.5 * i, "é": "ü\n"} for i in range(8)]
+
+
+@given(cut=st.integers(0, 10_000), step=st.sampled_from([0, 10, 15, 30, 100]))
+@settings(max_examples=60, deadline=None)
+def test_a_torn_file_is_cut_back_to_whole_rows(tmp_path_factory, cut, step):
+    folder = tmp_path_factory.mktemp("logs")
+    path = folder / logging.METRICS
+    logging.append(path, ROWS)
+    data = path.read_bytes()
+    torn = data[: cut % (len(data) + 1)]
+    path.write_bytes(torn)
+    logging.cut_back(folder, step)
+    expected = [row for row in ROWS[: torn.count(b"\n")] if row["step"] <= step]
+    assert logging.read(path) == expected
+    logging.append(path, ROWS[-1:])
+    assert logging.read(path) == [*expected, ROWS[-1]]
+
+
+def test_numbers_that_json_lacks_become_null(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    logging.append(path, [{"step": 1, "a": float("nan"), "b": float("inf"), "c": 2.0}])
+    assert json.loads(path.read_text()) == {"step": 1, "a": None, "b": None, "c": 2.0}
+
+
+class Memory:
+    def __init__(self):
+        self.seen = []
+
+    def write(self, step, values):
+        self.seen.append((step, dict(values)))
+
+    def close(self):
+        self.seen.append("closed")
+
+
+def test_extras_get_the_finite_values_of_every_seed(tmp_path):
+    memory = Memory()
+    logs = logging.Logs(tmp_path, [memory])
+    logs.metrics([{"step": 4, "seed": 3, "return": 0.5, "kl": float("nan")}])
+    logs.metrics([{"step": 8, "seed": s, "return": float(s)} for s in (0, 1)])
+    logs.episodes([{"step": 8, "seed": 0, "slot": 0, "episode": 0, "return": 2.0, "length": 4}])
+    logs.close()
+    assert memory.seen == [
+        (4, {"return": 0.5}),
+        (8, {"seed0/return": 0.0, "seed1/return": 1.0}),
+        (8, {"eval/return": 2.0, "eval/length": 4.0}),
+        "closed",
+    ]
+
+
+def test_tensorboard_writes_event_files(tmp_path):
+    (extra,) = extras.make_extras(["tensorboard"], tmp_path, 0, {})
+    extra.write(1, {"return": 0.5})
+    extra.close()
+    assert list((tmp_path / "tensorboard").glob("events*"))
+
+
+def test_wandb_gets_the_same_dictionary(tmp_path, monkeypatch):
+    memory = []
+    run = types.SimpleNamespace(
+        log=lambda values, step: memory.append((step, values)), finish=lambda: memory.append("end")
+    )
+    fake = types.ModuleType("wandb")
+    fake.init = lambda **options: memory.append(options["id"]) or run  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "wandb", fake)
+    (extra,) = extras.make_extras(["wandb"], tmp_path / "my-run", 0, {"seed": 1})
+    extra.write(3, {"return": 0.5})
+    extra.close()
+    assert memory == ["my-run", (3, {"return": 0.5}), "end"]
+
+
+def test_a_missing_package_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with pytest.raises(InputError, match=r"pip install 'rlseq\[wandb\]'"):
+        extras.check_loggers(["wandb"])
+    with pytest.raises(InputError, match="Did you mean 'tensorboard'"):
+        extras.check_loggers(["tensorbord"])

@@ -1,0 +1,42 @@
+"""A mesh changes where a state lies, not what is learned."""
+
+import jax
+import numpy as np
+import pytest
+
+from rlseq.errors import InputError
+from rlseq.train import build, loop, sharding
+from tests.train.fake_job import make_folder, make_job
+
+
+@pytest.mark.parametrize("mesh", ["env=4", "seed=2,env=2", "seed=2"])
+def test_training_with_a_mesh_equals_training_without(tmp_path, mesh):
+    plain = loop.drive(make_job(2), make_folder(tmp_path / "plain"))
+    job = make_job(2, mesh=mesh)
+    spread = loop.drive(job, make_folder(tmp_path / "spread"))
+    assert len(build.init(job).obs.sharding.device_set) == {"seed=2": 2}.get(mesh, 4)
+    for a, b in zip(jax.tree.leaves(plain), jax.tree.leaves(spread), strict=True):
+        if jax.dtypes.issubdtype(a.dtype, jax.dtypes.prng_key):
+            a, b = jax.random.key_data(a), jax.random.key_data(b)
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("evn=2", "Did you mean 'env'"),
+        ("env=x", "reads like env=4"),
+        ("env=0", "reads like env=4"),
+        ("env=3", "env=3 does not divide 4"),
+        ("seed=2", "seed=2 does not divide 1"),
+        ("env=64", "does not divide 4"),
+    ],
+)
+def test_bad_meshes_are_refused(text, message):
+    with pytest.raises(InputError, match=message):
+        sharding.make_mesh(text, seeds=1, num_envs=4)
+
+
+def test_more_devices_than_there_are_is_refused():
+    with pytest.raises(InputError, match="needs 8 devices"):
+        sharding.make_mesh("env=8", seeds=1, num_envs=8)
