@@ -113,7 +113,7 @@ def load(path: Path) -> Config:
     """The configuration a run folder holds. Raises InputError if it does not fit the schemas."""
     register_groups()
     try:
-        raw = OmegaConf.load(path)
+        raw = typing.cast(DictConfig, OmegaConf.load(path))
         schema = OmegaConf.structured(Config)
         for kind in ("core", "agent"):
             schema[kind] = OmegaConf.structured(_schema(kind, raw[kind]["name"]))

@@ -16,7 +16,7 @@ from rlseq.errors import InputError, check_names
 AXES = {"steps": "environment steps", "seconds": "seconds of training"}
 # Okabe and Ito's colours: told apart with any colour vision, and in print.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "font.size": 10,
     "axes.spines.top": False,
     "axes.spines.right": False,

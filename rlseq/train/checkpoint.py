@@ -118,7 +118,7 @@ def export(path: Path, tree: PyTree, about: dict[str, Any]) -> None:
     plain = {k: v if v.dtype.kind != "V" else v.astype(np.float32) for k, v in arrays.items()}
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     with open(beside, "wb") as file:
-        np.savez(file, **plain)
+        np.savez(file, allow_pickle=False, **plain)
     os.replace(beside, path)
     listed = {k: {"shape": leaf.shape, "dtype": leaf.dtype} for k, leaf in leaves.items()}
     write_atomic(described, json.dumps({**about, "arrays": listed}, indent=2) + "\n")
@@ -134,7 +134,7 @@ def _flatten(tree: PyTree) -> dict[str, Any]:
 
 
 def _is_key(leaf: Any) -> bool:
-    return jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    return jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
 def _to_host(state: PyTree) -> tuple[dict[str, np.ndarray], dict[str, Leaf]]:
@@ -206,8 +206,8 @@ def _storage(leaf: Any) -> jax.ShapeDtypeStruct:
 
 
 def _typed(array: np.ndarray, impl: str | None) -> jax.Array:
-    array = jax.numpy.asarray(array)
-    return jax.random.wrap_key_data(array, impl=impl) if impl else array
+    data = jax.numpy.asarray(array)
+    return jax.random.wrap_key_data(data, impl=impl) if impl else data
 
 
 def _score(folder: Path, step: int) -> float | None:

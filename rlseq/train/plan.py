@@ -81,7 +81,7 @@ def _size(tree: PyTree) -> int:
 
 
 def _bare(leaf: jax.Array) -> jax.Array:
-    is_key = jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    is_key = jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key)
     return jax.random.key_data(leaf) if is_key else leaf
 
 
