@@ -1,0 +1,74 @@
+"""The smallest agents that still show what PPO does, made once: compiling is what takes long."""
+
+from functools import cache, partial
+
+import jax
+import numpy as np
+
+import rlseq
+from rlseq.agents.rollout import collect
+
+KEY = jax.random.key(0)
+SETTINGS = {"num_steps": 4, "epochs": 2, "minibatches": 2, "encoder": 8, "head": 8}
+
+
+@cache
+def make(env_id="probe:Recall", num_envs=4, num_updates=4, core="mlp", max_steps=None, **changes):
+    """A tiny PPO on a probe; `changes` are hyper-parameters."""
+    options = {} if max_steps is None else {"max_steps": max_steps}
+    env = rlseq.make_env(env_id, num_envs, **options)
+    memory = {"name": core, "features": 8, "layers": 1}
+    settings = SETTINGS | changes
+    return rlseq.make_agent("ppo", env, core=memory, num_updates=num_updates, **settings)
+
+
+@cache
+def fresh(agent):
+    """The agent's first state."""
+    return agent.init(KEY)
+
+
+def recurrent():
+    """The agent of tests that need memory and normalised observations."""
+    return make(core="gru", normalize_observations=True)
+
+
+def arrays(tree):
+    """The leaves as NumPy arrays, keys as their data."""
+    return [np.asarray(_data(leaf)) for leaf in jax.tree.leaves(tree)]
+
+
+def same(a, b):
+    """Assert equality bit for bit, leaf by leaf; NaN equals NaN."""
+    assert jax.tree.structure(a) == jax.tree.structure(b)
+    for x, y in zip(arrays(a), arrays(b), strict=True):
+        np.testing.assert_array_equal(x, y, strict=True)
+
+
+def close(a, b, rtol=1e-4, atol=1e-5):
+    """Assert equality up to rounding, leaf by leaf."""
+    assert jax.tree.structure(a) == jax.tree.structure(b)
+    for x, y in zip(arrays(a), arrays(b), strict=True):
+        np.testing.assert_allclose(x, y, rtol=rtol, atol=atol)
+
+
+def differ(a, b):
+    """Whether any leaf of two trees differs."""
+    return any((x != y).any() for x, y in zip(arrays(a), arrays(b), strict=True))
+
+
+def rollout(agent, state):
+    """The trajectory of one rollout with the state's own parameters."""
+    policy = partial(agent._policy, state.params)
+    run = jax.jit(lambda actor: collect(agent.env, policy, actor, agent.config.num_steps)[1])
+    return run(state.actor)
+
+
+def replay(agent, network, carry, obs, reset):
+    """(carry, distribution, values) of whole sequences."""
+    return jax.jit(agent.network.apply)(network, carry, obs, reset)
+
+
+def _data(leaf):
+    is_key = jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    return jax.random.key_data(leaf) if is_key else leaf
