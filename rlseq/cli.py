@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rlseq.errors import InputError, unknown_name
+from rlseq.errors import InputError, check_names, unknown_name
 
 DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -106,6 +106,16 @@ def _plan(options: argparse.Namespace) -> int:
     return DONE
 
 
+def _bench(options: argparse.Namespace) -> int:
+    from rlseq.analysis.bench import BENCHES, as_table, run_bench
+
+    check_names("benchmark", options.names, BENCHES)
+    for name in options.names or BENCHES:
+        print(f"{name}: {BENCHES[name]}", flush=True)
+        print(as_table(run_bench(name)), flush=True)
+    return DONE
+
+
 def _export(options: argparse.Namespace) -> int:
     from rlseq.train.evaluate import export_run
 
@@ -157,6 +167,8 @@ def _parser() -> tuple[argparse.ArgumentParser, list[str]]:
     listed = command("list", _list, "names that can go on the command line")
     listed.add_argument("kind", metavar="KIND", help="cores, envs, experiments or agents")
     _add_overrides(command("plan", _plan, "sizes, memory and FLOPs of a run; trains nothing"))
+    bench = command("bench", _bench, "measure scans, PPO and environments on this machine")
+    bench.add_argument("names", nargs="*", metavar="NAME", help="scans, ppo, envs (default: all)")
     export = command("export", _export, "write the weights as a flat .npz and a .json")
     export.add_argument("run", help="the run folder")
     export.add_argument("out", type=Path, help="the new .npz file")

@@ -83,6 +83,7 @@ class Agent(Protocol):
     """Functions on an explicit state; the object itself holds configuration, not progress."""
 
     env: VecEnv
+    steps_per_update: int  # environment steps, all environments together
 
     def init(self, key: jax.Array) -> Any:
         """The state of a fresh agent: params, optimiser, env state, carry, key, counters."""
@@ -90,6 +91,18 @@ class Agent(Protocol):
 
     def train(self, state: Any, num_updates: int) -> tuple[Any, Metrics]:
         """`num_updates` (static) updates in one jitted scan; metrics are reduced scalars."""
+        ...
+
+    def init_carry(self, batch: int) -> Carry:
+        """The memory of `batch` fresh episodes."""
+        ...
+
+    def policy_params(self, state: Any) -> Params:
+        """What `act` needs of a state."""
+        ...
+
+    def batched(self, state: Any) -> Any:
+        """A state's structure of bools: True where a leaf's first axis is the environments."""
         ...
 
     def act(

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from rlseq.nn.initialisers import orthogonal
 from rlseq.scans.sequential import clear, recurrent_scan
 from rlseq.types import Carry
 
@@ -61,5 +62,5 @@ def orthogonal_gates(key: Array, shape: tuple[int, int], dtype: str) -> Array:
     """One orthogonal matrix a gate, side by side."""
     n, total = shape
     keys = jax.random.split(key, total // n)
-    make = nn.initializers.orthogonal()
+    make = orthogonal()
     return jnp.concatenate([make(k, (n, n), jnp.dtype(dtype)) for k in keys], axis=1)

@@ -1,8 +1,11 @@
 """Multi-layer perceptrons with the initialisation that on-policy agents use."""
 
+import math
+
 import flax.linen as nn
-import numpy as np
 from jax import Array
+
+from rlseq.nn.initialisers import orthogonal
 
 
 class DenseStack(nn.Module):
@@ -16,6 +19,6 @@ class DenseStack(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         for width in self.widths:
-            x = nn.Dense(width, kernel_init=nn.initializers.orthogonal(np.sqrt(2)))(x)
+            x = nn.Dense(width, kernel_init=orthogonal(math.sqrt(2)))(x)
             x = nn.leaky_relu(x)
         return x

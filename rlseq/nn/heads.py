@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from rlseq.nn.distributions import Categorical, DiagonalGaussian, Distribution, MultiCategorical
+from rlseq.nn.initialisers import orthogonal
 
 ActionKind = Literal["discrete", "multi_discrete", "continuous"]
 
@@ -24,7 +25,7 @@ class PolicyHead(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Distribution:
-        small = nn.initializers.orthogonal(0.01)
+        small = orthogonal(0.01)
         out = nn.Dense(sum(self.sizes), kernel_init=small)(x)
         if self.kind == "continuous":
             log_std = self.param("log_std", nn.initializers.zeros, self.sizes)
@@ -40,4 +41,4 @@ class ValueHead(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        return nn.Dense(1, kernel_init=nn.initializers.orthogonal(1.0))(x)[..., 0]
+        return nn.Dense(1, kernel_init=orthogonal(1.0))(x)[..., 0]

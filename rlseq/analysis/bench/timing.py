@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.extend.core import jaxprs_in_params
 
 
 def compile_timed(function: Callable, *args: Any) -> tuple[Any, float]:
@@ -52,7 +53,7 @@ def _flops(jaxpr: Any) -> float:
                 depth *= left[axis]
             total += 2.0 * depth * equation.outvars[0].aval.size
             continue
-        inner = [_flops(sub) for sub in jax.core.jaxprs_in_params(equation.params)]
+        inner = [_flops(sub) for sub in jaxprs_in_params(equation.params)]
         if inner and equation.primitive.name == "cond":
             total += max(inner)
         else:

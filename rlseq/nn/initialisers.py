@@ -1,0 +1,26 @@
+"""Initialisers that are safe under vmap."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+
+@jax.custom_batching.sequential_vmap
+def _qr(x: Array) -> tuple[Array, Array]:
+    # One matrix at a time also under vmap: XLA's batched QR can wait for itself on two CPU threads.
+    return tuple(jnp.linalg.qr(x))
+
+
+def orthogonal(scale: float = 1.0) -> Callable[..., Array]:
+    """Matrices [n, m] with orthogonal rows or columns times `scale` (Saxe et al. 1312.6120)."""
+
+    def initialise(key: Array, shape: tuple[int, int], dtype: jnp.dtype = jnp.float32) -> Array:
+        rows, columns = shape
+        tall = (max(rows, columns), min(rows, columns))
+        q, r = _qr(jax.random.normal(key, tall, dtype))
+        q = q * jnp.sign(jnp.diagonal(r))[None]  # makes the draw uniform
+        return scale * (q if rows >= columns else q.T)
+
+    return initialise
