@@ -1,0 +1,103 @@
+"""What README.md and docs/ show is run: Python blocks as scripts, command lines by the parser."""
+
+import itertools
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rlseq import cli, config
+from rlseq.envs import env_ids
+from rlseq.train.listing import listing
+from tests.packaging import markdown
+from tests.packaging.tree import PROJECT, ROOT
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+SCRIPTS = [(page, heading) for page in PAGES for heading in markdown.scripts(page)]
+COMMANDS = [(page.name, words) for page in PAGES for words in markdown.commands(page)]
+RLSEQ = [words[1:] for _, words in COMMANDS if words[0] == "rlseq"]
+RUN = re.compile(r"runs/[\w.-]+")  # wherever a page has a run folder, a tiny run stands there
+
+# What a page of docs/ may take as given: the README's blocks stand on their own.
+GIVEN = """
+import jax, jax.numpy as jnp, numpy as np, rlseq
+key = jax.random.key(0)
+batch = 64
+_env = rlseq.make_env("popgym:RepeatPreviousEasy", num_envs=batch)
+_, _ts = _env.reset(key)
+obs, reset = _ts.obs, _ts.reset
+action = jnp.zeros(batch, jnp.int32)
+"""
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("tiny") / "run"
+    assert cli.main(["train", "experiment=debug", f"run.dir={folder}", "run.quiet=true"]) == 0
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("page", "heading"), SCRIPTS, ids=[f"{page.name}:{heading}" for page, heading in SCRIPTS]
+)
+def test_python_blocks_run(page, heading, tiny_run, tmp_path):
+    script = markdown.scripts(page)[heading]
+    for place in set(RUN.findall(script)):
+        shutil.copytree(tiny_run, tmp_path / place)
+    if page.name != "README.md":
+        script = f"exec({GIVEN!r}){script}"  # line 1 is never code
+    file = tmp_path / page.with_suffix(".py").name
+    file.write_text(script, encoding="utf-8")
+    env = os.environ | {"JAX_PLATFORMS": "cpu", "MPLBACKEND": "agg"}
+    done = subprocess.run(
+        [sys.executable, file], cwd=tmp_path, env=env, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("words", RLSEQ, ids=" ".join)
+def test_commands_are_understood(words):
+    parser, _ = cli._parser()
+    try:
+        options = parser.parse_args(words)
+    except SystemExit as stop:
+        assert stop.code == 0, f"rlseq {' '.join(words)}"  # --help ends so
+        return
+    if words[0] in ("train", "plan"):
+        for overrides in combinations(options.overrides, getattr(options, "multirun", False)):
+            assert config.compose(overrides).env.id in env_ids()
+    elif words[0] == "list":
+        assert listing(options.kind)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_extras_and_files_that_commands_name_exist(page):
+    for words in markdown.commands(page):
+        if words[:2] == ["pip", "install"]:
+            for extras in re.findall(r"\[([\w,]+)\]", " ".join(words)):
+                assert set(extras.split(",")) <= set(PROJECT["project"]["optional-dependencies"])
+        for word in words[1:] if words[0] in ("python", "bash", "python3") else []:
+            assert word.startswith("-") or "/" not in word or (ROOT / word).exists(), word
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_within_the_project_lead_somewhere(page):
+    text = page.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#\s]+)", text):
+        if "://" not in target and not target.startswith("mailto:"):
+            assert (page.parent / target).exists(), target
+
+
+def combinations(overrides: list[str], sweep: bool) -> list[list[str]]:
+    """One list of overrides for each run of a sweep."""
+    if not sweep:
+        return [overrides]
+    choices = []
+    for text in overrides:
+        key, _, values = text.partition("=")
+        choices.append([f"{key}={value}" for value in values.split(",")])
+    return [list(run) for run in itertools.product(*choices)]

@@ -1,0 +1,122 @@
+"""Imports run one way, files and functions stay small, and the map of packages is complete."""
+
+import ast
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+import rlseq
+from tests.packaging.tree import (
+    FOLDERS,
+    ROOT,
+    SETUPTOOLS,
+    TOP_NAMES,
+    modules,
+    our_imports,
+    packages_on_disk,
+)
+from tests.packaging.tree import all_imports as imports_of
+
+# Each room may import those of the lines above its own, and itself.
+LEVELS = [
+    ("types", "errors"),
+    ("registry",),
+    ("scans", "rl"),
+    ("nn",),
+    ("cores",),
+    ("envs",),
+    ("world_models",),
+    ("agents",),
+    ("config", "configs"),
+    ("train",),
+    ("analysis",),
+    ("cli",),
+    ("__main__",),
+]
+LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
+MAX_FILE, MAX_FUNCTION = 400, 60  # lines
+
+
+def home(name: str) -> str | None:
+    """The room of a dotted name of ours; a name of the public face counts where it comes from."""
+    room = name.split(".")[1]
+    if room in rlseq._PUBLIC:
+        return rlseq._PUBLIC[room].split(".")[1]
+    return None if room in ("__version__", "__file__") else room
+
+
+def test_every_room_has_its_level():
+    rooms = {name.split(".")[1] for name in modules() if name != "rlseq"}
+    assert rooms <= set(LEVEL)
+
+
+def test_imports_run_one_way():
+    wrong = []
+    for found in our_imports():
+        target = home(found.imported)
+        source = found.importer.split(".")[1] if "." in found.importer else "rlseq"
+        if target in (None, source):
+            continue
+        if source == "rlseq" or LEVEL[target] >= LEVEL[source]:
+            wrong.append(f"{found.importer}:{found.line} imports {found.imported}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_the_rule_sees_imports_inside_functions():
+    seen = {(found.importer, found.imported) for found in our_imports()}
+    assert ("rlseq.cli", "rlseq.train.listing.listing") in seen
+
+
+def test_one_file_knows_orbax():
+    users = {name for name, path in modules().items() if _roots(path) & {"orbax"}}
+    assert users == {"rlseq.train.checkpoint"}
+
+
+@pytest.mark.parametrize("name", ["pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"])
+def test_nothing_is_loaded_that_could_run_code(name):
+    assert not [module for module, path in modules().items() if name in _roots(path)]
+    assert not [m for m, path in modules().items() if "allow_pickle=True" in path.read_text()]
+
+
+def test_modules_import_by_their_installed_names():
+    wrong = {name for name, path in modules().items() if _roots(path) & set(TOP_NAMES)}
+    assert not wrong
+
+
+def test_files_and_functions_stay_small():
+    long = []
+    for name, path in modules().items():
+        text = path.read_text(encoding="utf-8")
+        if text.count("\n") > MAX_FILE:
+            long.append(name)
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef) and _length(node) > MAX_FUNCTION:
+                long.append(f"{name}.{node.name}")
+    assert not long
+
+
+def test_the_list_of_packages_is_what_the_folders_hold():
+    assert sorted(SETUPTOOLS["packages"]) == sorted(packages_on_disk())
+    for package in SETUPTOOLS["packages"]:
+        assert package in modules(), f"{package} has no __init__.py"
+
+
+@pytest.mark.parametrize("name", [name for name in TOP_NAMES if name != "tests"])
+def test_the_checkout_is_not_importable_beside_the_package(name):
+    # Else each class could exist twice: once as agents.ppo and once as rlseq.agents.ppo.
+    spec = importlib.util.find_spec(name)
+    places = list(spec.submodule_search_locations or []) if spec else []
+    assert not [place for place in places if Path(place).is_relative_to(ROOT)]
+
+
+def test_only_mapped_folders_hold_modules():
+    assert all((ROOT / folder / "__init__.py").is_file() for folder in FOLDERS.values())
+
+
+def _roots(path: Path) -> set[str]:
+    return {name.partition(".")[0] for name in imports_of(path)}
+
+
+def _length(node: ast.FunctionDef) -> int:
+    return (node.end_lineno or node.lineno) - node.lineno + 1
