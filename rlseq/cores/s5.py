@@ -15,7 +15,8 @@ import numpy as np
 from jax import Array
 
 from rlseq.errors import InputError, unknown_name
-from rlseq.scans.affine import METHODS, affine_scan
+from rlseq.scans.affine import METHODS
+from rlseq.scans.rotation import rotate, rotation_scan
 from rlseq.types import Carry
 
 DISCRETIZATIONS = ("zoh", "bilinear")
@@ -46,7 +47,7 @@ def discretize(eigenvalues: Array, step: Array, rule: str) -> tuple[Array, Array
 
 
 class S5(nn.Module):
-    """One S5 layer; the carry is the state, complex [B, state_size / 2].
+    """One S5 layer; the carry is the state, [B, 2, state_size / 2]: real and imaginary parts.
 
     Raises InputError for a state that does not divide into blocks of an even size.
     """
@@ -90,25 +91,24 @@ class S5(nn.Module):
         self.skip = self.param("skip", normal, (self.features,), jnp.dtype(self.dtype))
 
     def init_carry(self, batch: int) -> Carry:
-        """Zeros, complex [batch, state_size / 2]."""
+        """Zeros [batch, 2, state_size / 2]: real and imaginary parts."""
         size = self.state_size or self.features
-        return jnp.zeros((batch, size // 2), np.result_type(self.dtype, np.complex64))
+        return jnp.zeros((batch, 2, size // 2), self.dtype)
 
     def __call__(self, carry: Carry, x: Array, reset: Array) -> tuple[Carry, Array]:
         """x [T, B, D], reset bool [T, B] -> (carry, y [T, B, features])."""
         transition, drive = self._drive(x)
-        carry, states = affine_scan(transition, drive, carry, reset, method=self.method)
+        carry, states = rotation_scan(*transition, drive, carry, reset, method=self.method)
         return carry, self._output(states, x)
 
     def step(self, carry: Carry, x: Array, reset: Array) -> tuple[Carry, Array]:
         """x [B, D], reset bool [B] -> (carry, y [B, features])."""
         transition, drive = self._drive(x)
-        kept = jnp.where(reset[:, None], 0, carry)
-        state = transition[None] * kept + drive
+        state = rotate(*transition, jnp.where(reset[:, None, None], 0, carry)) + drive
         return state, self._output(state, x)
 
-    def _drive(self, x: Array) -> tuple[Array, Array]:
-        """The transition [P] and B x [..., P]; the complex product is one real matmul."""
+    def _drive(self, x: Array) -> tuple[tuple[Array, Array], Array]:
+        """The transition ([P], [P]) and B x [..., 2, P]; the complex product is one real matmul."""
         if self.skip.shape[0] != x.shape[-1]:
             raise ValueError(f"s5 needs an input of {self.features} features, got {x.shape[-1]}")
         real = jnp.minimum(self.real, MAX_REAL) if self.clip_eigenvalues else self.real
@@ -118,12 +118,13 @@ class S5(nn.Module):
             eigenvalues, step.astype(eigenvalues.dtype), self.discretization
         )
         b = self.b(x.shape[-1]) * factor[:, None]
-        re, im = jnp.split(x @ jnp.concatenate([b.real, b.imag]).T, 2, axis=-1)
-        return transition, jax.lax.complex(re, im)
+        drive = x @ jnp.concatenate([b.real, b.imag]).T
+        pairs = drive.reshape(*x.shape[:-1], 2, transition.shape[0])
+        return (transition.real, transition.imag), pairs
 
     def _output(self, states: Array, x: Array) -> Array:
-        """2 Re(C h) + D x as one real matmul; states [..., P]."""
-        parts = jnp.concatenate([states.real, states.imag], axis=-1)
+        """2 Re(C h) + D x as one real matmul; states [..., 2, P]."""
+        parts = states.reshape(*x.shape[:-1], 2 * states.shape[-1])
         c = jnp.concatenate([2 * self.c[0], -2 * self.c[1]], axis=1)
         skip = jnp.broadcast_to(self.skip, x.shape)
         return parts @ c.T + skip * x

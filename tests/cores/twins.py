@@ -77,7 +77,8 @@ def s5(layer, params, carry, x, reset):
     else:
         transition = (1 + poles * step / 2) / (1 - poles * step / 2)
         factor = step / (1 - poles * step / 2)
-    h = np.asarray(carry, np.complex128)
+    re, im = np.moveaxis(np.asarray(carry, np.float64), 1, 0)
+    h = re + 1j * im
     out = []
     for x_t, reset_t in zip(x, reset, strict=True):
         h = transition * np.where(reset_t[:, None], 0, h) + (x_t @ b.T) * factor
