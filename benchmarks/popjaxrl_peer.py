@@ -6,6 +6,7 @@ alone. Needs distrax besides rlseq's own dependencies. Prints one JSON line.
 """
 
 import argparse
+import importlib
 import json
 import resource
 import sys
@@ -68,15 +69,12 @@ def main() -> None:
     options = parser.parse_args()
     put_back_old_names()
     sys.path.insert(0, options.checkout)
-    from algorithms import ppo_gru, ppo_s5
-    from envs import make
-    from envs.wrappers import AliasPrevActionV2
-
-    env, params = make("RepeatPreviousHard")
+    env, params = importlib.import_module("envs").make("RepeatPreviousHard")
+    wrap = importlib.import_module("envs.wrappers").AliasPrevActionV2
     steps = options.updates * SETTINGS["NUM_ENVS"] * SETTINGS["NUM_STEPS"]
-    config = SETTINGS | {"ENV": AliasPrevActionV2(env), "ENV_PARAMS": params}
+    config = SETTINGS | {"ENV": wrap(env), "ENV_PARAMS": params}
     config |= {"TOTAL_TIMESTEPS": steps, "UPDATE_EPOCHS": options.epochs}
-    train = {"s5": ppo_s5, "gru": ppo_gru}[options.core].make_train(config)
+    train = importlib.import_module(f"algorithms.ppo_{options.core}").make_train(config)
     key = jax.random.PRNGKey(0)
     start = time.perf_counter()
     compiled = jax.jit(train).lower(key).compile()
