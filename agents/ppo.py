@@ -82,6 +82,7 @@ class PPO:
         _check(config, env.num_envs)
         self.env = EpisodeStatistics(FlattenObservation(env))
         self.config = config
+        self.obs_space = env.spec.obs_space
         space = env.spec.action_space
         self.network = make_network(core, space, config.encoder, config.head, config.shared_core)
         self.steps_per_update = env.num_envs * config.num_steps
@@ -192,7 +193,7 @@ class PPO:
 
     def flatten(self, obs: PyTree) -> Array:
         """Observations of the environment as the network reads them, float32 [B, D]."""
-        return flatten(self.env.inner.inner.spec.obs_space, obs)
+        return flatten(self.obs_space, obs)
 
     def batched(self, state: PPOState) -> PPOState:
         """True for every leaf of a state whose first axis is the environments."""

@@ -118,7 +118,8 @@ def ppo_loss(
     network: nn.Module, params: Params, batch: Minibatches, *, settings: LossSettings
 ) -> tuple[Array, Metrics]:
     """The loss (1707.06347, equation 9) of whole sequences, and its parts."""
-    _, policy, value = network.apply(params, batch.carry, batch.obs, batch.reset)  # type: ignore
+    out: Any = network.apply(params, batch.carry, batch.obs, batch.reset)
+    _, policy, value = out
     log_ratio = policy.log_prob(batch.action) - batch.log_prob
     policy_loss = clipped_policy_loss(log_ratio, batch.advantage, settings.clip)
     if settings.value_clip > 0:

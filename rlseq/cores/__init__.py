@@ -58,10 +58,10 @@ def functional(name: str, in_features: int, features: int = 128, **options: Any)
     def init(key):
         return core.init(key, core.init_carry(1), x, reset)
 
-    def scan(params, carry, x, reset):
+    def scan(params, carry, x, reset) -> Any:
         return core.apply(params, carry, x, reset)
 
-    def step(params, carry, x, reset):
+    def step(params, carry, x, reset) -> Any:
         return core.apply(params, carry, x, reset, method="step")
 
     return CoreFns(init, core.init_carry, scan, step)

@@ -82,8 +82,8 @@ class S5(nn.Module):
     def setup(self) -> None:
         size = self.state_size or self.features
         spectrum, _ = block_spectrum(size, self.blocks)
-        self.real = self.param("real", _constant(spectrum.real, self.dtype))
-        self.imag = self.param("imag", _constant(spectrum.imag, self.dtype))
+        self.real = self.param("real", _constant(np.real(spectrum), self.dtype))
+        self.imag = self.param("imag", _constant(np.imag(spectrum), self.dtype))
         self.log_step = self.param("log_step", self._initial_step, (size // 2,))
         self.b = _InputMatrix(size, self.blocks, self.dtype)
         self.c = self.param("c", self._initial_output, (self.features, size))
@@ -170,7 +170,7 @@ def block_spectrum(size: int, blocks: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _pair(values: np.ndarray, dtype: str) -> tuple[np.ndarray, np.ndarray]:
-    return values.real.astype(dtype), values.imag.astype(dtype)
+    return np.real(values).astype(dtype), np.imag(values).astype(dtype)
 
 
 def _constant(values: np.ndarray, dtype: str):

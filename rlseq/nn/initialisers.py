@@ -10,7 +10,8 @@ from jax import Array
 @jax.custom_batching.sequential_vmap
 def _qr(x: Array) -> tuple[Array, Array]:
     # One matrix at a time also under vmap: XLA's batched QR can wait for itself on two CPU threads.
-    return tuple(jnp.linalg.qr(x))
+    q, r = jnp.linalg.qr(x)
+    return q, r
 
 
 def orthogonal(scale: float = 1.0) -> Callable[..., Array]:

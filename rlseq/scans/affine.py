@@ -7,6 +7,7 @@ Equations: Blelloch, "Prefix sums and their applications" (1990); Martin and Cun
 """
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -40,7 +41,7 @@ def affine_scan(
         InputError: an unknown method.
     """
     _check(decay, drive, carry, reset)
-    states = _scan(decay, drive, carry, reset, resolve(method))
+    states: Any = _scan(decay, drive, carry, reset, resolve(method))
     return (states[-1] if states.shape[0] else carry), states
 
 
@@ -131,15 +132,16 @@ def _sequential_backward(decay, states, carry, reset, g):
     total = jnp.zeros_like(carry) if constant else None
     inputs = (times, None if constant else decay, g, reset)
     loop = (jnp.zeros_like(carry), total)
-    (d_carry, total), (d_drive, d_decay) = lax.scan(body, loop, inputs, reverse=True)
-    return (total.sum(0) if constant else d_decay), d_drive, d_carry
+    (d_carry, summed), (d_drive, d_decay) = lax.scan(body, loop, inputs, reverse=True)
+    return (d_decay if summed is None else summed.sum(0)), d_drive, d_carry
 
 
 def _parallel_backward(decay, states, carry, reset, g, method):
     masked = _masked(decay, g, reset)
     later = jnp.concatenate([masked[1:], jnp.zeros_like(masked[:1])])
     never = jnp.zeros_like(reset)
-    adjoint = _scan(later[::-1], g[::-1], jnp.zeros_like(carry), never, method)[::-1]
+    flipped: Any = _scan(later[::-1], g[::-1], jnp.zeros_like(carry), never, method)
+    adjoint = flipped[::-1]
     previous = jnp.concatenate([carry[None], states[:-1]])
     r = _expand(reset, previous)
     d_decay = jnp.where(r, 0, adjoint * jnp.where(r, 0, previous))

@@ -60,7 +60,8 @@ def recurrent_scan(
     Returns:
         ((others, h) after the last step, h of all steps [T, B, N]).
     """
-    states, hs = _recurrent(gates, weight, bias, others, h, x, reset)
+    out: Any = _recurrent(gates, weight, bias, others, h, x, reset)
+    states, hs = out
     if not hs.shape[0]:
         return (others, h), hs
     return (jax.tree.map(lambda s: s[-1], states), hs[-1]), hs
@@ -78,7 +79,8 @@ def _recurrent(gates, weight, bias, others, h, x, reset):
 
 
 def _recurrent_forward(gates, weight, bias, others, h, x, reset):
-    states, hs = _recurrent(gates, weight, bias, others, h, x, reset)
+    out: Any = _recurrent(gates, weight, bias, others, h, x, reset)
+    states, hs = out
     return (states, hs), (weight, bias, others, h, x, reset, states, hs)
 
 
