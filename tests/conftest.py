@@ -1,5 +1,6 @@
 """Strict by default: dtype and rank promotion are errors, warnings are errors, four CPU devices."""
 
+import gc
 import os
 import tempfile
 
@@ -13,6 +14,14 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 _CACHE = os.environ.get("RLSEQ_TEST_CACHE", os.path.join(tempfile.gettempdir(), "rlseq_jax_cache"))
 jax.config.update("jax_compilation_cache_dir", _CACHE)
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def forget_compiled_programs():
+    """Each program keeps memory maps, of which Linux gives a process 65,530; beyond, it crashes."""
+    yield
+    jax.clear_caches()
+    gc.collect()
 
 
 @pytest.fixture
