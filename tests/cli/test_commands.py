@@ -159,10 +159,14 @@ print([name for name in ("gymnax", "orbax", "hydra", "matplotlib") if name in sy
 
 
 @pytest.mark.parametrize("kind", ["cores", "envs", "experiments", "agents"])
-def test_list_imports_nothing_heavy(kind):
+def test_list_imports_nothing_heavy(kind, tmp_path):
     script = _IMPORTED.format(arguments=["list", kind])
     said = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+        [sys.executable, "-c", script],
+        cwd=tmp_path,  # in the checkout, `python -c` would import its rlseq, which has no envs
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout.split("\n")
     assert said[-2] == "[]"
     assert all(re.match(r"[\w:.-]+(  |$)", line) for line in said[:-2]) and len(said) > 2
