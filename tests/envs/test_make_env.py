@@ -24,9 +24,10 @@ def test_ids_are_unique_and_cover_every_family():
     assert {i.split(":")[0] for i in ids} == set(registry.names("env"))
 
 
-def test_listing_ids_does_not_import_gymnax():
+def test_listing_ids_does_not_import_gymnax(tmp_path):
     code = "import sys, rlseq.envs; rlseq.envs.env_ids(); sys.exit('gymnax' in sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True)
+    # Elsewhere than in the checkout, whose own rlseq folder has no envs.
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
 
 
 @pytest.mark.parametrize("level", ["Easy", "Medium", "Hard"])
