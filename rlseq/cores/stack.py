@@ -83,7 +83,7 @@ class Stack(nn.Module):
     def _mix(self, i: int, y: Array) -> Array:
         if self.mixer == "none":
             return y
-        # Its input is all that the backward pass keeps: tanh is cheaper than memory traffic.
+        # Its input is all that the backward pass keeps, which saves memory.
         active = jax.checkpoint(nn.gelu)(y)
         if self.mixer == "gelu":
             return active

@@ -2,7 +2,7 @@
 
 h[t] = a h[t-1] + b[t], where a pair [2, N] holds the real and the imaginary parts. The projections
 around it are real matmuls whose outputs and inputs lie in memory as these pairs do, so no pass over
-[T, B, N] is spent on packing complex numbers (measured: an eighth of S5's training time on CPU).
+[T, B, N] is spent on packing complex numbers.
 """
 
 from functools import partial
