@@ -25,6 +25,7 @@ class GRU(nn.Module):
     """A layer of GRU cells; the carry is h [B, features]."""
 
     hidden: ClassVar[tuple[str, ...]] = ()
+    methods: ClassVar[tuple[str, ...]] = ()
     block: ClassVar[dict] = {"layers": 1}
 
     features: int

@@ -23,6 +23,7 @@ class LSTM(nn.Module):
     """A layer of LSTM cells; the carry is (c, h), each [B, features]."""
 
     hidden: ClassVar[tuple[str, ...]] = ()
+    methods: ClassVar[tuple[str, ...]] = ()
     block: ClassVar[dict] = {"layers": 1}
 
     features: int

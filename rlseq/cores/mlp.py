@@ -12,6 +12,7 @@ class MLP(nn.Module):
     """y = relu(W x + b); its carry is empty and no input ever reaches a later output."""
 
     hidden: ClassVar[tuple[str, ...]] = ()
+    methods: ClassVar[tuple[str, ...]] = ()
     block: ClassVar[dict] = {"layers": 2}
 
     features: int

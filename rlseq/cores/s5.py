@@ -53,6 +53,7 @@ class S5(nn.Module):
     """
 
     hidden: ClassVar[tuple[str, ...]] = ()
+    methods: ClassVar[tuple[str, ...]] = METHODS
     block: ClassVar[dict] = {"layers": 2, "mixer": "full_glu", "residual": True}
 
     features: int

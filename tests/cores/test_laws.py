@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rlseq
+from rlseq import registry
 from rlseq.cores import core_options
-from rlseq.scans import affine
 
 from .laws import BATCH, FEATURES, WIDTH, assert_close, case, options
-from .twins import TWINS
+from .twins import twin_of
 
 cores = pytest.mark.parametrize("name", rlseq.core_names())
 # Few lengths, so that few programs compile; hypothesis varies the resets inside them.
@@ -26,9 +26,7 @@ drawn = settings(max_examples=12, deadline=None, derandomize=True)
 
 def methods(name: str) -> list[dict]:
     """Every way in which a core can run its sequence."""
-    if "method" not in core_options(name):
-        return [{}]
-    return [{"method": m} for m in affine.METHODS]
+    return [{"method": m} for m in registry.load("core", name).methods] or [{}]
 
 
 every_method = pytest.mark.parametrize(
@@ -160,7 +158,7 @@ def test_9_one_compilation_a_shape(name):
 def test_10_a_slow_twin_agrees(name, extra, seed, rate):
     c = case(name, 12, seed, rate, **extra)
     core = rlseq.make_core(name, FEATURES, **options(name, **extra))
-    twin = TWINS[name](core, c.params["params"], c.carry, np.asarray(c.x), np.asarray(c.reset))
+    twin = twin_of(name)(core, c.params["params"], c.carry, np.asarray(c.x), np.asarray(c.reset))
     np.testing.assert_allclose(c.fns.scan(c.params, *c[2:])[1], twin, rtol=1e-4, atol=1e-5)
 
 

@@ -1,0 +1,34 @@
+"""What the twins share: dense layers, activations and the stack around a layer, in float64."""
+
+import numpy as np
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def gelu(x):
+    return 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
+
+
+def dense(p, x):
+    bias = np.asarray(p["bias"], np.float64) if "bias" in p else 0.0
+    return x @ np.asarray(p["kernel"], np.float64) + bias
+
+
+def stack(layer):
+    """A twin of the stack around layer(core, params, carry, x, reset)."""
+
+    def run(core, params, carry, x, reset):
+        x = x.astype(np.float64)
+        if "project" in params:
+            x = dense(params["project"], x)
+        for i in range(len(core.layers)):
+            y = layer(core.layers[i], params[f"layers_{i}"], carry[i], x, reset)
+            if core.mixer == "full_glu":
+                value, gate = np.split(dense(params[f"gates_{i}"], gelu(y)), 2, axis=-1)
+                y = value * sigmoid(gate)
+            x = x + y if core.residual else y
+        return x
+
+    return run
