@@ -16,6 +16,17 @@ jax.config.update("jax_compilation_cache_dir", _CACHE)
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """What compiles the same programs runs in one worker: a file, or in the laws a core."""
+    for item in items:
+        group = item.path.name
+        chosen = item.callspec.params if hasattr(item, "callspec") else {}
+        if group == "test_laws.py" and "name" in chosen:
+            group += f":{chosen['name']}"
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture(autouse=True, scope="module")
 def forget_compiled_programs():
     """Each program keeps memory maps, of which Linux gives a process 65,530; beyond, it crashes."""
