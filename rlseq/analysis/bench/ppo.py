@@ -28,8 +28,8 @@ SETTINGS = {
 
 
 def rows(cores: tuple[str, ...] = ("s5", "gru"), updates: int = 3) -> list[dict[str, object]]:
-    """One row a core. The peak memory is that of the process when its first update has ended, before
-    anything is measured, and so of the largest core so far."""
+    """One row a core. Peak memory is that of the process after its first update, before anything
+    is measured, and so of the largest core so far."""
     return [_row(core, updates) for core in cores]
 
 
