@@ -107,13 +107,49 @@ def _plan(options: argparse.Namespace) -> int:
 
 
 def _bench(options: argparse.Namespace) -> int:
-    from rlseq.analysis.bench import BENCHES, as_table, run_bench
+    from rlseq.analysis.bench import BENCHES, LONG, as_table, run_bench
 
-    check_names("benchmark", options.names, BENCHES)
+    check_names("benchmark", options.names, [*BENCHES, *LONG])
     for name in options.names or BENCHES:
-        print(f"{name}: {BENCHES[name]}", flush=True)
-        print(as_table(run_bench(name)), flush=True)
+        if name == "choices":
+            _bench_choices(options)
+            continue
+        print(f"{name}: {(BENCHES | LONG)[name]}", flush=True)
+        if name == "cores":
+            _bench_cores(options)
+        else:
+            print(as_table(run_bench(name)), flush=True)
     return DONE
+
+
+def _bench_cores(options: argparse.Namespace) -> None:
+    from functools import partial
+
+    from rich.console import Console
+
+    from rlseq.analysis.bench import core_docs, core_plot, core_report, cores
+
+    folder = options.output or Path("results/cores")
+    show = partial(print, flush=True)
+    rows = cores.run(folder, options.cores, options.lengths, quick=options.quick, show=show)
+    Console().print(core_report.table(rows))
+    print(core_plot.write(folder, rows))
+    if options.docs:
+        core_docs.insert(options.docs, rows)
+
+
+def _bench_choices(options: argparse.Namespace) -> None:
+    from rlseq.analysis.bench import choices
+    from rlseq.train.files import write_atomic
+
+    def show(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)  # the table itself goes to the output
+
+    text = choices.as_text(choices.table(**choices.QUICK if options.quick else {}, show=show))
+    if options.output:
+        write_atomic(options.output, text)
+    else:
+        print(text, end="")
 
 
 def _export(options: argparse.Namespace) -> int:
@@ -167,8 +203,7 @@ def _parser() -> tuple[argparse.ArgumentParser, list[str]]:
     listed = command("list", _list, "names that can go on the command line")
     listed.add_argument("kind", metavar="KIND", help="cores, envs, experiments or agents")
     _add_overrides(command("plan", _plan, "sizes, memory and FLOPs of a run; trains nothing"))
-    bench = command("bench", _bench, "measure scans, PPO and environments on this machine")
-    bench.add_argument("names", nargs="*", metavar="NAME", help="scans, ppo, envs (default: all)")
+    _add_bench(command("bench", _bench, "measure scans, PPO, environments and cores here"))
     export = command("export", _export, "write the weights as a flat .npz and a .json")
     export.add_argument("run", help="the run folder")
     export.add_argument("out", type=Path, help="the new .npz file")
@@ -193,6 +228,25 @@ def _add_eval(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--checkpoint", metavar="STEP", help="step or `best` (default: newest)")
 
 
+def _add_bench(parser: argparse.ArgumentParser) -> None:
+    names = "scans, ppo, envs (default: these three), cores, choices"
+    parser.add_argument("names", nargs="*", metavar="NAME", help=names)
+    parser.add_argument("--cores", type=_names, default=[], help="of cores: s5,gru (default: all)")
+    parser.add_argument("--lengths", type=_counts, default=[], help="of cores: 128,1024,8192")
+    parser.add_argument("--quick", action="store_true", help="small sizes of cores and choices")
+    where = "cores: the folder (default: results/cores), which is added to; choices: the file"
+    parser.add_argument("--output", type=Path, help=where)
+    parser.add_argument("--docs", type=Path, help="cores: a page to insert the figures into")
+
+
+def _names(text: str) -> list[str]:
+    return text.split(",")
+
+
+def _counts(text: str) -> list[int]:
+    return [_count(one) for one in text.split(",")]
+
+
 def _count(text: str) -> int:
     value = float(text)
     if value != int(value) or value < 1:
@@ -200,4 +254,4 @@ def _count(text: str) -> int:
     return int(value)
 
 
-_count.__name__ = "whole number"  # argparse says "invalid whole number value"
+_count.__name__ = _counts.__name__ = "whole number"  # argparse says "invalid whole number value"

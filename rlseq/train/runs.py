@@ -37,7 +37,7 @@ def create(config: Config) -> Run:
     folder = _new_folder(config)
     for name in ("checkpoints", "plots"):
         (folder / name).mkdir()
-    write_atomic(folder / "env.txt", _surroundings())
+    write_atomic(folder / "env.txt", surroundings())
     write_atomic(folder / CONFIG_FILE, configuration.to_yaml(config))
     return Run(folder, config)
 
@@ -74,6 +74,16 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
+def surroundings() -> str:
+    """Time, versions, hardware and commit, one `name: value` a line."""
+    lines = [f"started: {time.strftime('%Y-%m-%dT%H:%M:%S%z')}"]
+    lines += [f"python: {platform.python_version()}", f"platform: {platform.platform()}"]
+    lines += [f"{name}: {_version(name)}" for name in PACKAGES]
+    lines += [f"cpu: {_cpu()}", f"devices: {', '.join(str(d) for d in jax.devices())}"]
+    lines += [f"device kind: {jax.devices()[0].device_kind}", f"commit: {_commit()}"]
+    return "\n".join(lines) + "\n"
+
+
 def _new_folder(config: Config) -> Path:
     if config.run.dir is not None:
         folder = Path(config.run.dir)
@@ -106,16 +116,6 @@ def _first_free(root: Path, stem: str) -> Path:
 def _runs_beside(folder: Path) -> str:
     found = sorted(path.parent.name for path in folder.parent.glob(f"*/{CONFIG_FILE}"))
     return f". Runs in {str(folder.parent)!r}: {', '.join(found[-10:])}" if found else ""
-
-
-def _surroundings() -> str:
-    """Versions and hardware, one `name: value` a line."""
-    lines = [f"started: {time.strftime('%Y-%m-%dT%H:%M:%S%z')}"]
-    lines += [f"python: {platform.python_version()}", f"platform: {platform.platform()}"]
-    lines += [f"{name}: {_version(name)}" for name in PACKAGES]
-    lines += [f"cpu: {_cpu()}", f"devices: {', '.join(str(d) for d in jax.devices())}"]
-    lines += [f"device kind: {jax.devices()[0].device_kind}", f"commit: {_commit()}"]
-    return "\n".join(lines) + "\n"
 
 
 def _version(package: str) -> str:

@@ -1,4 +1,4 @@
-"""What `rlseq bench` measures: scans, whole PPO updates, environments; nothing here is a test."""
+"""What `rlseq bench` measures: scans, PPO updates, environments, cores; nothing here is a test."""
 
 import importlib
 
@@ -8,6 +8,11 @@ BENCHES = {
     "scans": "the affine scan against lax.associative_scan through autodiff",
     "ppo": "compile, steps/s, share of the matmul rate and memory of recurrent PPO",
     "envs": "environment steps per second, raw and inside a PPO rollout",
+}
+# These take options and long; `rlseq bench` without a name leaves them out.
+LONG = {
+    "cores": "steps and sequences of every core and method, one layer each",
+    "choices": "the fastest method of each scan by length and size, as scans/choices.json",
 }
 
 
