@@ -2,10 +2,10 @@
 
 CHECKOUT is a clone of memory-rl/memorax. Run it in an environment of its own with jax, flax, gymnax
 and flashbax: only the sequence models are imported, which need no more of memorax's dependencies
-and run under Python 3.11 too. The `mamba` cell is of the form of Mamba-2 with 8 heads of 16. Sizes are
-those of `rlseq bench cores`: T = 1024, B = 16, 128 features in and out, one layer, gradients by
-parameters and input. Where a cell has more sizes than these, they are its own defaults, or written
-below. Prints one JSON line a cell: milliseconds (median), temporary megabytes, compile seconds.
+and run under Python 3.11 too. Sizes are those of `rlseq bench cores`: T = 1024, B = 16, 128
+features in and out, one layer, gradients by parameters and input. Where a cell has more sizes than
+these, they are its own defaults, or written below; `mamba` is of the form of Mamba-2. Prints one
+JSON line a cell: milliseconds (median), temporary megabytes, compile seconds.
 """
 
 import argparse
