@@ -1,7 +1,7 @@
 """Train PPO with one core after another on a POPGym task: `python learn_cores.py results/cores`.
 
-Each core is one `rlseq train` and one `rlseq eval` in processes of their own. What OUT holds already
-is not run again: the script may be stopped at any time and started anew. OUT/CORE keeps the raw
+Each core is one `rlseq train` and one `rlseq eval` in processes of their own. What OUT holds is
+not run again: the script may be stopped at any time and started anew. OUT/CORE keeps the raw
 curve (step, seconds, return), the episodes of the evaluation, the configuration and the hardware;
 OUT/README.md is the table of all.
 """
