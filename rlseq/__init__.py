@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from rlseq.cores import core_names as core_names
     from rlseq.cores import functional as functional
     from rlseq.cores import make_core as make_core
+    from rlseq.cores.params import load_params as load_params
+    from rlseq.cores.params import save_params as save_params
     from rlseq.envs import make_env as make_env
     from rlseq.registry import register as register
     from rlseq.train.evaluate import load_policy as load_policy
@@ -21,6 +23,8 @@ _PUBLIC = {
     "make_core": "rlseq.cores",
     "core_names": "rlseq.cores",
     "functional": "rlseq.cores",
+    "save_params": "rlseq.cores.params",
+    "load_params": "rlseq.cores.params",
     "make_env": "rlseq.envs",
     "make_agent": "rlseq.agents",
     "load_policy": "rlseq.train.evaluate",
