@@ -79,7 +79,7 @@ class PPO:
     Config: ClassVar[type] = PPOConfig
 
     def __init__(self, env: VecEnv, config: PPOConfig, core: dict[str, Any], num_updates: int):
-        _check(config, env.num_envs)
+        _check(config, env.num_envs, num_updates)
         self.env = EpisodeStatistics(FlattenObservation(env))
         self.config = config
         self.obs_space = env.spec.obs_space
@@ -202,7 +202,9 @@ class PPO:
         return whole._replace(actor=actor._replace(key=False))
 
 
-def _check(config: PPOConfig, num_envs: int) -> None:
+def _check(config: PPOConfig, num_envs: int, num_updates: int) -> None:
+    if num_updates < 1:
+        raise InputError(f"num_updates must be at least 1, got {num_updates}")
     for name in ("num_steps", "epochs", "minibatches", "encoder", "head"):
         if getattr(config, name) < 1:
             raise InputError(f"agent.{name} must be at least 1, got {getattr(config, name)}")
@@ -213,6 +215,9 @@ def _check(config: PPOConfig, num_envs: int) -> None:
     for name in ("gamma", "lam"):
         if not 0 <= getattr(config, name) <= 1:
             raise InputError(f"agent.{name} must lie in [0, 1], got {getattr(config, name)}")
-    for name in ("lr", "clip", "max_grad_norm"):
+    for name in ("value_clip", "target_kl", "warmup", "entropy_coef", "value_coef"):
+        if not getattr(config, name) >= 0:
+            raise InputError(f"agent.{name} must be at least 0, got {getattr(config, name)}")
+    for name in ("lr", "clip", "max_grad_norm", "adam_eps"):
         if not getattr(config, name) > 0:
             raise InputError(f"agent.{name} must be above 0, got {getattr(config, name)}")

@@ -60,8 +60,12 @@ BAD = [
     *((name, 0, "at least 1") for name in ("encoder", "head")),
     ("minibatches", 3, "divide env.num_envs = 4"),
     *((name, value, r"\[0, 1\]") for name in ("gamma", "lam") for value in (-0.1, 1.5)),
-    *((name, 0.0, "above 0") for name in ("lr", "clip", "max_grad_norm")),
+    *((name, 0.0, "above 0") for name in ("lr", "clip", "max_grad_norm", "adam_eps")),
+    *((name, -0.5, "at least 0") for name in ("value_clip", "target_kl", "entropy_coef")),
+    ("value_coef", -0.5, "at least 0"),
+    ("warmup", -1, "at least 0"),
     *((name, float("nan"), "") for name in ("lr", "gamma", "clip", "max_grad_norm", "lam")),
+    *((name, float("nan"), "") for name in ("value_clip", "target_kl", "adam_eps")),
 ]
 
 
@@ -69,6 +73,11 @@ BAD = [
 def test_a_value_out_of_range_is_named(name, value, why):
     with pytest.raises(InputError, match=rf"agent\.{name}.*{why}.*got {value}"):
         make(**{name: value})
+
+
+def test_a_run_without_updates_is_an_error():
+    with pytest.raises(InputError, match="num_updates must be at least 1, got 0"):
+        rlseq.make_agent("ppo", rlseq.make_env("probe:Constant", 8), num_updates=0)
 
 
 def test_unknown_names_are_errors_with_the_nearest():
