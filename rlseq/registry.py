@@ -11,9 +11,15 @@ from rlseq.errors import InputError, unknown_name
 
 TABLES: dict[str, dict[str, str]] = {
     "core": {
+        "al_rnn": "rlseq.cores.al_rnn:ALRNN",
         "gru": "rlseq.cores.gru:GRU",
+        "leaky_rnn": "rlseq.cores.leaky_rnn:LeakyRNN",
+        "lru": "rlseq.cores.lru:LRU",
         "lstm": "rlseq.cores.lstm:LSTM",
+        "min_gru": "rlseq.cores.min_gru:MinGRU",
         "mlp": "rlseq.cores.mlp:MLP",
+        "q_lstm": "rlseq.cores.q_lstm:QLSTM",
+        "s4d": "rlseq.cores.s4d:S4D",
         "s5": "rlseq.cores.s5:S5",
     },
     # A family makes the environments of one prefix: ids() and make(name, **options).

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from rlseq.cores.lstm import orthogonal_gates
-from rlseq.scans.sequential import clear, recurrent_scan
+from rlseq.cores.lstm import check_heads, orthogonal_gates, recurrent_shape
+from rlseq.scans.sequential import clear, recurrent_product, recurrent_scan
 from rlseq.types import Carry
 
 
@@ -22,20 +22,29 @@ def gru_gates(others: tuple, x: Array, product: Array, h: Array) -> tuple[tuple,
 
 
 class GRU(nn.Module):
-    """A layer of GRU cells; the carry is h [B, features]."""
+    """A layer of GRU cells; the carry is h [B, features].
+
+    Raises InputError for heads that do not divide `features`.
+    """
 
     hidden: ClassVar[tuple[str, ...]] = ()
     methods: ClassVar[tuple[str, ...]] = ()
     block: ClassVar[dict] = {"layers": 1}
 
     features: int
+    heads: int = 1  # blocks of the recurrent matrix, one a head (FlashRNN, 2412.07752)
     dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        check_heads("gru", self.features, self.heads)
+        super().__post_init__()
 
     def setup(self) -> None:
         n = self.features
         zeros = nn.initializers.zeros
         self.inputs = nn.Dense(3 * n, dtype=self.dtype, param_dtype=self.dtype)
-        self.recurrent = self.param("recurrent", orthogonal_gates, (n, 3 * n), self.dtype)
+        shape = recurrent_shape(n, 3, self.heads)
+        self.recurrent = self.param("recurrent", orthogonal_gates, shape, self.dtype)
         self.bias = self.param("bias", zeros, (3 * n,), self.dtype)
 
     def init_carry(self, batch: int) -> Carry:
@@ -51,6 +60,6 @@ class GRU(nn.Module):
     def step(self, carry: Carry, x: Array, reset: Array) -> tuple[Carry, Array]:
         """x [B, D], reset bool [B] -> (carry, y [B, features])."""
         h = clear(carry, self.init_carry(x.shape[0]), reset)
-        product = h @ self.recurrent + jnp.expand_dims(self.bias, 0)
+        product = recurrent_product(h, self.recurrent, self.bias)
         _, h = gru_gates((), self.inputs(x), product, h)
         return h, h

@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from rlseq.errors import InputError
 from rlseq.nn.initialisers import orthogonal
-from rlseq.scans.sequential import clear, recurrent_scan
+from rlseq.scans.sequential import clear, recurrent_product, recurrent_scan
 from rlseq.types import Carry
 
 
@@ -20,7 +21,10 @@ def lstm_gates(c: Array, x: Array, product: Array, h: Array) -> tuple[Array, Arr
 
 
 class LSTM(nn.Module):
-    """A layer of LSTM cells; the carry is (c, h), each [B, features]."""
+    """A layer of LSTM cells; the carry is (c, h), each [B, features].
+
+    Raises InputError for heads that do not divide `features`.
+    """
 
     hidden: ClassVar[tuple[str, ...]] = ()
     methods: ClassVar[tuple[str, ...]] = ()
@@ -28,12 +32,18 @@ class LSTM(nn.Module):
 
     features: int
     forget_bias: float = 1.0  # Jozefowicz et al. 2015, section 5: keeps early gradients alive
+    heads: int = 1  # blocks of the recurrent matrix, one a head (FlashRNN, 2412.07752)
     dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        check_heads("lstm", self.features, self.heads)
+        super().__post_init__()
 
     def setup(self) -> None:
         n = self.features
         self.inputs = nn.Dense(4 * n, use_bias=False, dtype=self.dtype, param_dtype=self.dtype)
-        self.recurrent = self.param("recurrent", orthogonal_gates, (n, 4 * n), self.dtype)
+        shape = recurrent_shape(n, 4, self.heads)
+        self.recurrent = self.param("recurrent", orthogonal_gates, shape, self.dtype)
         self.bias = self.param("bias", self._initial_bias, (4 * n,), self.dtype)
 
     def init_carry(self, batch: int) -> Carry:
@@ -50,8 +60,8 @@ class LSTM(nn.Module):
     def step(self, carry: Carry, x: Array, reset: Array) -> tuple[Carry, Array]:
         """x [B, D], reset bool [B] -> (carry, y [B, features])."""
         c, h = clear(carry, self.init_carry(x.shape[0]), reset)
-        product = h @ self.recurrent
-        c, h = lstm_gates(c, self.inputs(x), product + jnp.expand_dims(self.bias, 0), h)
+        product = recurrent_product(h, self.recurrent, self.bias)
+        c, h = lstm_gates(c, self.inputs(x), product, h)
         return (c, h), h
 
     def _initial_bias(self, key: Array, shape: tuple[int, ...], dtype: str) -> Array:
@@ -59,9 +69,27 @@ class LSTM(nn.Module):
         return jnp.zeros(shape, dtype).at[n : 2 * n].set(self.forget_bias)
 
 
-def orthogonal_gates(key: Array, shape: tuple[int, int], dtype: str) -> Array:
-    """One orthogonal matrix a gate, side by side."""
-    n, total = shape
-    keys = jax.random.split(key, total // n)
+def check_heads(name: str, features: int, heads: int) -> None:
+    """Raises InputError for heads that do not divide the features."""
+    if heads < 1 or features % heads:
+        raise InputError(f"{name}: features {features} do not divide into {heads} heads")
+
+
+def recurrent_shape(size: int, gates: int, heads: int) -> tuple[int, ...]:
+    """The recurrent matrix's shape in `recurrent_scan`: one dense matrix, or a block a head."""
+    if heads == 1:
+        return size, gates * size
+    return heads, size // heads, gates, size // heads
+
+
+def orthogonal_gates(key: Array, shape: tuple[int, ...], dtype: str) -> Array:
+    """One orthogonal matrix a gate, side by side; with heads one a head and gate."""
     make = orthogonal()
-    return jnp.concatenate([make(k, (n, n), jnp.dtype(dtype)) for k in keys], axis=1)
+    if len(shape) == 2:
+        n, total = shape
+        keys = jax.random.split(key, total // n)
+        return jnp.concatenate([make(k, (n, n), jnp.dtype(dtype)) for k in keys], axis=1)
+    heads, size, gates, _ = shape
+    keys = jax.random.split(key, heads * gates)
+    blocks = jax.vmap(lambda k: make(k, (size, size), jnp.dtype(dtype)))(keys)
+    return jnp.moveaxis(blocks.reshape(heads, gates, size, size), 1, 2)

@@ -6,7 +6,6 @@ parameters by ZOH or the bilinear rule. One of each conjugate pair of states is 
 
 import math
 from functools import lru_cache
-from typing import ClassVar
 
 import flax.linen as nn
 import jax
@@ -14,10 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from rlseq.cores.diagonal import Diagonal, project_pairs
 from rlseq.errors import InputError, unknown_name
-from rlseq.scans.affine import METHODS
-from rlseq.scans.rotation import rotate, rotation_scan
-from rlseq.types import Carry
 
 DISCRETIZATIONS = ("zoh", "bilinear")
 MAX_REAL = -1e-4  # clipped eigenvalues stay left of this, so that no state grows without bound
@@ -46,25 +43,18 @@ def discretize(eigenvalues: Array, step: Array, rule: str) -> tuple[Array, Array
     return shrink * (1 + z / 2), shrink * step
 
 
-class S5(nn.Module):
+class S5(Diagonal):
     """One S5 layer; the carry is the state, [B, 2, state_size / 2]: real and imaginary parts.
 
     Raises InputError for a state that does not divide into blocks of an even size.
     """
 
-    hidden: ClassVar[tuple[str, ...]] = ()
-    methods: ClassVar[tuple[str, ...]] = METHODS
-    block: ClassVar[dict] = {"layers": 2, "mixer": "full_glu", "residual": True}
-
-    features: int
     state_size: int = 0  # real size of the state; 0 means `features` (S5-RL: 256 for 256)
     blocks: int = 1  # HiPPO blocks along the diagonal (S5-RL: 1; S5: 8)
     discretization: str = "zoh"  # S5 and S5-RL
     clip_eigenvalues: bool = True  # S5 leaves it off; its authors advise it for unbounded lengths
     step_min: float = 0.001  # S5, table 11; log-uniform between these
     step_max: float = 0.1
-    method: str = "auto"  # of the scan
-    dtype: str = "float32"
 
     def __post_init__(self) -> None:
         size = self.state_size or self.features
@@ -76,8 +66,6 @@ class S5(nn.Module):
             raise InputError(f"s5: 0 < step_min <= step_max, got {self.step_min}, {self.step_max}")
         if self.discretization not in DISCRETIZATIONS:
             raise unknown_name("discretization", self.discretization, DISCRETIZATIONS)
-        if self.method not in METHODS:
-            raise unknown_name("scan method", self.method, METHODS)
         super().__post_init__()
 
     def setup(self) -> None:
@@ -91,27 +79,13 @@ class S5(nn.Module):
         normal = nn.initializers.normal(1.0)
         self.skip = self.param("skip", normal, (self.features,), jnp.dtype(self.dtype))
 
-    def init_carry(self, batch: int) -> Carry:
-        """Zeros [batch, 2, state_size / 2]: real and imaginary parts."""
-        size = self.state_size or self.features
-        return jnp.zeros((batch, 2, size // 2), self.dtype)
-
-    def __call__(self, carry: Carry, x: Array, reset: Array) -> tuple[Carry, Array]:
-        """x [T, B, D], reset bool [T, B] -> (carry, y [T, B, features])."""
-        transition, drive = self._drive(x)
-        carry, states = rotation_scan(*transition, drive, carry, reset, method=self.method)
-        return carry, self._output(states, x)
-
-    def step(self, carry: Carry, x: Array, reset: Array) -> tuple[Carry, Array]:
-        """x [B, D], reset bool [B] -> (carry, y [B, features])."""
-        transition, drive = self._drive(x)
-        state = rotate(*transition, jnp.where(reset[:, None, None], 0, carry)) + drive
-        return state, self._output(state, x)
+    @property
+    def states(self) -> int:
+        """Half of the state: one of each conjugate pair."""
+        return (self.state_size or self.features) // 2
 
     def _drive(self, x: Array) -> tuple[tuple[Array, Array], Array]:
         """The transition ([P], [P]) and B x [..., 2, P]; the complex product is one real matmul."""
-        if self.skip.shape[0] != x.shape[-1]:
-            raise ValueError(f"s5 needs an input of {self.features} features, got {x.shape[-1]}")
         real = jnp.minimum(self.real, MAX_REAL) if self.clip_eigenvalues else self.real
         step = jnp.exp(self.log_step)
         eigenvalues = jax.lax.complex(real, self.imag)
@@ -125,10 +99,8 @@ class S5(nn.Module):
 
     def _output(self, states: Array, x: Array) -> Array:
         """2 Re(C h) + D x as one real matmul; states [..., 2, P]."""
-        parts = states.reshape(*x.shape[:-1], 2 * states.shape[-1])
-        c = jnp.concatenate([2 * self.c[0], -2 * self.c[1]], axis=1)
         skip = jnp.broadcast_to(self.skip, x.shape)
-        return parts @ c.T + skip * x
+        return project_pairs(states, 2 * self.c) + skip * x
 
     def _initial_step(self, key: Array, shape: tuple[int, ...]) -> Array:
         low, high = math.log(self.step_min), math.log(self.step_max)

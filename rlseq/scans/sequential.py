@@ -50,7 +50,7 @@ def recurrent_scan(
 
     Args:
         gates: elementwise part of the cell; must be a module-level function.
-        weight: [N, G], multiplies h[t-1].
+        weight: [N, G], multiplies h[t-1]; or one block a head, [H, N / H, G / N, N / H].
         bias: [G], added to the product.
         others: pytree of [B, ...], state beside h (an LSTM's c); zero in a fresh episode.
         h: [B, N], zero in a fresh episode.
@@ -72,7 +72,7 @@ def _recurrent(gates, weight, bias, others, h, x, reset):
     def body(carry, inputs):
         x_t, reset_t = inputs
         others, h = clear(carry, jax.tree.map(jnp.zeros_like, carry), reset_t)
-        others, h = gates(others, x_t, _product(h, weight, bias), h)
+        others, h = gates(others, x_t, recurrent_product(h, weight, bias), h)
         return (others, h), (others, h)
 
     return lax.scan(body, (others, h), (x, reset))[1]
@@ -90,31 +90,54 @@ def _recurrent_backward(gates, residual, g):
     entering = jax.tree.map(_previous, (others, h), (states, hs))
     entering = clear(entering, jax.tree.map(jnp.zeros_like, entering), reset)
     # All of the loop's own products at once: the backward loop then has one matmul a step.
-    products = _product(entering[1], weight, bias)
+    products = recurrent_product(entering[1], weight, bias)
 
     def body(adjoint, inputs):
         (others, h), x_t, product, reset_t, g_others, g_h = inputs
         _, vjp = jax.vjp(gates, others, x_t, product, h)
         adjoint = jax.tree.map(jnp.add, adjoint, (g_others, g_h))
         d_others, d_x, d_product, d_h = vjp(adjoint)
-        adjoint = (d_others, d_h + d_product @ weight.T)
+        adjoint = (d_others, d_h + _transposed(d_product, weight))
         adjoint = clear(adjoint, jax.tree.map(jnp.zeros_like, adjoint), reset_t)
         return adjoint, (d_x, d_product)
 
     zero = jax.tree.map(jnp.zeros_like, (others, h))
     inputs = (entering, x, products, reset, g_states, g_hs)
     (d_others, d_h), (d_x, d_product) = lax.scan(body, zero, inputs, reverse=True)
-    flat = (-1, weight.shape[0]), (-1, weight.shape[1])
-    d_weight = entering[1].reshape(flat[0]).T @ d_product.reshape(flat[1])
+    d_weight = _outer(entering[1], d_product, weight)
     return d_weight, d_product.sum((0, 1)), d_others, d_h, d_x, None
 
 
 _recurrent.defvjp(_recurrent_forward, _recurrent_backward)
 
 
-def _product(h: Array, weight: Array, bias: Array) -> Array:
-    product = h @ weight
+def recurrent_product(h: Array, weight: Array, bias: Array) -> Array:
+    """h @ weight + bias [..., G] for h [..., N]; each head of a block form sees its own h only."""
+    if weight.ndim == 2:
+        product = h @ weight
+    else:
+        blocks = h.reshape(*h.shape[:-1], *weight.shape[:2])
+        product = jnp.einsum("...hi,higj->...ghj", blocks, weight)
+        product = product.reshape(*h.shape[:-1], bias.shape[0])
     return product + jnp.broadcast_to(bias, product.shape)
+
+
+def _transposed(d_product: Array, weight: Array) -> Array:
+    if weight.ndim == 2:
+        return d_product @ weight.T
+    heads, size, gates, _ = weight.shape
+    blocks = d_product.reshape(-1, gates, heads, size)
+    return jnp.einsum("bghj,higj->bhi", blocks, weight).reshape(-1, heads * size)
+
+
+def _outer(h: Array, d_product: Array, weight: Array) -> Array:
+    """The gradient of the weight from all steps at once."""
+    if weight.ndim == 2:
+        flat = (-1, weight.shape[0]), (-1, weight.shape[1])
+        return h.reshape(flat[0]).T @ d_product.reshape(flat[1])
+    heads, size, gates, _ = weight.shape
+    d_product = d_product.reshape(-1, gates, heads, size)
+    return jnp.einsum("nhi,nghj->higj", h.reshape(-1, heads, size), d_product)
 
 
 def _previous(first: Array, states: Array) -> Array:

@@ -1,0 +1,82 @@
+"""LRU (Orvieto et al. 2303.06349): a diagonal complex recurrence started inside a ring; engine E1.
+
+h[t] = L h[t-1] + g B x[t], y[t] = Re(C h[t]) + D x[t] with L = exp(-exp(nu) + i exp(theta)), so
+|L| < 1 always, and the normalisation g of section 3.4 that keeps |h| near |B x| for |L| near one.
+"""
+
+import math
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from rlseq.cores.diagonal import Diagonal, project_pairs
+from rlseq.errors import InputError
+
+
+class LRU(Diagonal):
+    """One LRU layer; the carry is the state, [B, 2, P]: real and imaginary parts.
+
+    Raises InputError for radii that are not 0 <= radius_min < radius_max < 1, a phase outside
+    (0, 2 pi] or a negative size.
+    """
+
+    state_size: int = 0  # complex states; 0 means half of `features`, a carry of `features` reals
+    radius_min: float = 0.9  # the paper's ring for long memories: |L| starts between these
+    radius_max: float = 0.999
+    phase_max: float = math.pi / 10  # the paper's for its longest task; slow rotations at first
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.radius_min < self.radius_max < 1:
+            raise InputError(
+                "lru: 0 <= radius_min < radius_max < 1, got "
+                f"{self.radius_min} and {self.radius_max}"
+            )
+        if not 0 < self.phase_max <= 2 * math.pi:
+            raise InputError(f"lru: phase_max must lie in (0, 2 pi], got {self.phase_max}")
+        if self.state_size < 0:
+            raise InputError(f"lru: state_size must be at least 0, got {self.state_size}")
+        super().__post_init__()
+
+    @property
+    def states(self) -> int:
+        """P, the number of complex states."""
+        return self.state_size or max(self.features // 2, 1)
+
+    def setup(self) -> None:
+        n, d, dtype = self.states, self.features, jnp.dtype(self.dtype)
+        self.nu = self.param("nu", self._initial_radius, (n,))
+        self.theta = self.param("theta", self._initial_phase, (n,))
+        # Trained on its own, as in the paper: only its start follows from the radii.
+        self.scale = self.param("scale", self._initial_scale)
+        normal = nn.initializers.normal
+        self.b = self.param("b", normal((2 * d) ** -0.5), (2, n, d), dtype)
+        self.c = self.param("c", normal(n**-0.5), (2, d, n), dtype)
+        self.skip = self.param("skip", normal(1.0), (d,), dtype)
+
+    def _drive(self, x: Array) -> tuple[tuple[Array, Array], Array]:
+        """The transition ([P], [P]) and g B x [..., 2, P] from one real matmul."""
+        radius, phase = jnp.exp(-jnp.exp(self.nu)), jnp.exp(self.theta)
+        b = self.b * jnp.exp(self.scale)[None, :, None]
+        drive = x @ b.reshape(-1, b.shape[-1]).T
+        pairs = drive.reshape(*x.shape[:-1], 2, self.states)
+        return (radius * jnp.cos(phase), radius * jnp.sin(phase)), pairs
+
+    def _output(self, states: Array, x: Array) -> Array:
+        return project_pairs(states, self.c) + jnp.broadcast_to(self.skip, x.shape) * x
+
+    def _initial_radius(self, key: Array, shape: tuple[int, ...]) -> Array:
+        """nu for eigenvalues uniform in the ring's area (lemma 3.2 of the paper)."""
+        low, high = self.radius_min**2, self.radius_max**2
+        # Never exactly 0: nu would be infinite.
+        square = jax.random.uniform(key, shape, jnp.dtype(self.dtype), max(low, 1e-6), high)
+        return jnp.log(-0.5 * jnp.log(square))
+
+    def _initial_phase(self, key: Array, shape: tuple[int, ...]) -> Array:
+        dtype = jnp.dtype(self.dtype)
+        return jnp.log(jax.random.uniform(key, shape, dtype, 1e-6, 1.0) * self.phase_max)
+
+    def _initial_scale(self, key: Array) -> Array:
+        """log sqrt(1 - |L|^2)."""
+        return 0.5 * jnp.log(-jnp.expm1(-2 * jnp.exp(self.nu)))

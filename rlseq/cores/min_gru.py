@@ -1,0 +1,61 @@
+"""minGRU (Feng et al. 2410.01201, section 3.1): a GRU whose gate sees the input only; engine E1.
+
+z[t] = sigma(W_z x[t]), h[t] = (1 - z[t]) h[t-1] + z[t] (W_h x[t]).
+"""
+
+from typing import ClassVar
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax import Array
+
+from rlseq.errors import unknown_name
+from rlseq.nn.projection import Projection
+from rlseq.scans.affine import METHODS, affine_scan
+from rlseq.types import Carry
+
+
+class MinGRU(nn.Module):
+    """One minGRU layer; the carry is h [B, features].
+
+    Raises InputError for an unknown method.
+    """
+
+    hidden: ClassVar[tuple[str, ...]] = ()
+    methods: ClassVar[tuple[str, ...]] = METHODS
+    block: ClassVar[dict] = {"layers": 2, "mixer": "full_glu", "residual": True}  # ours, as in S5
+
+    features: int
+    method: str = "auto"  # of the scan
+    dtype: str = "float32"
+    matmul_dtype: str = ""  # of the projection; "" is `dtype`
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise unknown_name("scan method", self.method, METHODS)
+        super().__post_init__()
+
+    def setup(self) -> None:
+        self.inputs = Projection(
+            2 * self.features, dtype=self.dtype, matmul_dtype=self.matmul_dtype
+        )
+
+    def init_carry(self, batch: int) -> Carry:
+        """Zeros [batch, features]."""
+        return jnp.zeros((batch, self.features), self.dtype)
+
+    def __call__(self, carry: Carry, x: Array, reset: Array) -> tuple[Carry, Array]:
+        """x [T, B, D], reset bool [T, B] -> (carry, y [T, B, features])."""
+        return affine_scan(*self._gates(x), carry, reset, method=self.method)
+
+    def step(self, carry: Carry, x: Array, reset: Array) -> tuple[Carry, Array]:
+        """x [B, D], reset bool [B] -> (carry, y [B, features])."""
+        keep, drive = self._gates(x)
+        h = keep * jnp.where(reset[:, None], 0, carry) + drive
+        return h, h
+
+    def _gates(self, x: Array) -> tuple[Array, Array]:
+        """1 - z and z (W_h x), both [..., features]."""
+        gate, value = jnp.split(self.inputs(x), 2, axis=-1)
+        # sigma(-g) is 1 - sigma(g) without its cancellation.
+        return nn.sigmoid(-gate), nn.sigmoid(gate) * value
