@@ -130,12 +130,13 @@ def _bench_cores(options: argparse.Namespace) -> None:
     from rlseq.analysis.bench import core_docs, core_plot, core_report, cores
 
     folder = options.output or Path("results/cores")
+    if options.docs:
+        core_docs.insert(options.docs, core_report.load_rows(folder))
+        return
     show = partial(print, flush=True)
     rows = cores.run(folder, options.cores, options.lengths, quick=options.quick, show=show)
     Console().print(core_report.table(rows))
     print(core_plot.write(folder, rows))
-    if options.docs:
-        core_docs.insert(options.docs, rows)
 
 
 def _bench_choices(options: argparse.Namespace) -> None:
@@ -236,7 +237,11 @@ def _add_bench(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quick", action="store_true", help="small sizes of cores and choices")
     where = "cores: the folder (default: results/cores), which is added to; choices: the file"
     parser.add_argument("--output", type=Path, help=where)
-    parser.add_argument("--docs", type=Path, help="cores: a page to insert the figures into")
+    parser.add_argument(
+        "--docs",
+        type=Path,
+        help="cores: measure nothing, write cards and held figures into this page",
+    )
 
 
 def _names(text: str) -> list[str]:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import rlseq
 from rlseq import cli
 from rlseq.analysis.bench import (
     choices,
@@ -20,6 +21,7 @@ from rlseq.analysis.bench import (
 )
 from rlseq.analysis.bench.core_cases import Case
 from rlseq.errors import InputError
+from tests.packaging.tree import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -130,25 +132,39 @@ def test_the_picture_takes_the_fastest_method():
     assert [text.get_text() for text in panels[0].get_yticklabels()] == ["a y"]
 
 
-def test_figures_go_between_their_markers(measured, tmp_path):
+def test_cards_and_figures_go_between_their_markers(measured, tmp_path):
     page = tmp_path / "cores.md"
-    text = "# A\n<!-- cost mlp -->\nold\n<!-- end -->\n<!-- cost gru -->\nkept\n<!-- end -->\nend\n"
+    text = "# A\n<!-- card s5 -->\nold\n<!-- end -->\nby hand\n"
+    text += "<!-- cost mlp -->\nold\n<!-- end -->\n<!-- cost gru -->\nkept\n<!-- end -->\n"
     page.write_text(text)
-    core_docs.insert(page, rows_of(measured))
+    command = ["bench", "cores", "--output", str(measured), "--docs", str(page)]
+    assert cli.main(command) == cli.DONE
     made = page.read_text()
-    assert "old" not in made and "kept" in made and made.endswith("end\n")
+    assert "old" not in made and "kept" in made and "by hand" in made
     assert "| - | step B=1 | 1,056 | 0 B |" in made
+    assert "| `discretization` | `'zoh'` | S5 and S5-RL |" in made
+    assert sorted(core_docs.sections(made)) == rlseq.core_names()
+    assert cli.main(command) == cli.DONE and page.read_text() == made
     with pytest.raises(InputError, match="no page"):
         core_docs.insert(tmp_path / "none.md", [])
+
+
+def test_the_page_about_cores_is_up_to_date(tmp_path):
+    page = ROOT / "docs" / "cores.md"
+    copy = tmp_path / "cores.md"
+    copy.write_text(page.read_text())
+    core_docs.insert(copy, [])
+    assert sorted(core_docs.sections(page.read_text())) == rlseq.core_names()
+    assert copy.read_text() == page.read_text(), "run `rlseq bench cores --docs docs/cores.md`"
 
 
 def test_choices_have_the_form_of_the_table(tmp_path, capsys):
     file = tmp_path / "choices.json"
     assert cli.main(["bench", "choices", "--quick", "--output", str(file)]) == cli.DONE
     made = json.loads(file.read_text())
-    rows = made["fastest"]["affine"]["cpu"]
-    assert [(row["length"], row["size"]) for row in rows] == [(32, 128)]
-    assert rows[0]["method"] in engines.ENGINES["affine"].methods[1:]
+    for name, engine in engines.ENGINES.items():
+        [row] = made["fastest"][name]["cpu"]
+        assert (row["length"], row["size"]) == (32, 128) and row["method"] in engine.methods[1:]
     assert "affine T=32 size=128" in capsys.readouterr().err
 
 

@@ -16,7 +16,6 @@ from rlseq.analysis.bench.timing import seconds
 from rlseq.errors import check_names
 
 LENGTHS = (32, 256, 2048)
-SIZES = (128, 2048, 32768)  # elements of the state over the batch
 QUICK = {"lengths": (32,), "sizes": (128,)}
 
 
@@ -30,13 +29,14 @@ class Timing(NamedTuple):
 def table(
     engines: Sequence[str] = (),
     lengths: Sequence[int] = LENGTHS,
-    sizes: Sequence[int] = SIZES,
+    sizes: Sequence[int] = (),
     show: Callable[[str], object] = print,
 ) -> dict[str, Any]:
     """The content of `rlseq/scans/choices.json`, measured on this platform.
 
     Rows of other platforms and of engines that are not measured stay as they are in the installed
-    file. `show` gets a line a size. Raises InputError for an unknown engine.
+    file. Without `sizes` each engine has its own. `show` gets a line a size. Raises InputError for
+    an unknown engine.
     """
     check_names("engine", engines, ENGINES)
     text = resources.files("rlseq.scans").joinpath("choices.json").read_text("utf-8")
@@ -44,7 +44,7 @@ def table(
     for name in engines or ENGINES:
         rows = []
         for length in sorted(lengths):
-            for size in sorted(sizes):
+            for size in sorted(sizes or ENGINES[name].sizes):
                 timings = measure(ENGINES[name], length, size)
                 if timings:
                     row = {"length": length, "size": size, "method": timings[0].method}

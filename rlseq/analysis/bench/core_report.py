@@ -62,6 +62,12 @@ def load(folder: Path) -> Held:
     return Held(here, {_key(row): row for row in read["rows"]})
 
 
+def load_rows(folder: Path) -> list[dict[str, Any]]:
+    """The rows of a folder, from whatever machine; none where there are no figures yet."""
+    path = folder / "cores.json"
+    return json.loads(path.read_text(encoding="utf-8"))["rows"] if path.is_file() else []
+
+
 def write(folder: Path, held: Held) -> None:
     """cores.json with everything, cores.csv with the rows; each is replaced as a whole."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -15,6 +15,7 @@ class Engine(NamedTuple):
     """A scan: its methods, inputs for (length, size), and how to call it."""
 
     methods: tuple[str, ...]
+    sizes: tuple[int, ...]  # elements of the state over the batch: small, usual and large
     inputs: Callable[[int, int], tuple[Array, ...]]  # each [T, B, ...] or a carry after the first
     run: Callable[..., Array]  # (*inputs, reset, method=...) -> the outputs of all steps
 
@@ -31,4 +32,5 @@ def _affine(decay: Array, drive: Array, carry: Array, reset: Array, *, method: s
     return affine.affine_scan(decay, drive, carry, reset, method=method)[1]
 
 
-ENGINES = {"affine": Engine(affine.METHODS, _affine_inputs, _affine)}
+SIZES = (128, 2048, 32768)
+ENGINES = {"affine": Engine(affine.METHODS, SIZES, _affine_inputs, _affine)}
