@@ -129,7 +129,7 @@ def _bench_cores(options: argparse.Namespace) -> None:
 
     from rlseq.analysis.bench import core_docs, core_plot, core_report, cores
 
-    folder = options.output or Path("results/cores")
+    folder = options.output or Path("results/core_costs")
     if options.docs:
         core_docs.insert(options.docs, core_report.load_rows(folder))
         return
@@ -235,7 +235,7 @@ def _add_bench(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cores", type=_names, default=[], help="of cores: s5,gru (default: all)")
     parser.add_argument("--lengths", type=_counts, default=[], help="of cores: 128,1024,8192")
     parser.add_argument("--quick", action="store_true", help="small sizes of cores and choices")
-    where = "cores: the folder (default: results/cores), which is added to; choices: the file"
+    where = "cores: the folder (default: results/core_costs), which is added to; choices: the file"
     parser.add_argument("--output", type=Path, help=where)
     parser.add_argument(
         "--docs",
