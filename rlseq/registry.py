@@ -12,6 +12,7 @@ from rlseq.errors import InputError, unknown_name
 TABLES: dict[str, dict[str, str]] = {
     "core": {
         "al_rnn": "rlseq.cores.al_rnn:ALRNN",
+        "aaren": "rlseq.cores.aaren:Aaren",
         "gru": "rlseq.cores.gru:GRU",
         "leaky_rnn": "rlseq.cores.leaky_rnn:LeakyRNN",
         "lru": "rlseq.cores.lru:LRU",

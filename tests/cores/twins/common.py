@@ -16,6 +16,12 @@ def dense(p, x):
     return x @ np.asarray(p["kernel"], np.float64) + bias
 
 
+def layer_norm(p, x):
+    centred = x - x.mean(-1, keepdims=True)
+    scaled = centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-6)
+    return scaled * np.asarray(p["scale"], np.float64) + np.asarray(p["bias"], np.float64)
+
+
 def stack(layer):
     """A twin of the stack around layer(core, params, carry, x, reset)."""
 
@@ -24,7 +30,8 @@ def stack(layer):
         if "project" in params:
             x = dense(params["project"], x)
         for i in range(len(core.layers)):
-            y = layer(core.layers[i], params[f"layers_{i}"], carry[i], x, reset)
+            inside = layer_norm(params[f"norms_{i}"], x) if core.norm == "pre" else x
+            y = layer(core.layers[i], params[f"layers_{i}"], carry[i], inside, reset)
             if core.mixer == "full_glu":
                 value, gate = np.split(dense(params[f"gates_{i}"], gelu(y)), 2, axis=-1)
                 y = value * sigmoid(gate)
