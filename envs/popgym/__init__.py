@@ -25,6 +25,18 @@ LEVELS: dict[str, tuple[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any
             {"num_decks": 4, "deck_type": "ranks"},
         ),
     ),
+    "MineSweeper": (
+        "minesweeper:MineSweeper",
+        (
+            {"size": 4, "num_mines": 2},
+            {"size": 6, "num_mines": 6},
+            {"size": 8, "num_mines": 10},
+        ),
+    ),
+    "Battleship": (
+        "battleship:Battleship",
+        ({"board_size": 8}, {"board_size": 10}, {"board_size": 12}),
+    ),
     "PositionOnlyCartPole": (
         "position_only_cartpole:PositionOnlyCartPole",
         ({"max_steps": 200}, {"max_steps": 400}, {"max_steps": 600}),

@@ -1,0 +1,77 @@
+"""MineSweeper (POPGym, Morad et al. 2303.01859; popgym 1.0.7)."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from gymnax.environments.spaces import Discrete
+
+from rlseq.envs.base import Env
+from rlseq.envs.spaces import MultiDiscrete
+from rlseq.errors import InputError
+from rlseq.types import PyTree
+
+MAX_COUNT = 9  # a square and its eight neighbours
+
+
+class MineSweeperState(NamedTuple):
+    time: jax.Array  # int32 [], steps taken
+    mines: jax.Array  # bool [size, size]
+    viewed: jax.Array  # bool [size, size], safe squares uncovered so far
+    exploded: jax.Array  # bool [], the last step uncovered a mine
+
+
+class MineSweeper(Env):
+    """Uncover all L = size ** 2 - num_mines safe squares; only the last one uncovered is shown.
+
+    A new safe square pays 1 / L, one already uncovered -0.5 / (L - 2), a mine -0.5 - 1 / L. A
+    mine or the last safe square terminates, L steps truncate. obs int32 [] mines among the square
+    and its neighbours, 0 on the first observation; action int32 [2] (row, column).
+
+    Raises InputError when num_mines is below 1 or leaves fewer than three safe squares.
+    """
+
+    can_truncate = True
+
+    def __init__(self, size: int = 4, num_mines: int = 2):
+        self.size = size
+        self.num_mines = num_mines
+        self.max_steps = size**2 - num_mines
+        if size < 1 or num_mines < 1 or self.max_steps < 3:
+            raise InputError(
+                "a board needs at least one mine and three safe squares, "
+                f"got size = {size}, num_mines = {num_mines}"
+            )
+
+    def start(self, key: jax.Array) -> MineSweeperState:
+        squares = jnp.arange(self.size**2, dtype=jnp.int32)
+        mines = jax.random.permutation(key, squares) < self.num_mines
+        board = mines.reshape(self.size, self.size)
+        return MineSweeperState(jnp.int32(0), board, jnp.zeros_like(board), jnp.zeros((), bool))
+
+    def advance(
+        self, key: jax.Array, state: MineSweeperState, action: jax.Array
+    ) -> tuple[MineSweeperState, jax.Array]:
+        square = action[0], action[1]
+        exploded = state.mines[square]
+        safe = jnp.where(state.viewed[square], -0.5 / (self.max_steps - 2), 1 / self.max_steps)
+        reward = jnp.where(exploded, -0.5 - 1 / self.max_steps, safe)
+        viewed = state.viewed.at[square].set(~exploded)
+        return MineSweeperState(state.time + 1, state.mines, viewed, exploded), reward
+
+    def is_terminated(self, state: MineSweeperState, params: Any) -> jax.Array:
+        return state.exploded | jnp.all(state.mines | state.viewed)
+
+    def observe(
+        self, key: jax.Array, state: MineSweeperState, action: PyTree, params: Any
+    ) -> jax.Array:
+        if action is None:
+            return jnp.int32(0)
+        padded = jnp.pad(state.mines.astype(jnp.int32), 1)
+        return jax.lax.dynamic_slice(padded, (action[0], action[1]), (3, 3)).sum(dtype=jnp.int32)
+
+    def action_space(self, params: Any) -> MultiDiscrete:
+        return MultiDiscrete([self.size] * 2)
+
+    def observation_space(self, params: Any) -> Discrete:
+        return Discrete(min(self.num_mines, MAX_COUNT) + 1)
