@@ -146,7 +146,8 @@ def _bench_choices(options: argparse.Namespace) -> None:
     def show(line: str) -> None:
         print(line, file=sys.stderr, flush=True)  # the table itself goes to the output
 
-    text = choices.as_text(choices.table(**choices.QUICK if options.quick else {}, show=show))
+    lengths, sizes = choices.QUICK if options.quick else (choices.LENGTHS, ())
+    text = choices.as_text(choices.table(lengths=lengths, sizes=sizes, show=show))
     if options.output:
         write_atomic(options.output, text)
     else:

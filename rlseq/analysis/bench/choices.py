@@ -16,7 +16,7 @@ from rlseq.analysis.bench.timing import seconds
 from rlseq.errors import check_names
 
 LENGTHS = (32, 256, 2048)
-QUICK = {"lengths": (32,), "sizes": (128,)}
+QUICK = ((32,), (128,))  # lengths and sizes
 
 
 class Timing(NamedTuple):

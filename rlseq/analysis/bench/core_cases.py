@@ -16,7 +16,7 @@ from rlseq.types import CoreFns, Params
 
 LIMIT = 20.0  # seconds of one run; longer cases are skipped
 RESET_RATE = 0.02
-BARE = {"layers": 1, "norm": "none", "mixer": "none", "residual": False}  # the layer alone
+BARE = {"layers": 1, "norm": "none", "mixer": "none", "residual": False, "gate": "none"}
 
 
 class Case(NamedTuple):
@@ -62,7 +62,7 @@ def measure(case: Case, known: Sequence[dict] = (), repeats: int = 0) -> dict[st
 
 def functions(case: Case) -> CoreFns:
     """The core of a case: one layer without norms, mixers and residuals."""
-    options = BARE | ({"method": case.method} if case.method else {})
+    options: dict[str, Any] = BARE | ({"method": case.method} if case.method else {})
     known = core_options(case.core)
     options = {name: value for name, value in options.items() if name in known}
     return rlseq.functional(case.core, case.width, case.width, **options)

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import matplotlib
 import numpy as np
 from jax import Array, lax
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from rlseq.errors import InputError
@@ -108,7 +109,7 @@ def draw(influences: np.ndarray, reset: np.ndarray) -> Figure:
     positive = influences[influences > 0]
     top = positive.max() if positive.size else 1.0
     shown = np.ma.masked_less_equal(influences, 0)
-    norm = matplotlib.colors.LogNorm(max(1e-6 * top, np.finfo(np.float32).tiny), top)
+    norm = LogNorm(max(1e-6 * top, np.finfo(np.float32).tiny), top)
     image = left.imshow(shown, cmap="Greys", norm=norm, interpolation="nearest")
     figure.colorbar(image, ax=left, label="|d y[t] / d x[s]|")
     for step in np.flatnonzero(reset):
