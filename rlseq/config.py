@@ -132,8 +132,15 @@ def register_groups() -> None:
     store = ConfigStore.instance()
     store.store(name="schema", node=Config)
     for kind in ("core", "agent"):
-        for name in registry.names(kind):
+        for name in _group_options(kind):
             store.store(group=kind, name=name, node=_schema(kind, name))
+
+
+def _group_options(kind: str) -> list[str]:
+    """What `core=` and `agent=` take: the registered names, and "stack" for mixed cores."""
+    from rlseq.cores import STACK
+
+    return [*registry.names(kind), *([STACK] if kind == "core" else [])]
 
 
 def _schema(kind: str, name: str) -> type:
@@ -160,6 +167,8 @@ def _options(kind: str, name: str) -> dict[str, tuple[Any, Any]]:
 
 def _field_type(annotation: Any) -> Any:
     """The annotation where OmegaConf can check it; its owner checks the others."""
+    if typing.get_origin(annotation) is list:
+        return Any  # a number of layers, as experiments give it, may stand where names will
     members = typing.get_args(annotation) or (annotation,)
     checkable = all(part in (*_LEAVES, type(None)) for part in members)
     return annotation if checkable else Any

@@ -4,11 +4,14 @@ import typing
 from typing import Any
 
 from rlseq import registry
-from rlseq.errors import InputError, check_names
+from rlseq.errors import InputError, check_names, unknown_name
 from rlseq.types import CoreFns
 
 if typing.TYPE_CHECKING:
     from rlseq.cores.stack import Stack
+
+STACK = "stack"  # beside the registered cores: layers of several of them in a row
+MIXED_BLOCK = {"layers": ["s5", "gru"], "norm": "pre", "residual": True}  # around mixed layers
 
 __all__ = ["core_names", "core_options", "functional", "make_core"]
 
@@ -22,7 +25,8 @@ def make_core(name: str, features: int = 128, **options: Any) -> "Stack":
     """A core: `layers` layers of the named kind in one flax.linen module.
 
     Args:
-        name: one of `core_names()`.
+        name: one of `core_names()`, or "stack" for layers of several kinds: their names are then
+            the option `layers`, ["mamba2", "aaren", "mamba2"], each with its own defaults.
         features: the width of the output.
         **options: of the layer and of the stack around it; `core_options(name)` lists them.
 
@@ -31,7 +35,6 @@ def make_core(name: str, features: int = 128, **options: Any) -> "Stack":
     """
     from rlseq.cores.stack import Stack
 
-    layer = registry.load("core", name)
     known = core_options(name)
     check_names(f"option of core {name!r}:", options, known)
     values = {key: default for key, (_, default) in known.items()} | options
@@ -39,7 +42,11 @@ def make_core(name: str, features: int = 128, **options: Any) -> "Stack":
     _check_values(name, values, known)
     stack = {key: values.pop(key) for key in Stack.option_names()}
     count, dtype = stack.pop("layers"), values["dtype"]
-    layers = tuple(layer(**values) for _ in range(count))
+    if name == STACK:
+        layers = tuple(_default_layer(kind, values) for kind in count)
+    else:
+        layer = registry.load("core", name)
+        layers = tuple(layer(**values) for _ in range(count))
     return Stack(features=features, layers=layers, dtype=dtype, **stack)
 
 
@@ -69,30 +76,55 @@ def functional(name: str, in_features: int, features: int = 128, **options: Any)
 
 def core_options(name: str) -> dict[str, tuple[Any, Any]]:
     """Option -> (type, default) of a core, the stack's options included; `features` is 128."""
-    import dataclasses
-
     from rlseq.cores.stack import Stack
 
+    if name == STACK:
+        options = {"features": (int, 128), **_fields(Stack, MIXED_BLOCK)}
+        return options | {"dtype": (str, "float32"), "layers": (list[str], MIXED_BLOCK["layers"])}
+    if name not in core_names():
+        raise unknown_name("core", name, [*core_names(), STACK])
     layer = registry.load("core", name)
-    options = {"features": (int, 128)}
-    for kind, overrides in ((layer, {}), (Stack, layer.block)):
-        hints = typing.get_type_hints(kind)
-        for field in dataclasses.fields(kind):
-            if field.name in ("parent", "name", "features") or field.name in kind.hidden:
-                continue
-            default = overrides.get(field.name, field.default)
-            options[field.name] = (hints[field.name], default)
-    options["layers"] = (int, layer.block.get("layers", 1))
-    return options
+    options = {"features": (int, 128), **_fields(layer, {}), **_fields(Stack, layer.block)}
+    return options | {"layers": (int, layer.block.get("layers", 1))}
+
+
+def _fields(kind: Any, overrides: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Option -> (type, default) of a module's own fields."""
+    import dataclasses
+
+    hints = typing.get_type_hints(kind)
+    hidden = ("parent", "name", "features", *kind.hidden)
+    return {
+        field.name: (hints[field.name], overrides.get(field.name, field.default))
+        for field in dataclasses.fields(kind)
+        if field.name not in hidden
+    }
+
+
+def _default_layer(name: str, shared: dict[str, Any]) -> Any:
+    """One layer of a mixed stack: its own defaults, the width and dtype of the stack."""
+    layer = registry.load("core", name)
+    defaults = {key: default for key, (_, default) in _fields(layer, {}).items()}
+    return layer(**(defaults | shared))
 
 
 def _check_values(name: str, values: dict[str, Any], known: dict[str, tuple[Any, Any]]) -> None:
     for key, value in values.items():
         kind = known[key][0]
+        if kind == list[str]:
+            _check_names_of_layers(name, value)
+            continue
         fits = isinstance(value, kind) and isinstance(value, bool) == (kind is bool)
         if not fits and not (kind is float and type(value) is int):
             wanted = getattr(kind, "__name__", kind)
             raise InputError(f"core {name!r}: {key} must be {wanted}, got {value!r}")
     for key in ("features", "layers"):
-        if values[key] < 1:
-            raise InputError(f"core {name!r}: {key} must be at least 1, got {values[key]}")
+        value = values[key]
+        if isinstance(value, int) and value < 1:
+            raise InputError(f"core {name!r}: {key} must be at least 1, got {value}")
+
+
+def _check_names_of_layers(name: str, value: Any) -> None:
+    if not isinstance(value, list | tuple) or not value:
+        raise InputError(f"core {name!r}: layers must be names of cores, got {value!r}")
+    check_names("core", value, core_names())

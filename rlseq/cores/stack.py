@@ -1,5 +1,6 @@
 """Layers of any core in a row: input projection, norms, mixing and residuals around each."""
 
+from functools import partial
 from typing import Any, ClassVar
 
 import flax.linen as nn
@@ -7,21 +8,27 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from rlseq.errors import unknown_name
+from rlseq.cores.blocks import GTrXLGate
+from rlseq.errors import InputError, unknown_name
 from rlseq.types import Carry
 
 NORMS = ("none", "pre", "post")
-MIXERS = ("none", "gelu", "half_glu1", "half_glu2", "full_glu")
+MIXERS = ("none", "gelu", "half_glu1", "half_glu2", "full_glu", "glu", "mlp")
+GATES = ("none", "gtrxl")
+MLP_EXPANSION = 4  # of the mixer "mlp", as in Transformers
 
 
 class Stack(nn.Module):
     """The core that `make_core` returns.
 
     Every layer sees x -> [norm] -> layer -> [mixer] -> [+ x] -> [norm]. With residuals an input of
-    another width is first projected to `features`. Mixers as in S5 (Smith et al. 2208.04933,
-    appendix): gelu; half_glu1 and half_glu2 gate with one matrix; full_glu with two.
+    another width is first projected to `features`, and the gate "gtrxl" replaces their sum. Mixers
+    as in S5 (Smith et al. 2208.04933, appendix): gelu; half_glu1 and half_glu2 gate with one
+    matrix; full_glu with two. Beside them glu, which is full_glu without its gelu, and mlp, two
+    dense layers with a gelu between.
 
-    Raises ValueError when traced with a carry, an input or a reset that does not fit.
+    Raises InputError for an unknown name or a gate without residuals, and ValueError when traced
+    with a carry, an input or a reset that does not fit.
     """
 
     hidden: ClassVar[tuple[str, ...]] = ("layers", "dtype")  # not options: see make_core
@@ -31,27 +38,38 @@ class Stack(nn.Module):
     norm: str = "none"
     mixer: str = "none"
     residual: bool = False
+    gate: str = "none"  # of the residual, which it needs
     dtype: str = "float32"
 
     @staticmethod
     def option_names() -> tuple[str, ...]:
         """The options of make_core that the stack takes rather than its layers."""
-        return ("layers", "norm", "mixer", "residual")
+        return ("layers", "norm", "mixer", "residual", "gate")
 
     def __post_init__(self) -> None:
         if self.norm not in NORMS:
             raise unknown_name("norm", self.norm, NORMS)
         if self.mixer not in MIXERS:
             raise unknown_name("mixer", self.mixer, MIXERS)
+        if self.gate not in GATES:
+            raise unknown_name("gate", self.gate, GATES)
+        if self.gate != "none" and not self.residual:
+            raise InputError(f"gate {self.gate!r} replaces the residual's sum: set residual")
         super().__post_init__()
 
     def setup(self) -> None:
         depth = range(len(self.layers))
-        width = 2 * self.features if self.mixer == "full_glu" else self.features
-        gated = "glu" in self.mixer
+        double = 2 * self.features
+        width = {"full_glu": double, "glu": double, "mlp": MLP_EXPANSION * self.features}
         self.project = self._dense(self.features) if self.residual else None
-        self.norms = [nn.LayerNorm(dtype=self.dtype) for _ in depth] if self.norm != "none" else []
-        self.gates = [self._dense(width) for _ in depth] if gated else []
+        self.norms = [self._norm() for _ in depth] if self.norm != "none" else []
+        first = width.get(self.mixer, self.features)
+        wanted = self.mixer not in ("none", "gelu")
+        self.gates = [self._dense(first) for _ in depth] if wanted else []
+        mlp, gtrxl = self.mixer == "mlp", self.gate == "gtrxl"
+        self.outs = [self._dense(self.features) for _ in depth] if mlp else []
+        make = partial(GTrXLGate, self.features, self.dtype)
+        self.residual_gates = [make() for _ in depth] if gtrxl else []
 
     def init_carry(self, batch: int) -> Carry:
         """The carry of `batch` fresh episodes: one entry a layer."""
@@ -75,7 +93,7 @@ class Stack(nn.Module):
             inside = self.norms[i](x) if self.norm == "pre" else x
             c, y = getattr(layer, method)(carry[i], inside, reset)
             y = self._mix(i, y)
-            x = x + y if self.residual else y
+            x = self._join(i, x, y)
             x = self.norms[i](x) if self.norm == "post" else x
             carries.append(c)
         return tuple(carries), x
@@ -83,6 +101,11 @@ class Stack(nn.Module):
     def _mix(self, i: int, y: Array) -> Array:
         if self.mixer == "none":
             return y
+        if self.mixer == "mlp":
+            return self.outs[i](nn.gelu(self.gates[i](y)))
+        if self.mixer == "glu":
+            value, gate = jnp.split(self.gates[i](y), 2, axis=-1)
+            return value * nn.sigmoid(gate)
         # Its input is all that the backward pass keeps, which saves memory.
         active = jax.checkpoint(nn.gelu)(y)
         if self.mixer == "gelu":
@@ -92,6 +115,18 @@ class Stack(nn.Module):
             value, gate = jnp.split(gate, 2, axis=-1)
             return value * nn.sigmoid(gate)
         return (active if self.mixer == "half_glu1" else y) * nn.sigmoid(gate)
+
+    def _join(self, i: int, x: Array, y: Array) -> Array:
+        if not self.residual:
+            return y
+        return self.residual_gates[i](x, y) if self.gate == "gtrxl" else x + y
+
+    def _norm(self) -> nn.LayerNorm:
+        # flax would mix float32 into float64.
+        short = self.dtype != "float64"
+        return nn.LayerNorm(
+            dtype=self.dtype, param_dtype=self.dtype, force_float32_reductions=short
+        )
 
     def _dense(self, width: int) -> nn.Dense:
         return nn.Dense(width, dtype=self.dtype, param_dtype=self.dtype)

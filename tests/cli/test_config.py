@@ -50,6 +50,14 @@ def test_the_command_line_wins_over_experiments_and_they_over_presets():
     assert config.compose(["core=s5_popjaxrl"]).core["state_size"] == 256
 
 
+def test_a_core_of_several_kinds_of_layers(tmp_path):
+    composed = config.compose(["core=stack", "core.layers=[gru,min_gru,gru]", "core.gate=gtrxl"])
+    assert composed.core["layers"] == ["gru", "min_gru", "gru"]
+    (tmp_path / "config.yaml").write_text(config.to_yaml(composed))
+    assert config.load(tmp_path / "config.yaml") == composed
+    build.build(composed)
+
+
 def test_numbers_are_read_as_people_write_them():
     assert config.compose(["total_steps=1e6"]).total_steps == 1_000_000
     assert config.compose(["agent.lr=1e-4"]).agent["lr"] == 1e-4
@@ -104,6 +112,7 @@ def test_mistakes_are_named(override, message):
         (["env.id=popgym:RepeatPreviousEas"], "RepeatPreviousEasy"),
         (["env.options.kk=3"], "unknown option"),
         (["core.features=0"], "features must be at least 1"),
+        (["core=stack", "core.layers=[gru,ltsm]"], "unknown core 'ltsm'. Did you mean 'lstm'"),
     ],
 )
 def test_what_the_parts_refuse_is_refused_before_anything_starts(overrides, message):
