@@ -37,6 +37,14 @@ LEVELS: dict[str, tuple[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any
         "battleship:Battleship",
         ({"board_size": 8}, {"board_size": 10}, {"board_size": 12}),
     ),
+    "LabyrinthEscape": (
+        "labyrinth_escape:LabyrinthEscape",
+        ({"maze_dims": 10}, {"maze_dims": 14}, {"maze_dims": 18}),
+    ),
+    "LabyrinthExplore": (
+        "labyrinth_explore:LabyrinthExplore",
+        ({"maze_dims": 10}, {"maze_dims": 14}, {"maze_dims": 18}),
+    ),
     "PositionOnlyCartPole": (
         "position_only_cartpole:PositionOnlyCartPole",
         ({"max_steps": 200}, {"max_steps": 400}, {"max_steps": 600}),

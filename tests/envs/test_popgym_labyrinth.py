@@ -1,0 +1,204 @@
+"""Both labyrinths against the popgym package, their mazes against mazelib's, and their returns."""
+
+import random
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import stats
+
+from rlseq.envs import make_env
+from rlseq.envs.popgym import FAMILY
+from rlseq.envs.popgym.maze import START, MazeState, drawn_pool, picked
+from rlseq.errors import InputError
+
+pytest.importorskip("mazelib")  # popgym has its labyrinths only beside it
+from mazelib.generate.HuntAndKill import HuntAndKill
+from popgym.envs import labyrinth_escape, labyrinth_explore
+
+LEVELS = ("Easy", "Medium", "Hard")
+LABYRINTHS = [f"Labyrinth{task}{level}" for task in ("Escape", "Explore") for level in LEVELS]
+
+
+def upstream(name):
+    package = labyrinth_escape if "Escape" in name else labyrinth_explore
+    with pytest.warns(DeprecationWarning, match="Maze"):
+        return getattr(package, name)()
+
+
+def searching(env, rng, seen):
+    """Mostly a move to the neighbour visited least: finds goals and visits every cell."""
+    if rng.random() < 0.1:
+        return int(rng.integers(4))
+    counts = [seen.get(env.move(a), 0) + (env.move(a) == env.position) * 1e9 for a in range(4)]
+    return int(rng.choice(np.flatnonzero(np.array(counts) == min(counts))))
+
+
+def play_upstream(env, seed):
+    """One episode; every third one moves at random and so runs into the limit."""
+    rng = np.random.default_rng(seed)
+    first, _ = env.reset(seed=seed)
+    grid, (y, x) = env.maze.grid.astype(np.int8), env.position
+    state = MazeState(np.int32(0), grid, np.array([y, x], np.int32), env.explored == 1)
+    rows, seen, ended = [], {}, False
+    while not ended:
+        seen[env.position] = seen.get(env.position, 0) + 1
+        action = int(rng.integers(4)) if seed % 3 == 0 else searching(env, rng, seen)
+        obs, reward, terminated, truncated, _ = env.step(action)
+        ended = terminated or truncated
+        rows.append((action, reward, terminated, truncated, *obs))
+    return state, first, np.array(rows, np.float64)
+
+
+def ours(name, states, actions):
+    """First obs [B, 10], then reward, terminated, truncated, obs [B, T, ...]."""
+    env, params = FAMILY.make(name, num_mazes=1)
+    key = jax.random.key(0)
+
+    def step(state, action):
+        obs, state, reward, terminated, _ = env.step_env(key, state, action, params)
+        return state, (reward, terminated, env.is_truncated(state, params), obs)
+
+    @jax.jit
+    @jax.vmap
+    def run(state, actions):
+        first = env.observe(key, state, None, params)
+        return first, jax.lax.scan(step, state, actions)[1]
+
+    return run(states, jnp.asarray(actions, jnp.int32))
+
+
+def compare_episodes(name, num_episodes):
+    env = upstream(name)
+    states, firsts, rows = zip(*(play_upstream(env, s) for s in range(num_episodes)), strict=True)
+    actions = np.stack([np.pad(r[:, 0], (0, 1023 - len(r))) for r in rows])
+    states = jax.tree.map(lambda *x: jnp.asarray(np.stack(x)), *states)
+    first, later = ours(name, states, actions)
+    np.testing.assert_array_equal(first, np.stack(firsts))
+    for i, row in enumerate(rows):
+        reward, terminated, truncated, obs = (np.asarray(x[i, : len(row)]) for x in later)
+        np.testing.assert_array_equal(obs, row[:, 4:])
+        np.testing.assert_allclose(reward, row[:, 1], rtol=1e-6)
+        np.testing.assert_array_equal(terminated, row[:, 2])
+        np.testing.assert_array_equal(truncated, row[:, 3])
+    ends = np.array([row[-1, 2:4] for row in rows])
+    assert ends.any(0).all(), "both kinds of end should be seen"
+
+
+@pytest.mark.parametrize("name", LABYRINTHS)
+def test_labyrinths_equal_popgym_step_by_step(name):
+    compare_episodes(name, 12)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LABYRINTHS)
+def test_labyrinths_equal_popgym_over_hundreds_of_episodes(name):
+    compare_episodes(name, 300)
+
+
+@pytest.mark.parametrize("name", LABYRINTHS)
+def test_spaces_and_sizes_are_those_of_popgym(name):
+    theirs = upstream(name)
+    theirs.reset(seed=0)
+    spec = make_env(f"popgym:{name}", num_mazes=1).spec
+    np.testing.assert_array_equal(spec.obs_space.nvec, theirs.observation_space.nvec)
+    assert spec.action_space.n == theirs.action_space.n
+    assert (spec.max_steps, spec.can_truncate) == (1023, True)
+    assert len(drawn_pool(FAMILY.make(name)[0].maze_dims // 2, 1)[0]) == len(theirs.maze.grid)
+
+
+def packed(grid):
+    return (grid.astype(np.uint32) << np.arange(len(grid), dtype=np.uint32)).sum(1)
+
+
+def test_mazes_have_the_law_of_mazelibs():
+    """Every maze of 3 x 3 cells as often as there; few enough to be counted one by one."""
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002 -- mazelib draws from it
+    theirs = np.array([packed(HuntAndKill(3, 3).generate()) for _ in range(3000)])
+    pool = drawn_pool(3, 30_000, seed=1)
+    _, which = np.unique(np.concatenate([theirs, pool]), axis=0, return_inverse=True)
+    counts = np.stack(
+        [
+            np.bincount(which[:3000], minlength=which.max() + 1),
+            np.bincount(which[3000:], minlength=which.max() + 1),
+        ]
+    )
+    common = counts.sum(0) >= 60
+    assert counts[:, common].sum() > 0.9 * counts.sum()
+    assert stats.chi2_contingency(counts[:, common]).pvalue > 1e-3
+
+
+def test_the_eight_forms_are_as_likely_as_one_another():
+    """What makes it right to turn a maze: forms of one shape are drawn equally often."""
+    pool = drawn_pool(3, 30_000, seed=2)
+    grids = pool[:, :, None] >> np.arange(7, dtype=np.uint32) & 1
+    turned = np.array([packed(g) for g in np.rot90(grids, axes=(1, 2)).astype(np.uint32)])
+    _, which = np.unique(
+        np.concatenate([pool[:15_000], turned[15_000:]]), axis=0, return_inverse=True
+    )
+    counts = np.stack(
+        [np.bincount(part, minlength=which.max() + 1) for part in (which[:15_000], which[15_000:])]
+    )
+    common = counts.sum(0) >= 60
+    assert stats.chi2_contingency(counts[:, common]).pvalue > 1e-3
+
+
+def test_a_pick_is_a_form_of_a_maze_of_the_pool():
+    pool = drawn_pool(5, 3)
+    grids = pool[:, :, None] >> np.arange(11, dtype=np.uint32) & 1
+    forms = {
+        np.rot90(g, k).tobytes() for m in grids.astype(np.int8) for g in (m, m.T) for k in range(4)
+    }
+    keys = jax.random.split(jax.random.key(0), 400)
+    picks = np.asarray(jax.vmap(picked, in_axes=(0, None))(keys, jnp.asarray(pool)))
+    assert {p.tobytes() for p in picks} == forms
+
+
+def test_entrances_lie_on_opposite_walls_beside_uniform_cells():
+    venv = make_env("popgym:LabyrinthEscapeEasy", 4000, num_mazes=16)
+    state, _ = jax.jit(venv.reset)(jax.random.key(3))
+    grid, start = np.asarray(state.grid), np.asarray(state.position)
+    goal = np.argwhere(grid == 3)[:, 1:]
+    assert (grid[np.arange(4000), *start.T] == START).all()
+    on_wall = np.isin(start, (0, 10))
+    assert (on_wall.sum(1) == 1).all() and (start[on_wall] + goal[on_wall] == 10).all()
+    codes = 25 * (2 * on_wall[:, 0] + start[on_wall] // 10)
+    codes = codes + 5 * (start[~on_wall] // 2) + goal[~on_wall] // 2
+    counts = np.bincount(codes, minlength=100)
+    assert len(counts) == 100 and stats.chisquare(counts).pvalue > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("task", "level", "expected"),
+    [
+        ("Escape", "Easy", -0.41),
+        ("Escape", "Hard", -0.955),
+        ("Explore", "Easy", -0.34),
+        ("Explore", "Medium", -0.61),
+        ("Explore", "Hard", -0.74),
+        ("Escape", "Medium", -0.835),
+    ],
+)
+def test_random_walks_earn_what_they_earn_in_popgym(roll, task, level, expected):
+    venv = make_env(f"popgym:Labyrinth{task}{level}", 400)
+    steps = roll(venv, 1023).steps
+    first = np.cumsum(steps.reset, axis=0) - steps.reset == 0
+    earned = (steps.reward * first).sum(0, dtype=np.float64)
+    assert earned.mean() == pytest.approx(expected, abs=0.06)
+
+
+def test_a_pool_is_another_with_another_seed_and_full_of_different_mazes():
+    pool = drawn_pool(9, 500)
+    assert len(np.unique(pool, axis=0)) == 500
+    assert (drawn_pool(9, 500, seed=1) != pool).any()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"maze_dims": 9}, {"maze_dims": 4}, {"maze_dims": 32}, {"num_mazes": 0}, {"max_steps": 0}],
+)
+def test_impossible_mazes_are_refused(options):
+    with pytest.raises(InputError, match="got"):
+        make_env("popgym:LabyrinthEscapeEasy", **options)
