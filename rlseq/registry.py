@@ -11,21 +11,25 @@ from rlseq.errors import InputError, unknown_name
 
 TABLES: dict[str, dict[str, str]] = {
     "core": {
-        "al_rnn": "rlseq.cores.al_rnn:ALRNN",
         "aaren": "rlseq.cores.aaren:Aaren",
+        "al_rnn": "rlseq.cores.al_rnn:ALRNN",
         "gru": "rlseq.cores.gru:GRU",
         "leaky_rnn": "rlseq.cores.leaky_rnn:LeakyRNN",
         "lru": "rlseq.cores.lru:LRU",
         "lstm": "rlseq.cores.lstm:LSTM",
+        "mamba2": "rlseq.cores.mamba2:Mamba2",
         "min_gru": "rlseq.cores.min_gru:MinGRU",
         "mlp": "rlseq.cores.mlp:MLP",
         "q_lstm": "rlseq.cores.q_lstm:QLSTM",
         "s4d": "rlseq.cores.s4d:S4D",
         "s5": "rlseq.cores.s5:S5",
+        "universal": "rlseq.cores.universal:Universal",
+        "window": "rlseq.cores.window:Window",
     },
     # A family makes the environments of one prefix: ids() and make(name, **options).
     "env": {
         "gymnax": "rlseq.envs.gymnax_family:FAMILY",
+        "memory": "rlseq.envs.memory:FAMILY",
         "popgym": "rlseq.envs.popgym:FAMILY",
         "probe": "rlseq.envs.probe:FAMILY",
     },

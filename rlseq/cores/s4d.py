@@ -76,12 +76,15 @@ class S4D(Diagonal):
         self._check_width(x)
         rates = self._rates()
         whole = x.shape[0] // CHUNK * CHUNK
-        split = (-1, CHUNK, *x.shape[1:])
+        split = (whole // CHUNK, CHUNK)
         run = jax.checkpoint(lambda carry, inputs: self._chunk(rates, carry, *inputs))
-        chunks = x[:whole].reshape(split), reset[:whole].reshape(split[:-1])
-        carry, y = jax.lax.scan(run, carry, chunks)
+        chunks = (leaf[:whole].reshape(*split, *leaf.shape[1:]) for leaf in (x, reset))
+        carry, y = jax.lax.scan(run, carry, tuple(chunks))
+        y = y.reshape(whole, *x.shape[1:])
+        if whole == x.shape[0]:
+            return carry, y
         carry, rest = run(carry, (x[whole:], reset[whole:]))
-        return carry, jnp.concatenate([y.reshape(-1, *x.shape[1:]), rest])
+        return carry, jnp.concatenate([y, rest])
 
     def _chunk(
         self, rates: tuple[Array, Array], carry: Carry, x: Array, reset: Array
