@@ -13,6 +13,7 @@ TABLES: dict[str, dict[str, str]] = {
     "core": {
         "aaren": "rlseq.cores.aaren:Aaren",
         "al_rnn": "rlseq.cores.al_rnn:ALRNN",
+        "attention": "rlseq.cores.attention:Attention",
         "gru": "rlseq.cores.gru:GRU",
         "leaky_rnn": "rlseq.cores.leaky_rnn:LeakyRNN",
         "lru": "rlseq.cores.lru:LRU",
@@ -28,6 +29,7 @@ TABLES: dict[str, dict[str, str]] = {
     },
     # A family makes the environments of one prefix: ids() and make(name, **options).
     "env": {
+        "atari": "rlseq.envs.atari:FAMILY",
         "gymnax": "rlseq.envs.gymnax_family:FAMILY",
         "memory": "rlseq.envs.memory:FAMILY",
         "popgym": "rlseq.envs.popgym:FAMILY",
