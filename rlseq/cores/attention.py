@@ -6,7 +6,7 @@ turn queries and keys (Su et al. 2104.09864) and count from the episode's start.
 """
 
 import math
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
@@ -121,7 +121,7 @@ class Attention(nn.Module):
         super().__post_init__()
 
     def setup(self) -> None:
-        kinds = {"dtype": self.dtype, "matmul_dtype": self.matmul_dtype}
+        kinds: dict[str, Any] = {"dtype": self.dtype, "matmul_dtype": self.matmul_dtype}
         self.inputs = Projection(3 * self.features, use_bias=False, **kinds)
         self.output = Projection(self.features, **kinds)
 

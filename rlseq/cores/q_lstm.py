@@ -4,7 +4,7 @@ u[t] = conv(W_u x)[t], [i, f, o] = W u[t] + b, h[t] = sigma(f) h[t-1] + sigma(i)
 y[t] = W_y (sigma(o) h[t] gelu(W_g x[t])), `expansion` times wider inside.
 """
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
@@ -46,7 +46,7 @@ class QLSTM(nn.Module):
 
     def setup(self) -> None:
         n = self.expansion * self.features
-        kinds = {"dtype": self.dtype, "matmul_dtype": self.matmul_dtype}
+        kinds: dict[str, Any] = {"dtype": self.dtype, "matmul_dtype": self.matmul_dtype}
         self.inputs = Projection(2 * n, use_bias=False, **kinds)
         self.window = CausalConv(n, self.conv, dtype=self.dtype)
         self.gates = Projection(3 * n, bias_init=self._initial_bias, **kinds)
