@@ -44,9 +44,7 @@ class MineSweeper(Env):
             )
 
     def start(self, key: jax.Array) -> MineSweeperState:
-        squares = jnp.arange(self.size**2, dtype=jnp.int32)
-        mines = jax.random.permutation(key, squares) < self.num_mines
-        board = mines.reshape(self.size, self.size)
+        board = mined(key, self.size**2, self.num_mines).reshape(self.size, self.size)
         return MineSweeperState(jnp.int32(0), board, jnp.zeros_like(board), jnp.zeros((), bool))
 
     def advance(
@@ -75,3 +73,18 @@ class MineSweeper(Env):
 
     def observation_space(self, params: Any) -> Discrete:
         return Discrete(min(self.num_mines, MAX_COUNT) + 1)
+
+
+def mined(key: jax.Array, num_squares: int, num_mines: int) -> jax.Array:
+    """bool [num_squares], num_mines of them True, every such set equally likely.
+
+    Floyd's sampling: a step draws from one more square than the last and takes the newest one
+    where the drawn square is taken. Far cheaper than sorting the squares.
+    """
+    newest = jnp.arange(num_squares - num_mines, num_squares, dtype=jnp.int32)
+    drawn = jax.random.randint(key, (num_mines,), 0, newest + 1)
+
+    def add(i: jax.Array, mines: jax.Array) -> jax.Array:
+        return mines.at[jnp.where(mines[drawn[i]], newest[i], drawn[i])].set(True)
+
+    return jax.lax.fori_loop(0, num_mines, add, jnp.zeros(num_squares, bool))
