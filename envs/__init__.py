@@ -3,10 +3,11 @@
 Everything heavy is imported on use, so that listing names is quick.
 """
 
+import inspect
 from typing import Any
 
 from rlseq import registry
-from rlseq.errors import unknown_name
+from rlseq.errors import check_names, unknown_name
 from rlseq.types import VecEnv
 
 __all__ = ["env_ids", "make_env"]
@@ -41,16 +42,10 @@ def make_env(
     family, colon, name = id.partition(":")
     if not colon:
         raise unknown_name("environment", id, env_ids())
-    env, params = registry.load("env", family).make(name, **options)
+    venv = _make_batch(registry.load("env", family), id, name, num_envs, options)
 
     from rlseq.envs import wrappers
-    from rlseq.envs.base import Env
-    from rlseq.envs.gymnax_adapter import Adapted
-    from rlseq.envs.vec import JaxVecEnv
 
-    if not isinstance(env, Env):
-        env = Adapted(env, params)
-    venv: VecEnv = JaxVecEnv(env, params, num_envs, id)
     for wanted, wrap in (
         (previous_action, wrappers.PreviousAction),
         (start_flag, wrappers.StartFlag),
@@ -60,3 +55,20 @@ def make_env(
         if wanted:
             venv = wrap(venv)
     return venv
+
+
+def _make_batch(family: Any, id: str, name: str, num_envs: int, options: dict[str, Any]) -> VecEnv:
+    """From a family that batches by itself (`make_batch`), or by vmap over a JAX environment."""
+    if hasattr(family, "make_batch"):
+        known = inspect.signature(family.make_batch).parameters
+        check_names(f"option of {id}", options, [k for k in known if k not in ("name", "num_envs")])
+        return family.make_batch(name, num_envs, **options)
+    env, params = family.make(name, **options)
+
+    from rlseq.envs.base import Env
+    from rlseq.envs.gymnax_adapter import Adapted
+    from rlseq.envs.vec import JaxVecEnv
+
+    if not isinstance(env, Env):
+        env = Adapted(env, params)
+    return JaxVecEnv(env, params, num_envs, id)

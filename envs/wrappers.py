@@ -122,13 +122,14 @@ class EpisodeStatistics:
     ) -> tuple[StatisticsState, TimeStep]:
         inner, ts = self.inner.step(state.inner, action, key)
         total = state.running_return + ts.reward
-        length = state.running_length + 1
+        length = state.running_length + (1 if ts.valid is None else ts.valid.astype(jnp.int32))
+        ended = ts.terminated | ts.truncated
         state = StatisticsState(
             inner,
-            running_return=jnp.where(ts.reset, 0, total),
-            running_length=jnp.where(ts.reset, 0, length),
-            ended_return=jnp.where(ts.reset, total, state.ended_return),
-            ended_length=jnp.where(ts.reset, length, state.ended_length),
+            running_return=jnp.where(ended, 0, total),
+            running_length=jnp.where(ended, 0, length),
+            ended_return=jnp.where(ended, total, state.ended_return),
+            ended_length=jnp.where(ended, length, state.ended_length),
         )
         return state, ts
 

@@ -25,6 +25,12 @@ class TimeStep(NamedTuple):
     truncated: jax.Array  # [E] bool, it was cut by a time limit
     reset: jax.Array  # [E] bool, obs is the first of an episode: goes straight to the core
     final_obs: PyTree  # [E, ...] the true successor where an episode ended, else obs
+    # Two optional fields, None where an environment has no use for them.
+    # [E] bool, False: the action was ignored, because an episode that had ended in the step
+    # before started anew (`reset` is True). No transition: not learned from, not counted.
+    valid: jax.Array | None = None
+    # [E] bool, an end for the learner alone: the future has no value, but the episode goes on.
+    learn_terminal: jax.Array | None = None
 
 
 class EnvSpec(NamedTuple):
@@ -48,7 +54,10 @@ class VecEnv(Protocol):
         ...
 
     def step(self, state: Any, action: PyTree, key: jax.Array) -> tuple[Any, TimeStep]:
-        """One step of every environment; ended ones start anew (`reset` is True there)."""
+        """One step of every environment; ended ones start anew (`reset` is True there).
+
+        They do so in the step of their end, or, if `valid` says so, in the one after it.
+        """
         ...
 
 

@@ -1,0 +1,108 @@
+"""ALE's vector environment as two functions of arrays, usable inside jit.
+
+A program orders the calls by data alone, so every call takes a token and returns the next one.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ale_py.vector_env import AtariVectorEnv
+from jax.experimental import io_callback
+
+from rlseq.envs.atari.presets import Preset
+
+SKIP = 4  # frames an action lasts; the last two are merged by their maximum
+
+
+class Frames(NamedTuple):
+    """What the emulator answers for R games."""
+
+    obs: jax.Array  # [R, stack, H, W] or [R, stack, H, W, 3] uint8
+    reward: jax.Array  # [R] int32
+    terminated: jax.Array  # [R] bool
+    truncated: jax.Array  # [R] bool
+    lives: jax.Array  # [R] int32
+
+
+class Emulator(NamedTuple):
+    """R games; `token` is uint8 [8], all zeros, but known only once the call is through."""
+
+    reset: Callable[[jax.Array], tuple[jax.Array, Frames]]  # seeds int32 [R]
+    step: Callable[[jax.Array, jax.Array], tuple[jax.Array, Frames]]  # token, actions int32 [R]
+    num_actions: int
+
+
+def make_emulator(game: str, rows: int, preset: Preset, backend: str, threads: int) -> Emulator:
+    """R = rows games in one emulator, by typed foreign calls ("ffi") or ordered callbacks."""
+    env = AtariVectorEnv(
+        game,
+        rows,
+        img_height=preset.size,
+        img_width=preset.size,
+        grayscale=preset.grey,
+        stack_num=preset.stack,
+        frameskip=SKIP,
+        maxpool=True,
+        noop_max=preset.noop_max,
+        use_fire_reset=False,
+        episodic_life=False,  # it would restart the game at each lost life
+        life_loss_info=False,
+        reward_clipping=preset.clip,
+        repeat_action_probability=preset.sticky,
+        full_action_space=preset.full_actions,
+        max_num_frames_per_episode=preset.max_frames,
+        num_threads=threads,
+    )
+    build = _foreign if backend == "ffi" else _called_back
+    return build(env, rows, int(env.single_action_space.n))
+
+
+def _foreign(env: AtariVectorEnv, rows: int, num_actions: int) -> Emulator:
+    with jax.ensure_compile_time_eval():  # also where the first use is inside a trace
+        handle, ale_reset, ale_step = env.xla()
+    # The handle is a raw pointer. States hold only its difference from what it was, which keeps
+    # the order of calls and leaves nothing in a saved state that could dangle.
+    pointer = np.asarray(handle)
+
+    def reset(seeds: jax.Array) -> tuple[jax.Array, Frames]:
+        after, (obs, info) = ale_reset(jnp.asarray(pointer), seed=seeds)
+        no = jnp.zeros(rows, bool)
+        return after ^ pointer, Frames(obs, jnp.zeros(rows, jnp.int32), no, no, info["lives"])
+
+    def step(token: jax.Array, actions: jax.Array) -> tuple[jax.Array, Frames]:
+        after, (obs, reward, end, cut, info) = ale_step(token ^ pointer, actions)
+        return after ^ pointer, Frames(obs, reward, end, cut, info["lives"])
+
+    return Emulator(reset, step, num_actions)
+
+
+def _called_back(env: AtariVectorEnv, rows: int, num_actions: int) -> Emulator:
+    obs_shape = env.observation_space.shape
+    kinds = ((obs_shape, np.uint8), ((rows,), np.int32), *2 * [((rows,), np.bool_)])
+    shapes = Frames(*(jax.ShapeDtypeStruct(*kind) for kind in (*kinds, ((rows,), np.int32))))
+    call = functools.partial(io_callback, result_shape_dtypes=shapes, ordered=True)
+    token = np.zeros(8, np.uint8)
+
+    def reset(seeds: jax.Array) -> tuple[jax.Array, Frames]:
+        return jnp.asarray(token), call(functools.partial(_host_reset, env), seeds=seeds)
+
+    def step(token: jax.Array, actions: jax.Array) -> tuple[jax.Array, Frames]:
+        return token, call(functools.partial(_host_step, env), actions=actions)
+
+    return Emulator(reset, step, num_actions)
+
+
+def _host_reset(env: AtariVectorEnv, seeds: Any) -> Frames:
+    obs, info = env.reset(seed=np.asarray(seeds))
+    no = np.zeros(len(obs), bool)
+    return Frames(obs, np.zeros(len(obs), np.int32), no, no, info["lives"].astype(np.int32))
+
+
+def _host_step(env: AtariVectorEnv, actions: Any) -> Frames:
+    obs, reward, end, cut, info = env.step(np.asarray(actions))
+    reward, lives = (np.asarray(x).astype(np.int32) for x in (reward, info["lives"]))
+    return Frames(obs, reward, end, cut, lives)
