@@ -1,0 +1,146 @@
+"""Mamba-2 (Dao and Gu 2405.21060): a causal convolution, then linear attention that decays.
+
+Every head h keeps S[t] = e^{A_h dt[t]} S[t-1] + B[t] (dt[t] x[t])^T and reads y[t] = S[t]^T C[t] +
+D_h x[t]; B, C and the step size dt come from the input. Engine E3; the memory of Drama's world
+model (Wang et al. 2410.08893).
+"""
+
+import math
+from typing import ClassVar
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from rlseq.errors import InputError, unknown_name
+from rlseq.nn.causal_conv import CausalConv
+from rlseq.nn.projection import Projection
+from rlseq.scans.ssd import METHODS, ssd_scan, ssd_step
+from rlseq.types import Carry
+
+HEAD = 64  # Mamba-2 and Drama
+SHORTEST = 1e-4  # floor of the initial step size, as in Mamba
+
+
+def step_bias(key: Array, shape: tuple[int, ...], dtype: str, low: float, high: float) -> Array:
+    """The bias whose softplus is log-uniform in [low, high]: softplus^-1(s) = s + log(1 - e^-s)."""
+    log = jax.random.uniform(key, shape, jnp.dtype(dtype), math.log(low), math.log(high))
+    size = jnp.maximum(jnp.exp(log), SHORTEST)
+    return size + jnp.log(-jnp.expm1(-size))
+
+
+def log_decay_rate(key: Array, shape: tuple[int, ...], dtype: str) -> Array:
+    """log(-A) for -A uniform in [1, 16] (Mamba-2)."""
+    return jnp.log(jax.random.uniform(key, shape, jnp.dtype(dtype), 1.0, 16.0))
+
+
+class Mamba2(nn.Module):
+    """One layer; the carry is the window of the convolution and the state of every head.
+
+    The window is [B, conv - 1, inner + 2 state] and the state [B, heads, state, head], where inner
+    is expand * features. Raises InputError where that does not divide into heads.
+    """
+
+    hidden: ClassVar[tuple[str, ...]] = ()
+    methods: ClassVar[tuple[str, ...]] = METHODS
+    block: ClassVar[dict] = {"layers": 2, "norm": "pre", "residual": True}  # Drama: 2 layers
+
+    features: int
+    state: int = 16  # Drama; Mamba-2: 128
+    head: int = 0  # width of a head; 0 is 64, as in Mamba-2 and Drama, or all of a smaller layer
+    expand: int = 2  # Mamba-2 and Drama
+    conv: int = 4  # Mamba-2 and Drama
+    step_min: float = 0.001  # Mamba-2; initial step sizes are log-uniform between these
+    step_max: float = 0.1
+    method: str = "auto"  # of the scan
+    dtype: str = "float32"
+    matmul_dtype: str = ""  # of the projections; "" is dtype
+
+    def __post_init__(self) -> None:
+        inner = self.expand * self.features
+        if min(self.state, self.expand, self.conv) < 1:
+            raise InputError(
+                f"mamba2: state, expand and conv are at least 1, got {self.state}, {self.expand}, "
+                f"{self.conv}"
+            )
+        if self.head < 0 or inner % self._head():
+            raise InputError(
+                f"mamba2: a width of {inner} does not divide into heads of {self.head}"
+            )
+        if not 0 < self.step_min <= self.step_max:
+            raise InputError(
+                f"mamba2: 0 < step_min <= step_max, got {self.step_min}, {self.step_max}"
+            )
+        if self.method not in METHODS:
+            raise unknown_name("scan method", self.method, METHODS)
+        super().__post_init__()
+
+    def _head(self) -> int:
+        return self.head or min(HEAD, self.expand * self.features)
+
+    def setup(self) -> None:
+        inner = self.expand * self.features
+        heads, kinds = inner // self._head(), {"dtype": self.dtype}
+        dense = {"use_bias": False, "matmul_dtype": self.matmul_dtype, **kinds}
+        self.inputs = Projection(2 * inner + 2 * self.state + heads, **dense)
+        self.window = CausalConv(inner + 2 * self.state, self.conv, **kinds)
+        self.rate = self.param("rate", log_decay_rate, (heads,), self.dtype)
+        self.step_bias = self.param(
+            "step_bias", step_bias, (heads,), self.dtype, self.step_min, self.step_max
+        )
+        self.skip = self.param("skip", nn.initializers.ones, (heads, 1), jnp.dtype(self.dtype))
+        self.norm = nn.RMSNorm(
+            epsilon=1e-5,
+            dtype=self.dtype,
+            param_dtype=self.dtype,
+            force_float32_reductions=self.dtype != "float64",
+        )
+        self.output = Projection(self.features, **dense)
+
+    def init_carry(self, batch: int) -> Carry:
+        """Zeros: the window [batch, conv - 1, C] and the state [batch, heads, state, head]."""
+        inner, head = self.expand * self.features, self._head()
+        window = jnp.zeros((batch, self.conv - 1, inner + 2 * self.state), self.dtype)
+        return window, jnp.zeros((batch, inner // head, self.state, head), self.dtype)
+
+    def __call__(self, carry: Carry, x: Array, reset: Array) -> tuple[Carry, Array]:
+        """x [T, B, D], reset bool [T, B] -> (carry, y [T, B, features])."""
+        window, state = carry
+        z, mixed, step = self._split(x)
+        window, mixed = self.window(window, mixed, reset)
+        v, k, q = self._heads(mixed)
+        drive = step[..., None] * v
+        state, y = ssd_scan(q, k, drive, self._decay(step), state, reset, method=self.method)
+        return (window, state), self._finish(y, v, z)
+
+    def step(self, carry: Carry, x: Array, reset: Array) -> tuple[Carry, Array]:
+        """x [B, D], reset bool [B] -> (carry, y [B, features])."""
+        window, state = carry
+        z, mixed, step = self._split(x)
+        window, mixed = self.window.step(window, mixed, reset)
+        v, k, q = self._heads(mixed)
+        drive = step[..., None] * v
+        state, y = ssd_step(q[None], k[None], drive[None], self._decay(step), state, reset)
+        return (window, state), self._finish(y[0], v, z)
+
+    def _split(self, x: Array) -> tuple[Array, Array, Array]:
+        """The gate z, what is convolved, and the step size [..., heads]."""
+        inner = self.expand * self.features
+        z, mixed, step = jnp.split(self.inputs(x), [inner, 2 * (inner + self.state)], axis=-1)
+        bias = jnp.expand_dims(self.step_bias, tuple(range(x.ndim - 1)))
+        return z, mixed, jax.nn.softplus(step + bias)
+
+    def _heads(self, mixed: Array) -> tuple[Array, Array, Array]:
+        """x [..., heads, head], then B and C [..., 1, state], which all heads share."""
+        inner = self.expand * self.features
+        x, k, q = jnp.split(nn.silu(mixed), [inner, inner + self.state], axis=-1)
+        x = x.reshape(*x.shape[:-1], inner // self._head(), self._head())
+        return x, k[..., None, :], q[..., None, :]
+
+    def _decay(self, step: Array) -> Array:
+        return step * jnp.expand_dims(-jnp.exp(self.rate), tuple(range(step.ndim - 1)))
+
+    def _finish(self, y: Array, v: Array, z: Array) -> Array:
+        y = y + v * jnp.expand_dims(self.skip, tuple(range(v.ndim - 2)))
+        return self.output(self.norm(y.reshape(z.shape) * nn.silu(z)))

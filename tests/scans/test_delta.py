@@ -1,0 +1,160 @@
+"""E4 against a NumPy loop, against autodiff of a plain scan, and on an example by hand."""
+
+from functools import lru_cache
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rlseq.errors import InputError
+from rlseq.scans.delta import METHODS, delta_scan, delta_step, unit_lower_inverse
+
+methods = pytest.mark.parametrize("method", METHODS)
+drawn = settings(max_examples=10, deadline=None, derandomize=True)
+
+
+def inputs(length, seed=0, reset_rate=0.1, batch=3, heads=2, size=4, width=5):
+    keys = jax.random.split(jax.random.key(seed), 7)
+    q, k = (jax.random.normal(key, (length, batch, heads, size)) for key in keys[:2])
+    k = k / jnp.linalg.norm(k, axis=-1, keepdims=True)
+    v = jax.random.normal(keys[2], (length, batch, heads, width))
+    beta = 2 * jax.nn.sigmoid(2 * jax.random.normal(keys[3], v.shape[:3]))
+    log_decay = -jax.nn.softplus(2 * jax.random.normal(keys[4], v.shape[:3]))
+    carry = jax.random.normal(keys[5], (batch, heads, size, width))
+    return q, k, v, beta, log_decay, carry, jax.random.bernoulli(keys[6], reset_rate, v.shape[:2])
+
+
+def loop(q, k, v, beta, log_decay, carry, reset):
+    """The recurrence a row and a head at a time, in double precision."""
+    q, k, v, beta, log_decay, s = (
+        np.array(x, np.float64) for x in (q, k, v, beta, log_decay, carry)
+    )
+    y = np.empty(v.shape)
+    for t, b, h in np.ndindex(v.shape[:3]):
+        before = np.exp(log_decay[t, b, h]) * (0 if reset[t, b] else 1) * s[b, h]
+        erase = np.eye(k.shape[-1]) - beta[t, b, h] * np.outer(k[t, b, h], k[t, b, h])
+        s[b, h] = erase @ before + beta[t, b, h] * np.outer(k[t, b, h], v[t, b, h])
+        y[t, b, h] = s[b, h].T @ q[t, b, h]
+    return s, y
+
+
+def plain(*args):
+    """The same as one lax.scan that autodiff sees through."""
+    *args, carry, reset = args
+    return jax.lax.scan(lambda s, at: delta_step(*at[:5], s, at[5]), carry, (*args, reset))
+
+
+@lru_cache
+def jitted(method):
+    return jax.jit(lambda *args: delta_scan(*args, method=method))
+
+
+@methods
+@drawn
+@given(
+    length=st.sampled_from([1, 3, 32, 70]),
+    seed=st.integers(0, 999),
+    rate=st.sampled_from([0.0, 0.1, 1.0]),
+)
+def test_equals_the_loop(method, length, seed, rate):
+    args = inputs(length, seed, rate)
+    for mine, other in zip(jitted(method)(*args), loop(*args), strict=True):
+        np.testing.assert_allclose(mine, other, rtol=1e-4, atol=2e-5)
+
+
+@methods
+def test_gradients_equal_autodiff(method):
+    *args, reset = inputs(45)
+    mix = jax.random.normal(jax.random.key(5), args[2].shape)
+
+    def gradients(run):
+        def loss(*args):
+            carry, y = run(*args, reset)
+            return (mix * y).sum() + carry.sum()
+
+        return jax.jit(jax.grad(loss, argnums=tuple(range(6))))(*args)
+
+    ours = gradients(lambda *a: delta_scan(*a, method=method))
+    for mine, other in zip(ours, gradients(plain), strict=True):
+        np.testing.assert_allclose(mine, other, rtol=1e-4, atol=1e-4)
+
+
+@methods
+def test_a_key_written_twice_reads_its_second_value(method):
+    key = jnp.broadcast_to(jnp.array([1.0, 0.0]), (2, 1, 1, 2))
+    values = jnp.array([[0.0, 2.0], [3.0, -1.0]])[:, None, None]
+    ones, zeros = jnp.ones((2, 1, 1)), jnp.zeros((2, 1, 1))
+    never = jnp.zeros((2, 1), bool)
+    carry = jnp.zeros((1, 1, 2, 2))
+    _, y = delta_scan(key, key, values, ones, zeros, carry, never, method=method)
+    np.testing.assert_allclose(y[:, 0, 0], [[0, 2], [3, -1]], atol=1e-6)
+
+
+@methods
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("at", [0, 20, 40])
+def test_a_broken_carry_passes_no_reset(method, bad, at):
+    *args, carry, reset = inputs(50, reset_rate=0.0)
+    reset = reset.at[at].set(True)
+
+    def after(carry, *args):
+        last, y = delta_scan(*args, carry, reset, method=method)
+        return (y[at:] ** 2).sum() + last.sum(), y[at:]
+
+    run = jax.jit(jax.grad(after, argnums=tuple(range(6)), has_aux=True))
+    broken, clean = (run(c, *args) for c in (jnp.full_like(carry, bad), carry))
+    (first, *rows), (clean_first, *clean_rows) = broken[0], clean[0]
+    np.testing.assert_array_equal(first, jnp.zeros_like(clean_first))
+    for mine, other in zip((*rows, broken[1]), (*clean_rows, clean[1]), strict=True):
+        since = slice(at, None) if len(mine) == 50 else slice(None)
+        np.testing.assert_allclose(mine[since], other[since], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 32, 64])
+def test_the_inverse_stays_exact_where_all_keys_are_equal(size):
+    a = np.tril(np.full((size, size), 1.9), -1)
+    ours = unit_lower_inverse(jnp.asarray(a, "float32"))
+    np.testing.assert_allclose(ours, np.linalg.inv(np.eye(size) + a), atol=1e-4)
+
+
+@methods
+def test_no_state_but_those_between_chunks_is_kept(method):
+    *args, reset = inputs(4096, batch=2, heads=2, size=32, width=32)
+
+    def loss(*args):
+        return delta_scan(*args, reset, method=method)[1].sum()
+
+    memory = jax.jit(jax.grad(loss, argnums=(0, 1, 2, 3))).lower(*args).compile().memory_analysis()
+    assert memory.temp_size_in_bytes < 4096 * args[5].nbytes / 4
+
+
+@methods
+def test_an_empty_sequence_changes_nothing(method):
+    args = inputs(0)
+    carry, y = jitted(method)(*args)
+    assert y.shape == args[2].shape
+    np.testing.assert_array_equal(carry, args[5])
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"reset": jnp.zeros((5, 3))}, "reset must be bool"),
+        ({"carry": jnp.zeros((3, 2, 5, 4))}, "carry must be"),
+        ({"k": jnp.zeros((5, 3, 2, 3))}, "q and k must be"),
+        ({"beta": jnp.zeros((5, 3, 1))}, "beta and log_decay must be"),
+        ({"beta": jnp.zeros((5, 3, 2), "float16")}, "dtypes differ"),
+    ],
+)
+def test_bad_input(change, match):
+    names = ("q", "k", "v", "beta", "log_decay", "carry", "reset")
+    with pytest.raises(ValueError, match=match):
+        delta_scan(**(dict(zip(names, inputs(5), strict=True)) | change))
+
+
+def test_unknown_method_names_the_nearest():
+    with pytest.raises(InputError, match="Did you mean 'chunked'"):
+        delta_scan(*inputs(5), method="chunkd")
