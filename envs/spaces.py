@@ -27,6 +27,8 @@ class MultiDiscrete(spaces.Space):
         self.dtype = jnp.dtype(jnp.int32)
 
     def __repr__(self) -> str:
+        if len(self.nvec) > 4 and len(set(self.nvec)) == 1:
+            return f"MultiDiscrete([{self.nvec[0]}] * {len(self.nvec)})"
         return f"MultiDiscrete({', '.join(map(str, self.nvec))})"
 
     def sample(self, key: jax.Array) -> jax.Array:
@@ -62,8 +64,11 @@ def flatten(space: spaces.Space, x: PyTree) -> jax.Array:
         case spaces.Discrete():
             return jax.nn.one_hot(x, space.n, dtype=jnp.float32)
         case MultiDiscrete():
-            columns = [jax.nn.one_hot(x[..., i], n) for i, n in enumerate(space.nvec)]
-            return jnp.concatenate(columns, axis=-1)
+            # One comparison, however many entries: a board may have hundreds.
+            entry = np.repeat(np.arange(len(space.nvec)), space.nvec)
+            value = np.concatenate([np.arange(n, dtype=np.int32) for n in space.nvec])
+            value = value.reshape(*[1] * (x.ndim - 1), -1)
+            return (x[..., entry] == value).astype(jnp.float32)
         case spaces.Box():
             x = jnp.asarray(x)
             lead = x.shape[: x.ndim - len(space.shape)]

@@ -49,10 +49,58 @@ LEVELS: dict[str, tuple[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any
         "position_only_cartpole:PositionOnlyCartPole",
         ({"max_steps": 200}, {"max_steps": 400}, {"max_steps": 600}),
     ),
+    "VelocityOnlyCartPole": (
+        "velocity_only_cartpole:VelocityOnlyCartPole",
+        ({"max_steps": 200}, {"max_steps": 400}, {"max_steps": 600}),
+    ),
+    "NoisyPositionOnlyCartPole": (
+        "noisy_position_only_cartpole:NoisyPositionOnlyCartPole",
+        ({"noise_sigma": 0.1}, {"noise_sigma": 0.2}, {"noise_sigma": 0.3}),
+    ),
+    "PositionOnlyPendulum": (
+        "position_only_pendulum:PositionOnlyPendulum",
+        ({"max_steps": 200}, {"max_steps": 150}, {"max_steps": 100}),
+    ),
+    "NoisyPositionOnlyPendulum": (
+        "noisy_position_only_pendulum:NoisyPositionOnlyPendulum",
+        ({"noise_sigma": 0.1}, {"noise_sigma": 0.2}, {"noise_sigma": 0.3}),
+    ),
+    "Autoencode": (
+        "autoencode:Autoencode",
+        ({"num_decks": 1}, {"num_decks": 2}, {"num_decks": 3}),
+    ),
+    "HigherLower": (
+        "higher_lower:HigherLower",
+        ({"num_decks": 1}, {"num_decks": 2}, {"num_decks": 3}),
+    ),
+    "MultiarmedBandit": (
+        "multiarmed_bandit:MultiarmedBandit",
+        (
+            {"num_arms": 10, "max_steps": 200},
+            {"num_arms": 20, "max_steps": 400},
+            {"num_arms": 30, "max_steps": 600},
+        ),
+    ),
+    "Concentration": (
+        "concentration:Concentration",
+        (
+            {"num_decks": 1, "deck_type": "colors"},
+            {"num_decks": 2, "deck_type": "colors"},
+            {"num_decks": 1, "deck_type": "ranks"},
+        ),
+    ),
 }
 
-# The paper's names; popgym renamed these families after it.
-OLD_NAMES = {"StatelessCartPole": "PositionOnlyCartPole"}
+# The paper's names, which popgym changed after it, and spellings of older ports and of gym ids.
+OLD_NAMES = {
+    "StatelessCartPole": "PositionOnlyCartPole",
+    "NoisyStatelessCartPole": "NoisyPositionOnlyCartPole",
+    "StatelessPendulum": "PositionOnlyPendulum",
+    "NoisyStatelessPendulum": "NoisyPositionOnlyPendulum",
+    "VelocityOnlyCartpole": "VelocityOnlyCartPole",
+    "Minesweeper": "MineSweeper",
+    "MultiArmedBandit": "MultiarmedBandit",
+}
 
 DIFFICULTIES = ("Easy", "Medium", "Hard")
 

@@ -1,5 +1,6 @@
 """The tables of docs/environments.md say what the environments say."""
 
+import ast
 import pathlib
 import re
 
@@ -30,4 +31,8 @@ def test_rows_are_true():
         family, name = env_id.split(":")
         table = registry.load("env", family).table[name].options
         assert {key: str(value) for key, value in table.items()}.items() <= given.items()
-        make_env(env_id, **{key: int(v) if v.isdigit() else v for key, v in given.items()})
+        make_env(env_id, **{key: value_of(text) for key, text in given.items()})
+
+
+def value_of(text):
+    return text if text.isalpha() else ast.literal_eval(text)

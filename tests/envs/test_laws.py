@@ -76,7 +76,7 @@ def test_lazy_resets_change_nothing(env_id, roll, compiled_quickly):
 
 
 def has_physics(venv):
-    return venv.spec.id.startswith("gymnax:") or "CartPole" in venv.spec.id
+    return any(part in venv.spec.id for part in ("gymnax:", "CartPole", "Pendulum"))
 
 
 same_bits = np.testing.assert_array_equal
@@ -117,11 +117,12 @@ def test_final_obs_is_obs_where_nothing_ended(case):
 
 def test_shapes_and_dtypes_are_those_of_the_spaces(case):
     venv, rollout = case
-    space = venv.spec.obs_space
+    parts = getattr(venv.spec.obs_space, "spaces", [venv.spec.obs_space])
     for ts, lead in ((rollout.first, (E,)), (rollout.steps, rollout.steps.reward.shape)):
-        for obs in (ts.obs, ts.final_obs):
-            assert obs.shape == lead + tuple(space.shape)
-            assert obs.dtype == space.dtype
+        for seen in (ts.obs, ts.final_obs):
+            for obs, space in zip(jax.tree.leaves(seen), parts, strict=True):
+                assert obs.shape == lead + tuple(space.shape)
+                assert obs.dtype == space.dtype
         assert ts.reward.dtype == np.float32
         assert {ts.reset.dtype, ts.terminated.dtype, ts.truncated.dtype} == {np.dtype(bool)}
         assert all(x.shape == lead for x in ts[1:5])
@@ -136,8 +137,9 @@ def test_numbers_are_finite(case):
 @pytest.mark.parametrize("env_id", [i for i in DISTINCT if not i.startswith("gymnax:")])
 def test_observations_lie_in_the_space(env_id, roll):
     venv, rollout = _case(env_id, roll)
-    inside = jax.vmap(jax.vmap(venv.spec.obs_space.contains))(rollout.steps.final_obs)
-    assert np.all(inside)
+    parts = getattr(venv.spec.obs_space, "spaces", [venv.spec.obs_space])
+    for obs, space in zip(jax.tree.leaves(rollout.steps.final_obs), parts, strict=True):
+        assert np.all(jax.vmap(jax.vmap(space.contains))(obs))
 
 
 @pytest.mark.parametrize("env_id", ["popgym:CountRecallEasy", "probe:Leak", "gymnax:CartPole-v1"])

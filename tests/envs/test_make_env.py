@@ -124,6 +124,6 @@ def test_gymnaxs_own_step_agrees_with_ours_on_our_environments():
     new_obs, new_state, reward, terminated, truncated, info = env.step(key, state, 1, params)
     assert int(new_state.time) == 1
     assert not bool(terminated) and not bool(truncated)
-    assert int(info["final_observation"]) == int(new_obs) == int(state.suits[1])
-    assert int(obs) == int(state.suits[0])
+    assert int(info["final_observation"]) == int(new_obs) == int(state.cards[1])
+    assert int(obs) == int(state.cards[0])
     assert float(reward) == 0

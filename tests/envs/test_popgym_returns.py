@@ -22,7 +22,7 @@ def mean_return(roll, env_id, policy, num_envs=64, **options):
 def answer_lag(lag):
     def policy(key, state, ts):
         at = jnp.maximum(state.time - lag, 0)
-        return jnp.take_along_axis(state.suits, at[:, None], axis=1)[:, 0].astype(jnp.int32)
+        return jnp.take_along_axis(state.cards, at[:, None], axis=1)[:, 0].astype(jnp.int32)
 
     return policy
 
@@ -51,7 +51,7 @@ def test_repeat_previous_lag_can_be_that_of_older_ports(roll):
 @pytest.mark.parametrize("level", LEVELS)
 def test_repeat_first_pays_one_for_the_first_card(roll, level):
     def policy(key, state, ts):
-        return state.suits[:, 0].astype(jnp.int32)
+        return state.cards[:, 0].astype(jnp.int32)
 
     returns = mean_return(roll, f"popgym:RepeatFirst{level}", policy)
     np.testing.assert_allclose(returns, 1, rtol=1e-4)
@@ -126,7 +126,7 @@ def looks_uniform(cells, probabilities):
 
 
 def test_decks_are_whole_and_dealt_without_replacement():
-    suits = fresh("popgym:RepeatPreviousEasy").suits
+    suits = fresh("popgym:RepeatPreviousEasy").cards
     assert all((np.sort(deck) == np.repeat(np.arange(4), 13)).all() for deck in suits)
     same, other = 13 * 12 / (52 * 51), 13 * 13 / (52 * 51)
     pairs = [same if i == j else other for i in range(4) for j in range(4)]

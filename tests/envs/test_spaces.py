@@ -61,6 +61,7 @@ def test_nested_spaces_flatten_in_order_with_any_leading_axes(lead):
     [
         (spaces.Discrete(4), "Discrete(4)"),
         (MultiDiscrete([2, 3]), "MultiDiscrete(2, 3)"),
+        (MultiDiscrete([3] * 52), "MultiDiscrete([3] * 52)"),
         (spaces.Box(0.0, 1.0, (2,)), "Box(2,)"),
         (PAIR, "Tuple(Discrete(3), Box(2, 2))"),
         (KEYED, "Dict(b: Discrete(2), a: MultiDiscrete(2, 2))"),

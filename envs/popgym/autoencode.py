@@ -1,0 +1,45 @@
+"""Autoencode (POPGym, Morad et al. 2303.01859; popgym 1.0.7)."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from gymnax.environments.spaces import Discrete, Tuple
+
+from rlseq.envs.popgym.card_game import CardGame, CardGameState, scored
+from rlseq.types import PyTree
+
+PLAY, WATCH = 0, 1
+
+
+class Autoencode(CardGame):
+    """Watch a deck of N = 52 * num_decks cards, then say their suits backwards.
+
+    N - 1 steps of watching pay nothing, N of playing +-1 / N each. obs is a pair of int32 []:
+    WATCH (1) or PLAY (0), and the suit in sight. The last card comes with PLAY already; after it
+    the suit is always 0. action int32 [], a suit.
+
+    Raises InputError when num_decks is below 1.
+    """
+
+    def __init__(self, num_decks: int = 1):
+        super().__init__(num_decks)
+        self.max_steps = 2 * self.num_cards - 1
+
+    def pay(self, state: CardGameState, action: jax.Array) -> jax.Array:
+        right = action == self.card(state, self.max_steps - 1 - state.time)
+        earned = scored(right, 1 / self.num_cards)
+        return jnp.where(self.mode(state) == PLAY, earned, jnp.float32(0))
+
+    def observe(
+        self, key: jax.Array, state: CardGameState, action: PyTree, params: Any
+    ) -> tuple[jax.Array, jax.Array]:
+        in_sight = state.time < self.num_cards
+        return self.mode(state), jnp.where(in_sight, self.card(state, state.time), 0)
+
+    def observation_space(self, params: Any) -> Tuple:
+        return Tuple((Discrete(2), Discrete(self.num_kinds)))
+
+    def mode(self, state: CardGameState) -> jax.Array:
+        """int32 []: WATCH until the last card is shown."""
+        return jnp.where(state.time < self.num_cards - 1, jnp.int32(WATCH), jnp.int32(PLAY))

@@ -1,0 +1,90 @@
+"""Concentration, also known as memory or pairs (POPGym, Morad et al. 2303.01859; popgym 1.0.7)."""
+
+import math
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from gymnax.environments.spaces import Discrete
+
+from rlseq.envs.base import Env
+from rlseq.envs.popgym.deck import NUM_KINDS, deck_size, shuffled
+from rlseq.envs.spaces import MultiDiscrete
+from rlseq.errors import unknown_name
+from rlseq.types import PyTree
+
+DECK_TYPES = ("colors", "ranks")  # an odd number of cards of each suit cannot be paired
+NONE = -1  # no place
+
+
+class ConcentrationState(NamedTuple):
+    time: jax.Array  # int32 [], steps taken
+    cards: jax.Array  # int8 [N], the kind at each place
+    face_up: jax.Array  # bool [N], pairs found so far
+    turned: jax.Array  # int32 [2], places of the cards turned in this try, NONE where none was
+
+
+class Concentration(Env):
+    """Turn cards two at a time to find all pairs of one kind among N = 52 * num_decks cards.
+
+    L = ceil(2 N - N / (2 N - 1)) steps at most. Two of a kind pay 2 / N and stay face up; two
+    others, or one card twice, cost 2 / L and are turned back, after they were seen. Turning a
+    card that is face up already costs 1 / L for each card of the try and ends the try. The last
+    pair terminates, L steps truncate.
+    obs int32 [N], the kind at each place or T where face down, T kinds by `deck_type`: "colors"
+    (2) or "ranks" (13); action int32 [], a place.
+
+    Raises InputError when num_decks is below 1 or deck_type is another.
+    """
+
+    can_truncate = True
+
+    def __init__(self, num_decks: int = 1, deck_type: str = "ranks"):
+        if deck_type not in DECK_TYPES:
+            raise unknown_name("deck type", deck_type, DECK_TYPES)
+        n = deck_size(num_decks)
+        self.num_decks = num_decks
+        self.num_cards = n
+        self.deck_type = deck_type
+        self.num_kinds = NUM_KINDS[deck_type]
+        self.max_steps = math.ceil(2 * n - n / (2 * n - 1))
+
+    def start(self, key: jax.Array) -> ConcentrationState:
+        cards = shuffled(key, self.num_decks, self.deck_type)
+        face_down = jnp.zeros(self.num_cards, bool)
+        return ConcentrationState(jnp.int32(0), cards, face_down, jnp.full(2, NONE, jnp.int32))
+
+    def advance(
+        self, key: jax.Array, state: ConcentrationState, action: jax.Array
+    ) -> tuple[ConcentrationState, jax.Array]:
+        first = state.turned[0]
+        is_second = (first != NONE) & (state.turned[1] == NONE) & ~state.face_up[first]
+        again = state.face_up[action]
+        alike = (state.cards[action] == state.cards[first]) & (action != first)
+        pair = is_second & alike & ~again
+        both = jnp.where(is_second, jnp.stack([first, action]), jnp.stack([action, NONE]))
+        face_up = state.face_up | (pair & self._at(both))
+        tried = 1 + is_second.astype(jnp.float32)
+        lost = jnp.where(is_second | again, -tried / self.max_steps, 0.0)
+        reward = jnp.where(pair, 2 / self.num_cards, lost)
+        return ConcentrationState(state.time + 1, state.cards, face_up, both), reward
+
+    def is_terminated(self, state: ConcentrationState, params: Any) -> jax.Array:
+        return jnp.all(state.face_up)
+
+    def observe(
+        self, key: jax.Array, state: ConcentrationState, action: PyTree, params: Any
+    ) -> jax.Array:
+        seen = state.face_up | self._at(state.turned)
+        return jnp.where(seen, state.cards.astype(jnp.int32), self.num_kinds)
+
+    def action_space(self, params: Any) -> Discrete:
+        return Discrete(self.num_cards)
+
+    def observation_space(self, params: Any) -> MultiDiscrete:
+        return MultiDiscrete([self.num_kinds + 1] * self.num_cards)
+
+    def _at(self, pair: jax.Array) -> jax.Array:
+        """bool [N], True at these two places; a comparison is faster than a scatter."""
+        places = jnp.arange(self.num_cards, dtype=jnp.int32)
+        return (places == pair[0]) | (places == pair[1])

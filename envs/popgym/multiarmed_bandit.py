@@ -1,0 +1,63 @@
+"""MultiarmedBandit (POPGym, Morad et al. 2303.01859; popgym 1.0.7)."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from gymnax.environments.spaces import Discrete
+
+from rlseq.envs.base import Env
+from rlseq.errors import InputError
+from rlseq.types import PyTree
+
+
+class MultiarmedBanditState(NamedTuple):
+    time: jax.Array  # int32 [], steps taken
+    chances: jax.Array  # float32 [num_arms], how likely each arm pays out, uniform in [0, 1)
+    paid_out: jax.Array  # bool [], the last arm did
+
+
+class MultiarmedBandit(Env):
+    """Find the best of num_arms arms, drawn anew for each episode of max_steps steps.
+
+    A step pays 1 / max_steps when its arm pays out, else -1 / max_steps; max_steps steps
+    truncate. obs int32 [] 1 after a payout, else 0; action int32 [], an arm.
+
+    Raises InputError when num_arms or max_steps is below 1.
+    """
+
+    can_truncate = True
+
+    def __init__(self, num_arms: int = 10, max_steps: int = 200):
+        if min(num_arms, max_steps) < 1:
+            raise InputError(
+                f"num_arms and max_steps must be at least 1, got {num_arms} and {max_steps}"
+            )
+        self.num_arms = num_arms
+        self.max_steps = max_steps
+
+    def start(self, key: jax.Array) -> MultiarmedBanditState:
+        chances = jax.random.uniform(key, (self.num_arms,), jnp.float32)
+        return MultiarmedBanditState(jnp.int32(0), chances, jnp.zeros((), bool))
+
+    def advance(
+        self, key: jax.Array, state: MultiarmedBanditState, action: jax.Array
+    ) -> tuple[MultiarmedBanditState, jax.Array]:
+        paid_out = jax.random.uniform(key, (), jnp.float32) < state.chances[action]
+        scale = jnp.float32(1 / self.max_steps)
+        reward = jnp.where(paid_out, scale, -scale)
+        return MultiarmedBanditState(state.time + 1, state.chances, paid_out), reward
+
+    def is_terminated(self, state: MultiarmedBanditState, params: Any) -> jax.Array:
+        return jnp.zeros((), bool)
+
+    def observe(
+        self, key: jax.Array, state: MultiarmedBanditState, action: PyTree, params: Any
+    ) -> jax.Array:
+        return state.paid_out.astype(jnp.int32)
+
+    def action_space(self, params: Any) -> Discrete:
+        return Discrete(self.num_arms)
+
+    def observation_space(self, params: Any) -> Discrete:
+        return Discrete(2)

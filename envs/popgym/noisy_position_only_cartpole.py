@@ -1,0 +1,28 @@
+"""NoisyPositionOnlyCartPole, NoisyStatelessCartPole in the paper (POPGym; popgym 1.0.7)."""
+
+import jax
+from gymnax.environments.environment import EnvParams
+
+from rlseq.envs.popgym.cartpole import CartPoleState
+from rlseq.envs.popgym.noise import checked_sigma, noisy
+from rlseq.envs.popgym.position_only_cartpole import PositionOnlyCartPole
+from rlseq.types import PyTree
+
+
+class NoisyPositionOnlyCartPole(PositionOnlyCartPole):
+    """`PositionOnlyCartPole` with noise of deviation `noise_sigma` on what is seen.
+
+    Observations are clipped to their bounds, the first one too; the dynamics know no noise.
+
+    Raises InputError when noise_sigma is negative or not finite, or max_steps is below 1.
+    """
+
+    def __init__(self, noise_sigma: float = 0.1, max_steps: int = 200):
+        super().__init__(max_steps)
+        self.noise_sigma = checked_sigma(noise_sigma)
+
+    def observe(
+        self, key: jax.Array, state: CartPoleState, action: PyTree, params: EnvParams
+    ) -> jax.Array:
+        clean = super().observe(key, state, action, params)
+        return noisy(key, clean, self.noise_sigma, self.observation_space(params))
