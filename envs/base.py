@@ -32,6 +32,10 @@ class Env(Environment[Any, EnvParams]):
         """One transition: (next state, reward float32 []); `time` grows by one."""
         raise NotImplementedError
 
+    def reveal(self, state: Any) -> PyTree:
+        """The hidden state as an element of `state_space(params)`, where an environment has one."""
+        raise NotImplementedError
+
     def is_terminated(self, state: Any, params: EnvParams) -> jax.Array:
         """bool []: by default an episode ends for good after `max_steps` steps."""
         return state.time >= self.max_steps

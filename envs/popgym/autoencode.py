@@ -4,9 +4,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from gymnax.environments.spaces import Discrete, Tuple
+from gymnax.environments.spaces import Box, Discrete, Tuple
 
 from rlseq.envs.popgym.card_game import CardGame, CardGameState, scored
+from rlseq.envs.spaces import MultiDiscrete
 from rlseq.types import PyTree
 
 PLAY, WATCH = 0, 1
@@ -39,6 +40,16 @@ class Autoencode(CardGame):
 
     def observation_space(self, params: Any) -> Tuple:
         return Tuple((Discrete(2), Discrete(self.num_kinds)))
+
+    def reveal(self, state: CardGameState) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """The deck from its bottom up, the mode, and the part of it that is left to recall."""
+        held = jnp.minimum(state.time + 1, self.max_steps - state.time)
+        part = held.astype(jnp.float32)[None] / self.num_cards
+        return state.cards[::-1].astype(jnp.int32), self.mode(state), part
+
+    def state_space(self, params: Any) -> Tuple:
+        deck = MultiDiscrete([self.num_kinds] * self.num_cards)
+        return Tuple((deck, Discrete(2), Box(0.0, 1.0, (1,), jnp.float32)))
 
     def mode(self, state: CardGameState) -> jax.Array:
         """int32 []: WATCH until the last card is shown."""

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from gymnax.environments.spaces import Discrete
+from gymnax.environments.spaces import Discrete, Tuple
 
 from rlseq.envs.base import Env
 from rlseq.envs.spaces import MultiDiscrete
@@ -76,6 +76,15 @@ class Battleship(Env):
 
     def observation_space(self, params: Any) -> Discrete:
         return Discrete(2)
+
+    def reveal(self, state: BattleshipState) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """The ships and the shots, row by row, and the observation."""
+        ships, guessed = (x.ravel().astype(jnp.int32) for x in (state.ships, state.guessed))
+        return ships, guessed, state.hit.astype(jnp.int32)
+
+    def state_space(self, params: Any) -> Tuple:
+        board = MultiDiscrete([2] * self.max_steps)
+        return Tuple((board, board, Discrete(2)))
 
 
 def fits(board_size: int, ship_sizes: tuple[int, ...]) -> bool:

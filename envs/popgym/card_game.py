@@ -55,6 +55,11 @@ class CardGame(Env):
     def observation_space(self, params: Any) -> Any:
         return Discrete(self.num_kinds)
 
+    def fractions(self, state: CardGameState) -> jax.Array:
+        """float32 [kinds]: the part of each kind's cards that was shown so far."""
+        shown = dealt(state.cards, state.time, self.num_kinds)
+        return shown.astype(jnp.float32) / (self.num_cards // self.num_kinds)
+
     def card(self, state: CardGameState, at: jax.Array) -> jax.Array:
         """int32, the kinds of the cards at these places; the first or last one beyond the ends."""
         return state.cards[jnp.clip(at, 0, self.num_cards - 1)].astype(jnp.int32)

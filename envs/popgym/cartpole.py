@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from gymnax.environments.environment import EnvParams
-from gymnax.environments.spaces import Discrete
+from gymnax.environments.spaces import Box, Discrete
 
 from rlseq.envs.base import Env
 from rlseq.errors import InputError
@@ -64,6 +64,14 @@ class CartPole(Env):
 
     def action_space(self, params: EnvParams) -> Discrete:
         return Discrete(2)
+
+    def reveal(self, state: CartPoleState) -> jax.Array:
+        """float32 [4]: x, its velocity, theta, its velocity."""
+        return jnp.stack(state[1:])
+
+    def state_space(self, params: EnvParams) -> Box:
+        high = jnp.array([BOUNDS[0], jnp.inf, BOUNDS[1], jnp.inf], jnp.float32)
+        return Box(-high, high, (4,), jnp.float32)
 
 
 def push(state: CartPoleState, action: jax.Array) -> CartPoleState:

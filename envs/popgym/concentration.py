@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from gymnax.environments.spaces import Discrete
+from gymnax.environments.spaces import Discrete, Tuple
 
 from rlseq.envs.base import Env
 from rlseq.envs.popgym.deck import NUM_KINDS, deck_size, shuffled
@@ -83,6 +83,16 @@ class Concentration(Env):
 
     def observation_space(self, params: Any) -> MultiDiscrete:
         return MultiDiscrete([self.num_kinds + 1] * self.num_cards)
+
+    def reveal(self, state: ConcentrationState) -> tuple[jax.Array, ...]:
+        """The kinds, which lie face up, and the two places turned last; T stands for none."""
+        first, second = jnp.where(state.turned == NONE, self.num_kinds, state.turned)
+        return state.cards.astype(jnp.int32), state.face_up.astype(jnp.int32), first, second
+
+    def state_space(self, params: Any) -> Tuple:
+        n = self.num_cards
+        kinds, face_up = MultiDiscrete([self.num_kinds] * n), MultiDiscrete([2] * n)
+        return Tuple((kinds, face_up, Discrete(n), Discrete(n)))
 
     def _at(self, pair: jax.Array) -> jax.Array:
         """bool [N], True at these two places; a comparison is faster than a scatter."""

@@ -4,9 +4,10 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from gymnax.environments.spaces import Discrete
+from gymnax.environments.spaces import Box, Discrete, Tuple
 
 from rlseq.envs.base import Env
+from rlseq.envs.popgym.card_game import dealt
 from rlseq.envs.popgym.deck import NUM_KINDS, kinds, shuffled
 from rlseq.envs.spaces import MultiDiscrete
 from rlseq.types import PyTree
@@ -38,7 +39,8 @@ class CountRecall(Env):
         self.num_decks = num_decks
         self.deck_type = deck_type
         self.num_kinds = NUM_KINDS[deck_type]
-        self.num_answers = num_cards // self.num_kinds + (not old_action_space)
+        self.per_kind = num_cards // self.num_kinds
+        self.num_answers = self.per_kind + (not old_action_space)
         self.max_steps = num_cards - 1
 
     def start(self, key: jax.Array) -> CountRecallState:
@@ -60,14 +62,27 @@ class CountRecall(Env):
     def observe(
         self, key: jax.Array, state: CountRecallState, action: PyTree, params: Any
     ) -> jax.Array:
-        shown = jnp.stack([state.values[state.time], state.queries[state.time]])
-        return shown.astype(jnp.int32)
+        return self._shown(state)
 
     def action_space(self, params: Any) -> Discrete:
         return Discrete(self.num_answers)
 
     def observation_space(self, params: Any) -> MultiDiscrete:
         return MultiDiscrete([self.num_kinds] * 2)
+
+    def reveal(self, state: CountRecallState) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """The part of each kind that was dealt, the same of queries, and the observation."""
+        queries = dealt(state.queries, state.time, self.num_kinds)
+        parts = (x.astype(jnp.float32) / self.per_kind for x in (state.counts, queries))
+        return *parts, self._shown(state)
+
+    def state_space(self, params: Any) -> Tuple:
+        part = Box(0.0, 1.0, (self.num_kinds,), jnp.float32)
+        return Tuple((part, part, self.observation_space(params)))
+
+    def _shown(self, state: CountRecallState) -> jax.Array:
+        shown = jnp.stack([state.values[state.time], state.queries[state.time]])
+        return shown.astype(jnp.int32)
 
     def _one(self, kind: jax.Array) -> jax.Array:
         return jax.nn.one_hot(kind, self.num_kinds, dtype=jnp.int32)

@@ -4,7 +4,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from gymnax.environments.spaces import Discrete
+from gymnax.environments.spaces import Box, Discrete
 
 from rlseq.envs.popgym.card_game import CardGame, CardGameState, scored
 
@@ -27,3 +27,10 @@ class HigherLower(CardGame):
 
     def action_space(self, params: Any) -> Discrete:
         return Discrete(2)
+
+    def reveal(self, state: CardGameState) -> jax.Array:
+        """The part of each rank that was shown; which one is in sight, popgym leaves out."""
+        return self.fractions(state)
+
+    def state_space(self, params: Any) -> Box:
+        return Box(0.0, 1.0, (self.num_kinds,), jnp.float32)

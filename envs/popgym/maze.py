@@ -20,7 +20,7 @@ from rlseq.envs.spaces import MultiDiscrete
 from rlseq.errors import InputError
 from rlseq.types import PyTree
 
-FREE, WALL, START, GOAL, HIDDEN = range(5)  # HIDDEN is never shown; the spaces count it
+FREE, WALL, START, GOAL, HIDDEN = range(5)  # HIDDEN is for `reveal`; the spaces count it
 NO_ACTION = 4
 MOVES = np.array([(0, -1), (0, 1), (-1, 0), (1, 0)], np.int32)  # left, right, up, down
 
@@ -90,6 +90,13 @@ class MazeEnv(Env):
 
     def observation_space(self, params: Any) -> MultiDiscrete:
         return MultiDiscrete([5] * 10)
+
+    def reveal(self, state: MazeState) -> jax.Array:
+        """The cells visited so far, row by row, and HIDDEN elsewhere, as in popgym."""
+        return jnp.where(state.explored, state.grid, jnp.int8(HIDDEN)).astype(jnp.int32).ravel()
+
+    def state_space(self, params: Any) -> MultiDiscrete:
+        return MultiDiscrete([5] * (self.maze_dims + 1) ** 2)
 
 
 def moved(state: MazeState, action: jax.Array) -> MazeState:

@@ -74,6 +74,13 @@ class MineSweeper(Env):
     def observation_space(self, params: Any) -> Discrete:
         return Discrete(min(self.num_mines, MAX_COUNT) + 1)
 
+    def reveal(self, state: MineSweeperState) -> jax.Array:
+        """Every square, row by row: 0 covered and safe, 1 a mine, 2 uncovered."""
+        return jnp.where(state.viewed, 2, state.mines.astype(jnp.int32)).ravel()
+
+    def state_space(self, params: Any) -> MultiDiscrete:
+        return MultiDiscrete([3] * self.size**2)
+
 
 def mined(key: jax.Array, num_squares: int, num_mines: int) -> jax.Array:
     """bool [num_squares], num_mines of them True, every such set equally likely.

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from gymnax.environments.spaces import Discrete
+from gymnax.environments.spaces import Box, Discrete
 
 from rlseq.envs.base import Env
 from rlseq.errors import InputError
@@ -61,3 +61,10 @@ class MultiarmedBandit(Env):
 
     def observation_space(self, params: Any) -> Discrete:
         return Discrete(2)
+
+    def reveal(self, state: MultiarmedBanditState) -> jax.Array:
+        """The chance of each arm."""
+        return state.chances
+
+    def state_space(self, params: Any) -> Box:
+        return Box(0.0, 1.0, (self.num_arms,), jnp.float32)

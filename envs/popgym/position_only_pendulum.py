@@ -72,6 +72,14 @@ class PositionOnlyPendulum(Env):
     def observation_space(self, params: EnvParams) -> Box:
         return Box(-1.0, 1.0, (2,), jnp.float32)
 
+    def reveal(self, state: PendulumState) -> jax.Array:
+        """float32 [3]: cos and sin of the angle, and the velocity."""
+        return jnp.stack([jnp.cos(state.theta), jnp.sin(state.theta), state.theta_dot])
+
+    def state_space(self, params: EnvParams) -> Box:
+        high = jnp.array([1, 1, MAX_SPEED], jnp.float32)
+        return Box(-high, high, (3,), jnp.float32)
+
 
 def swung(state: PendulumState, torque: jax.Array) -> PendulumState:
     """One Euler step, the velocity first: a uniform rod turning about its end."""

@@ -1,6 +1,10 @@
 """RepeatFirst (POPGym, Morad et al. 2303.01859; popgym 1.0.7)."""
 
+from typing import Any
+
 import jax
+import jax.numpy as jnp
+from gymnax.environments.spaces import Box, Discrete, Tuple
 
 from rlseq.envs.popgym.card_game import CardGame, CardGameState, scored
 
@@ -14,3 +18,10 @@ class RepeatFirst(CardGame):
     def pay(self, state: CardGameState, action: jax.Array) -> jax.Array:
         right = action == state.cards[0].astype(action.dtype)
         return scored(right, 1 / (self.num_cards - 1))
+
+    def reveal(self, state: CardGameState) -> tuple[jax.Array, jax.Array]:
+        """The first suit, and the part of each suit that is still to come."""
+        return self.card(state, jnp.int32(0)), 1 - self.fractions(state)
+
+    def state_space(self, params: Any) -> Tuple:
+        return Tuple((Discrete(self.num_kinds), Box(0.0, 1.0, (self.num_kinds,), jnp.float32)))

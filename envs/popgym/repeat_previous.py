@@ -1,9 +1,13 @@
 """RepeatPrevious (POPGym, Morad et al. 2303.01859; popgym 1.0.7)."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
+from gymnax.environments.spaces import Box, Tuple
 
 from rlseq.envs.popgym.card_game import CardGame, CardGameState, scored
+from rlseq.envs.spaces import MultiDiscrete
 from rlseq.errors import InputError
 
 
@@ -34,3 +38,12 @@ class RepeatPrevious(CardGame):
         right = action == self.card(state, state.time - self.lag)
         earned = scored(right, 1 / (self.max_steps - self.lag))
         return jnp.where(state.time >= self.lag, earned, jnp.float32(0))
+
+    def reveal(self, state: CardGameState) -> tuple[jax.Array, jax.Array]:
+        """The last lag + 1 suits, 0 before the first, and the part of each still to come."""
+        at = state.time - self.lag + jnp.arange(self.lag + 1, dtype=jnp.int32)
+        return jnp.where(at >= 0, self.card(state, at), 0), 1 - self.fractions(state)
+
+    def state_space(self, params: Any) -> Tuple:
+        suits = MultiDiscrete([self.num_kinds] * (self.lag + 1))
+        return Tuple((suits, Box(0.0, 1.0, (self.num_kinds,), jnp.float32)))

@@ -1,0 +1,68 @@
+"""The fully observed twin of an environment: the same episodes, with the hidden state in sight."""
+
+from typing import Any
+
+import jax
+from gymnax.environments import spaces
+
+from rlseq.envs.base import Env
+from rlseq.errors import InputError
+from rlseq.types import PyTree
+
+
+class Twin(Env):
+    """`inner`, whose observation becomes `inner.reveal(state)`, an element of its `state_space`.
+
+    With `both` it is {"obs": observation, "state": hidden state}. States, actions, rewards and
+    ends are those of `inner`, with the same keys the same ones.
+
+    Raises InputError for an environment that reveals nothing.
+    """
+
+    def __init__(self, inner: Env, both: bool):
+        if type(inner).reveal is Env.reveal:
+            raise InputError(f"{inner.name} has no state to show: observe it with observe='obs'")
+        self.inner = inner
+        self.both = both
+        self.can_truncate = inner.can_truncate
+        self.max_steps = inner.max_steps
+
+    @property
+    def default_params(self) -> Any:
+        return self.inner.default_params
+
+    @property
+    def name(self) -> str:
+        return self.inner.name
+
+    def reset_env(self, key: jax.Array, params: Any) -> tuple[PyTree, Any]:
+        obs, state = self.inner.reset_env(key, params)
+        return self._shown(obs, state), state
+
+    def step_env(
+        self, key: jax.Array, state: Any, action: PyTree, params: Any
+    ) -> tuple[PyTree, Any, jax.Array, jax.Array, dict[str, Any]]:
+        obs, state, *rest = self.inner.step_env(key, state, action, params)
+        return self._shown(obs, state), state, *rest
+
+    def observe(self, key: jax.Array, state: Any, action: PyTree, params: Any) -> PyTree:
+        return self._shown(self.inner.observe(key, state, action, params), state)
+
+    def is_terminated(self, state: Any, params: Any) -> jax.Array:
+        return self.inner.is_terminated(state, params)
+
+    def is_truncated(self, state: Any, params: Any) -> jax.Array:
+        return self.inner.is_truncated(state, params)
+
+    def action_space(self, params: Any) -> spaces.Space:
+        return self.inner.action_space(params)
+
+    def observation_space(self, params: Any) -> spaces.Space:
+        state = self.inner.state_space(params)
+        if not self.both:
+            return state
+        return spaces.Dict({"obs": self.inner.observation_space(params), "state": state})
+
+    def _shown(self, obs: PyTree, state: Any) -> PyTree:
+        hidden = self.inner.reveal(state)
+        return {"obs": obs, "state": hidden} if self.both else hidden
