@@ -11,6 +11,7 @@ import pytest
 from rlseq import registry
 from rlseq.envs import env_ids, make_env
 from rlseq.envs.gymnax_family import IDS
+from rlseq.envs.popgym import OLD_NAMES
 from rlseq.errors import InputError
 
 
@@ -30,11 +31,12 @@ def test_listing_ids_does_not_import_gymnax(tmp_path):
     subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
 
 
+@pytest.mark.parametrize(("old", "new"), OLD_NAMES.items())
 @pytest.mark.parametrize("level", ["Easy", "Medium", "Hard"])
-def test_the_papers_cartpole_name_is_an_alias(level):
-    old, new = (make_env(f"popgym:{n}CartPole{level}").spec for n in ("Stateless", "PositionOnly"))
-    assert old.max_steps == new.max_steps
-    assert old.id.endswith(f"StatelessCartPole{level}")
+def test_names_of_the_paper_and_of_older_ports_are_aliases(old, new, level):
+    one, two = (make_env(f"popgym:{name}{level}") for name in (old, new))
+    assert vars(one.env) == vars(two.env) and type(one.env) is type(two.env)
+    assert one.spec.id.endswith(old + level)
 
 
 @pytest.mark.parametrize(
@@ -78,6 +80,17 @@ def test_unknown_options_get_the_nearest_match(env_id, option, hint):
         ("popgym:CountRecallEasy", {"num_decks": 0}),
         ("popgym:CountRecallEasy", {"deck_type": "suit"}),
         ("popgym:PositionOnlyCartPoleEasy", {"max_steps": 0}),
+        ("popgym:VelocityOnlyCartPoleHard", {"max_steps": -1}),
+        ("popgym:NoisyPositionOnlyCartPoleEasy", {"noise_sigma": -0.1}),
+        ("popgym:NoisyPositionOnlyPendulumEasy", {"noise_sigma": float("nan")}),
+        ("popgym:PositionOnlyPendulumEasy", {"max_steps": 0}),
+        ("popgym:AutoencodeEasy", {"num_decks": 0}),
+        ("popgym:HigherLowerEasy", {"num_decks": -2}),
+        ("popgym:MultiarmedBanditEasy", {"num_arms": 0}),
+        ("popgym:MultiarmedBanditEasy", {"max_steps": 0}),
+        ("popgym:ConcentrationEasy", {"num_decks": 0}),
+        ("popgym:ConcentrationEasy", {"deck_type": "suits"}),
+        ("popgym:RepeatPreviousEasy", {"lag": 52, "last_card": True}),
         ("probe:Truncated", {"max_steps": 0}),
         ("probe:Recall", {"delay": 0}),
         ("probe:Recall", {"num_cues": 1}),
