@@ -42,8 +42,8 @@ class Twin(Env):
     def step_env(
         self, key: jax.Array, state: Any, action: PyTree, params: Any
     ) -> tuple[PyTree, Any, jax.Array, jax.Array, dict[str, Any]]:
-        obs, state, *rest = self.inner.step_env(key, state, action, params)
-        return self._shown(obs, state), state, *rest
+        obs, state, reward, ended, info = self.inner.step_env(key, state, action, params)
+        return self._shown(obs, state), state, reward, ended, info
 
     def observe(self, key: jax.Array, state: Any, action: PyTree, params: Any) -> PyTree:
         return self._shown(self.inner.observe(key, state, action, params), state)

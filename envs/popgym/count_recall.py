@@ -73,8 +73,9 @@ class CountRecall(Env):
     def reveal(self, state: CountRecallState) -> tuple[jax.Array, jax.Array, jax.Array]:
         """The part of each kind that was dealt, the same of queries, and the observation."""
         queries = dealt(state.queries, state.time, self.num_kinds)
-        parts = (x.astype(jnp.float32) / self.per_kind for x in (state.counts, queries))
-        return *parts, self._shown(state)
+        dealt_part = state.counts.astype(jnp.float32) / self.per_kind
+        asked_part = queries.astype(jnp.float32) / self.per_kind
+        return dealt_part, asked_part, self._shown(state)
 
     def state_space(self, params: Any) -> Tuple:
         part = Box(0.0, 1.0, (self.num_kinds,), jnp.float32)
