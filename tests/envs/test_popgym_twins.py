@@ -18,10 +18,21 @@ from .against_popgym import environment, episodes_of, family_of, replay, upstrea
 from .popgym_games import GAMES
 
 HERE = [name for name in FAMILY.ids() if hasattr(popgym.envs, name)]
-FAMILIES = [name for name in HERE if name.endswith("Easy")]
+# Difficulties of a game differ in size alone.
+PLAYED = [n for n in HERE if family_of(n) in GAMES]
+SIZES = [n if n.endswith("Easy") else pytest.param(n, marks=pytest.mark.slow) for n in PLAYED]
+EASY = [name for name in HERE if name.endswith("Easy")]
+SPOT_CHECKS = (
+    "Autoencode",
+    "HigherLower",
+    "Concentration",
+    "NoisyPositionOnlyP",
+    "LabyrinthEscape",
+)
+TWINS = [n if n.startswith(SPOT_CHECKS) else pytest.param(n, marks=pytest.mark.slow) for n in EASY]
 
 
-@pytest.mark.parametrize("name", [name for name in HERE if family_of(name) in GAMES])
+@pytest.mark.parametrize("name", SIZES)
 def test_a_games_twin_shows_what_popgym_calls_its_state(name):
     episodes, keys = episodes_of(name, 4)
     first, (states, *_) = replay(Twin(environment(name), both=False), episodes, keys)
@@ -66,7 +77,7 @@ def test_state_spaces_are_those_of_popgym(name):
             assert entries(one) == entries(other)
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", TWINS)
 def test_a_twin_lives_through_the_same_episodes(name, roll):
     options = {"num_mazes": 1} if "Labyrinth" in name else {}
     plain, state, both = (
