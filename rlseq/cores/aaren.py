@@ -4,7 +4,7 @@ Each head's query is the same at every step, so its softmax over all inputs so f
 state of constant size. Engine E2.
 """
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
@@ -50,7 +50,7 @@ class Aaren(nn.Module):
         super().__post_init__()
 
     def setup(self) -> None:
-        kinds = {"dtype": self.dtype, "matmul_dtype": self.matmul_dtype}
+        kinds: dict[str, Any] = {"dtype": self.dtype, "matmul_dtype": self.matmul_dtype}
         shape = (self.heads, self.features // self.heads)
         unit = nn.initializers.normal(1.0)
         self.query = self.param("query", unit, shape, jnp.dtype(self.dtype))

@@ -6,7 +6,7 @@ model (Wang et al. 2410.08893).
 """
 
 import math
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
@@ -81,10 +81,10 @@ class Mamba2(nn.Module):
 
     def setup(self) -> None:
         inner = self.expand * self.features
-        heads, kinds = inner // self._head(), {"dtype": self.dtype}
-        dense = {"use_bias": False, "matmul_dtype": self.matmul_dtype, **kinds}
-        self.inputs = Projection(2 * inner + 2 * self.state + heads, **dense)
-        self.window = CausalConv(inner + 2 * self.state, self.conv, **kinds)
+        heads = inner // self._head()
+        dense: dict[str, Any] = {"use_bias": False, "matmul_dtype": self.matmul_dtype}
+        self.inputs = Projection(2 * inner + 2 * self.state + heads, dtype=self.dtype, **dense)
+        self.window = CausalConv(inner + 2 * self.state, self.conv, dtype=self.dtype)
         self.rate = self.param("rate", log_decay_rate, (heads,), self.dtype)
         self.step_bias = self.param(
             "step_bias", step_bias, (heads,), self.dtype, self.step_min, self.step_max
@@ -96,7 +96,7 @@ class Mamba2(nn.Module):
             param_dtype=self.dtype,
             force_float32_reductions=self.dtype != "float64",
         )
-        self.output = Projection(self.features, **dense)
+        self.output = Projection(self.features, dtype=self.dtype, **dense)
 
     def init_carry(self, batch: int) -> Carry:
         """Zeros: the window [batch, conv - 1, C] and the state [batch, heads, state, head]."""
