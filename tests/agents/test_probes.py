@@ -11,6 +11,9 @@ from rlseq.envs.probe import FAMILY
 
 GAMMA = 0.9
 MEMORY = ("Recall", "Leak")
+# A frame stack must hold the whole episode. The others are as they come: in Leak nothing but its
+# place tells the first cue from later ones, which a single layer of a mean cannot see.
+OPTIONS = {"window": {"window": 6}}
 SETTINGS = {
     "num_steps": 32,
     "epochs": 4,
@@ -32,7 +35,7 @@ PAIRS = [
 
 def train(probe: str, core: str, updates: int = 200):
     env = rlseq.make_env(f"probe:{probe}", 32)
-    settings = {"name": core, "features": 16, "layers": 1}
+    settings = {"name": core, "features": 16, **OPTIONS.get(core, {})}
     agent = rlseq.make_agent("ppo", env, core=settings, num_updates=updates, **SETTINGS)
     state, _ = agent.train(agent.init(jax.random.key(0)), updates)
     return env, agent, state

@@ -140,7 +140,7 @@ def test_cards_and_figures_go_between_their_markers(measured, tmp_path):
     command = ["bench", "cores", "--output", str(measured), "--docs", str(page)]
     assert cli.main(command) == cli.DONE
     made = page.read_text()
-    assert "old" not in made and "kept" in made and "by hand" in made
+    assert "\nold\n" not in made and "kept" in made and "by hand" in made
     assert "| - | step B=1 | 1,056 | 0 B |" in made
     assert "| `discretization` | `'zoh'` | S5 and S5-RL |" in made
     assert sorted(core_docs.sections(made)) == rlseq.core_names()
