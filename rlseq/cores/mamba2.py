@@ -15,6 +15,7 @@ from jax import Array
 
 from rlseq.errors import InputError, unknown_name
 from rlseq.nn.causal_conv import CausalConv
+from rlseq.nn.chunked import in_chunks
 from rlseq.nn.projection import Projection
 from rlseq.scans.ssd import METHODS, ssd_scan, ssd_step
 from rlseq.types import Carry
@@ -106,6 +107,9 @@ class Mamba2(nn.Module):
 
     def __call__(self, carry: Carry, x: Array, reset: Array) -> tuple[Carry, Array]:
         """x [T, B, D], reset bool [T, B] -> (carry, y [T, B, features])."""
+        return in_chunks(self, Mamba2._through, carry, x, reset)
+
+    def _through(self, carry: Carry, x: Array, reset: Array) -> tuple[Carry, Array]:
         window, state = carry
         z, mixed, step = self._split(x)
         window, mixed = self.window(window, mixed, reset)

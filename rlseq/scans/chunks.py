@@ -12,13 +12,20 @@ CHUNK_CPU, CHUNK = 32, 64  # Mamba-3 and the delta rule have 64; a CPU's caches 
 LOWEST = -100.0
 
 
+def chunk_size() -> int:
+    """Steps in a chunk on this platform."""
+    return CHUNK_CPU if jax.default_backend() == "cpu" else CHUNK
+
+
 def scan_chunks(inside: Callable, carry: Array, inputs: tuple, length: int) -> tuple[Array, Array]:
     """A loop over chunks of steps; its backward pass keeps the carries between chunks alone.
 
     `inside(carry, chunk) -> (carry, y)`; inputs [T R, ...] with R rows a step, T = length >= 1. The
-    last chunk is filled up with zeros.
+    last chunk is filled up with zeros. A sequence of one chunk is no loop.
     """
-    size = min(CHUNK_CPU if jax.default_backend() == "cpu" else CHUNK, length)
+    size = chunk_size()
+    if length <= size:
+        return inside(carry, inputs)
     chunks = tuple(_split(x, size * (x.shape[0] // length)) for x in inputs)
     carry, y = lax.scan(jax.checkpoint(inside, prevent_cse=False), carry, chunks)
     y = y.reshape(-1, *y.shape[2:])
