@@ -12,18 +12,15 @@ from typing import Any
 from hydra import compose as hydra_compose
 from hydra import initialize_config_module
 from hydra.core.config_store import ConfigStore
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from rlseq import registry
-from rlseq.errors import InputError, unknown_name
+from rlseq.config_errors import OPEN_KEY, explain, first_line
+from rlseq.errors import InputError
 
 CONFIG_MODULE = "rlseq.configs"
-_OPEN_KEY = "env.options."  # what may follow depends on the environment, which checks it itself
 _LEAVES = (bool, int, float, str)
 
 
@@ -77,7 +74,7 @@ def compose(overrides: list[str]) -> Config:
         try:
             composed = hydra_compose("config", overrides=overrides)
         except (HydraException, OmegaConfBaseException, ValueError) as error:
-            raise _explain(overrides, error) from error
+            raise explain(overrides, error) from error
     return finish(composed)
 
 
@@ -94,7 +91,7 @@ def opened(overrides: list[str]) -> list[str]:
         key, _, value = text.partition("=")
         if "=" in value and value[0] not in "'\"[{=":
             text = f"{key}='{value}'"
-        taken.append(f"++{text}" if text.startswith(_OPEN_KEY) else text)
+        taken.append(f"++{text}" if text.startswith(OPEN_KEY) else text)
     return taken
 
 
@@ -103,7 +100,7 @@ def finish(composed: DictConfig) -> Config:
     try:
         config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), composed))
     except OmegaConfBaseException as error:
-        raise InputError(_first_line(error)) from error
+        raise InputError(first_line(error)) from error
     assert isinstance(config, Config)
     config.core, config.agent = (_as_dict(part) for part in (config.core, config.agent))
     return _checked(config)
@@ -119,7 +116,7 @@ def load(path: Path) -> Config:
             schema[kind] = OmegaConf.structured(_schema(kind, raw[kind]["name"]))
         return finish(typing.cast(DictConfig, OmegaConf.merge(schema, raw)))
     except (OmegaConfBaseException, KeyError, TypeError) as error:
-        raise InputError(f"{path} is no configuration of a run: {_first_line(error)}") from error
+        raise InputError(f"{path} is no configuration of a run: {first_line(error)}") from error
 
 
 def to_yaml(config: Config) -> str:
@@ -196,61 +193,3 @@ def _checked(config: Config) -> Config:
         if value < least_value:
             raise InputError(f"{key} must be at least {least_value}, got {value}")
     return config
-
-
-def _explain(overrides: list[str], error: Exception) -> InputError:
-    """Which override Hydra stumbled over, in our words; called where Hydra is initialised."""
-    try:
-        parsed = OverridesParser.create().parse_overrides(overrides)
-    except HydraException as syntax:
-        return InputError(_first_line(syntax))
-    for one in parsed:
-        if one.is_sweep_override():
-            return InputError(f"{one.input_line} names several values: a sweep is `train -m`")
-    loader = GlobalHydra.instance().config_loader()
-    groups = [one for one in parsed if loader.get_group_options(one.key_or_group)]
-    for one in groups:
-        options = loader.get_group_options(one.key_or_group)
-        if one.value() not in options:
-            return unknown_name(one.key_or_group, one.value(), options)
-    return _explain_keys(parsed, groups, loader.list_groups("")) or _explain_value(parsed, error)
-
-
-def _explain_keys(
-    parsed: list[Override], groups: list[Override], group_names: list[str]
-) -> InputError | None:
-    try:
-        base = hydra_compose("config", overrides=[str(one.input_line) for one in groups])
-    except (HydraException, OmegaConfBaseException):
-        return None  # a fault inside a YAML file, not in the keys on the command line
-    keys = _flat_keys(OmegaConf.to_container(base, resolve=False))
-    for one in parsed:
-        key = one.key_or_group
-        if one not in groups and key not in keys and not key.startswith((_OPEN_KEY, "hydra.")):
-            parent = key.rpartition(".")[0]
-            siblings = [name for name in keys if name.rpartition(".")[0] == parent]
-            known = siblings if parent else [*siblings, *group_names]
-            return unknown_name("key", key, known or keys)
-    return None
-
-
-def _explain_value(parsed: list[Override], error: Exception) -> InputError:
-    cause = error.__cause__ or error
-    key = getattr(cause, "full_key", None)
-    for one in parsed:
-        if key and one.key_or_group == key:
-            return InputError(f"{one.input_line}: {_first_line(cause)}")
-    return InputError(f"{_first_line(error)} {_first_line(cause) if cause is not error else ''}")
-
-
-def _flat_keys(node: Any, prefix: str = "") -> list[str]:
-    keys = []
-    for name, value in node.items():
-        keys.append(f"{prefix}{name}")
-        if isinstance(value, dict):
-            keys += _flat_keys(value, f"{prefix}{name}.")
-    return keys
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().split("\n")[0]

@@ -28,6 +28,7 @@ LEVELS = [
     ("envs",),
     ("world_models",),
     ("agents",),
+    ("config_errors",),
     ("config", "configs"),
     ("train",),
     ("analysis",),

@@ -1,0 +1,74 @@
+"""What was wrong with a command line's overrides, in our words rather than Hydra's."""
+
+from typing import Any
+
+from hydra import compose as hydra_compose
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from rlseq.errors import InputError, unknown_name
+
+OPEN_KEY = "env.options."  # what may follow depends on the environment, which checks it itself
+
+
+def explain(overrides: list[str], error: Exception) -> InputError:
+    """Which override Hydra stumbled over, in our words; called where Hydra is initialised."""
+    try:
+        parsed = OverridesParser.create().parse_overrides(overrides)
+    except HydraException as syntax:
+        return InputError(first_line(syntax))
+    for one in parsed:
+        if one.is_sweep_override():
+            return InputError(f"{one.input_line} names several values: a sweep is `train -m`")
+    loader = GlobalHydra.instance().config_loader()
+    groups = [one for one in parsed if loader.get_group_options(one.key_or_group)]
+    for one in groups:
+        options = loader.get_group_options(one.key_or_group)
+        if one.value() not in options:
+            return unknown_name(one.key_or_group, one.value(), options)
+    return _explain_keys(parsed, groups, loader.list_groups("")) or _explain_value(parsed, error)
+
+
+def _explain_keys(
+    parsed: list[Override], groups: list[Override], group_names: list[str]
+) -> InputError | None:
+    try:
+        base = hydra_compose("config", overrides=[str(one.input_line) for one in groups])
+    except (HydraException, OmegaConfBaseException):
+        return None  # a fault inside a YAML file, not in the keys on the command line
+    keys = _flat_keys(OmegaConf.to_container(base, resolve=False))
+    for one in parsed:
+        key = one.key_or_group
+        if one not in groups and key not in keys and not key.startswith((OPEN_KEY, "hydra.")):
+            parent = key.rpartition(".")[0]
+            siblings = [name for name in keys if name.rpartition(".")[0] == parent]
+            known = siblings if parent else [*siblings, *group_names]
+            return unknown_name("key", key, known or keys)
+    return None
+
+
+def _explain_value(parsed: list[Override], error: Exception) -> InputError:
+    cause = error.__cause__ or error
+    key = getattr(cause, "full_key", None)
+    for one in parsed:
+        if key and one.key_or_group == key:
+            return InputError(f"{one.input_line}: {first_line(cause)}")
+    return InputError(f"{first_line(error)} {first_line(cause) if cause is not error else ''}")
+
+
+def _flat_keys(node: Any, prefix: str = "") -> list[str]:
+    keys = []
+    for name, value in node.items():
+        keys.append(f"{prefix}{name}")
+        if isinstance(value, dict):
+            keys += _flat_keys(value, f"{prefix}{name}.")
+    return keys
+
+
+def first_line(error: BaseException) -> str:
+    """Of its message."""
+    return str(error).strip().split("\n")[0]
