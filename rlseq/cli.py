@@ -117,6 +117,8 @@ def _bench(options: argparse.Namespace) -> int:
         print(f"{name}: {(BENCHES | LONG)[name]}", flush=True)
         if name == "cores":
             _bench_cores(options)
+        elif name == "envs":
+            _bench_envs(options)
         else:
             print(as_table(run_bench(name)), flush=True)
     return DONE
@@ -137,6 +139,16 @@ def _bench_cores(options: argparse.Namespace) -> None:
     rows = cores.run(folder, options.cores, options.lengths, quick=options.quick, show=show)
     Console().print(core_report.table(rows))
     print(core_plot.write(folder, rows))
+
+
+def _bench_envs(options: argparse.Namespace) -> None:
+    from functools import partial
+
+    from rlseq.analysis.bench import as_table, envs
+
+    folder = options.output or Path("results/env_speed")
+    show = partial(print, flush=True)
+    print(as_table(envs.run(folder, options.envs, quick=options.quick, show=show)))
 
 
 def _bench_choices(options: argparse.Namespace) -> None:
@@ -231,12 +243,17 @@ def _add_eval(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_bench(parser: argparse.ArgumentParser) -> None:
-    names = "scans, ppo, envs (default: these three), cores, choices"
+    names = "scans, ppo (default: these two), envs, cores, choices"
     parser.add_argument("names", nargs="*", metavar="NAME", help=names)
     parser.add_argument("--cores", type=_names, default=[], help="of cores: s5,gru (default: all)")
+    parser.add_argument(
+        "--envs", type=_names, default=[], help="of envs: popgym:AutoencodeEasy,..."
+    )
     parser.add_argument("--lengths", type=_counts, default=[], help="of cores: 128,1024,8192")
-    parser.add_argument("--quick", action="store_true", help="small sizes of cores and choices")
-    where = "cores: the folder (default: results/core_costs), which is added to; choices: the file"
+    parser.add_argument(
+        "--quick", action="store_true", help="small sizes of envs, cores and choices"
+    )
+    where = "a folder that is added to: results/core_costs, results/env_speed; choices: the file"
     parser.add_argument("--output", type=Path, help=where)
     parser.add_argument(
         "--docs",

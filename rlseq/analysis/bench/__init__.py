@@ -7,10 +7,10 @@ from rlseq.errors import unknown_name
 BENCHES = {
     "scans": "the affine scan against lax.associative_scan through autodiff",
     "ppo": "compile, steps/s, share of the matmul rate and memory of recurrent PPO",
-    "envs": "environment steps per second, raw and inside a PPO rollout",
 }
 # These take options and long; `rlseq bench` without a name leaves them out.
 LONG = {
+    "envs": "environment steps per second, raw, inside a PPO rollout and of popgym itself",
     "cores": "steps and sequences of every core and method, one layer each",
     "choices": "the fastest method of each scan by length and size, as scans/choices.json",
 }
@@ -33,4 +33,4 @@ def as_table(rows: list[dict[str, object]]) -> str:
 def _text(value: object) -> str:
     if isinstance(value, float):
         return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
-    return str(value)
+    return "-" if value is None else str(value)

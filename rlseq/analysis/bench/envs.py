@@ -1,6 +1,14 @@
-"""Steps per second of JAX environments under random actions, raw and inside a PPO rollout."""
+"""Steps per second of environments under random actions, raw and inside a PPO rollout.
 
+POPGym's ids stand beside popgym itself, in one process and in gymnasium's vector form, where that
+package is installed.
+"""
+
+import json
+import time
+from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -9,48 +17,123 @@ from jax import lax
 import rlseq
 from rlseq.agents import make_agent
 from rlseq.agents.rollout import collect
+from rlseq.analysis.bench.core_report import SAME
+from rlseq.analysis.bench.popgym_peer import popgym_rates
 from rlseq.analysis.bench.timing import seconds
 from rlseq.envs import env_ids
-from rlseq.types import VecEnv
+from rlseq.errors import InputError, check_names
+from rlseq.train.files import write_atomic
+from rlseq.train.runs import surroundings
+from rlseq.types import TimeStep, VecEnv
 
-STEPS = 256
-FAMILIES = ("popgym:",)
+SIZES, QUICK = (1, 64, 4096), (1, 8)
+ROLLOUT_ENVS, ROLLOUT_STEPS = 64, 256
+AT_LEAST = 0.3  # seconds of a measured run
+FAMILIES = ("popgym:", "memory:", "minatar:", "meta:")
 
 
-def rows(sizes: tuple[int, ...] = (1, 64, 4096)) -> list[dict[str, object]]:
-    """One row an environment id: raw steps/s for each number of environments, then a rollout's."""
-    ids = [name for name in env_ids() if name.startswith(FAMILIES)]
-    return [_row(name, sizes) for name in ids]
+def run(
+    folder: Path,
+    ids: Sequence[str] = (),
+    *,
+    quick: bool = False,
+    show: Callable[[str], object] = print,
+) -> list[dict[str, Any]]:
+    """Measure the environments that `folder` has no row of yet, and write envs.json there.
+
+    The file is replaced as a whole after every id, so a run that was stopped goes on where it was.
+
+    Args:
+        folder: made if it is missing.
+        ids: environments; all of POPGym, memory:, minatar: and meta: without any.
+        quick: few copies and short runs, to see that everything runs.
+        show: gets a line a row.
+
+    Returns the rows asked for: steps per second by column, None where nothing could be measured.
+    Raises InputError for an unknown id and for a folder with rows of another machine.
+    """
+    ids = list(ids) or [name for name in env_ids() if name.startswith(FAMILIES)]
+    check_names("environment", ids, env_ids())
+    about, held = _load(folder / "envs.json")
+    for name in ids:
+        if (name, quick) not in held:
+            held[name, quick] = _row(name, quick) | {"quick": quick, "commit": about["commit"]}
+            folder.mkdir(parents=True, exist_ok=True)
+            whole = {"about": about, "rows": list(held.values())}
+            write_atomic(folder / "envs.json", json.dumps(whole, indent=1) + "\n")
+        show("  ".join(f"{key} {_text(value)}" for key, value in held[name, quick].items()))
+    return [held[name, quick] for name in ids]
 
 
-def _row(name: str, sizes: tuple[int, ...]) -> dict[str, object]:
-    row: dict[str, object] = {"environment": name}
+def _load(path: Path) -> tuple[dict[str, str], dict[tuple[str, bool], dict[str, Any]]]:
+    """(about this machine, rows by id and quick): none where there is no file yet."""
+    here = dict(line.split(": ", 1) for line in surroundings().splitlines())
+    if not path.is_file():
+        return here, {}
+    read = json.loads(path.read_text(encoding="utf-8"))
+    for name in SAME:
+        if read["about"].get(name) != here[name]:
+            raise InputError(
+                f"{str(path)!r} was measured with {name} {read['about'].get(name)!r}, here it is "
+                f"{here[name]!r}: give another folder with --output"
+            )
+    return here, {(row["environment"], row["quick"]): row for row in read["rows"]}
+
+
+def _row(name: str, quick: bool) -> dict[str, Any]:
+    at_least = 0.01 if quick else AT_LEAST
+    row: dict[str, Any] = {"environment": name}
+    sizes = QUICK if quick else SIZES
     for size in sizes:
-        row[f"raw, {size:,} envs"] = _raw(rlseq.make_env(name, size))
-    row["in a rollout (s5 x 2, 64 wide), 64 envs"] = _rollout(rlseq.make_env(name, 64))
+        row[f"{size} envs"] = _raw(rlseq.make_env(name, size), at_least)
+    copies, steps = (8, 16) if quick else (ROLLOUT_ENVS, ROLLOUT_STEPS)
+    row[f"ppo rollout, {copies} envs"] = _rollout(rlseq.make_env(name, copies), steps)
+    row |= popgym_rates(name, at_least)
+    one = row["popgym"]
+    row["times popgym"] = None if one is None else row[f"{sizes[-1]} envs"] / one
     return row
 
 
-def _raw(env: VecEnv) -> float:
-    space = env.spec.action_space
+def _raw(env: VecEnv, at_least: float) -> float:
+    """Steps per second of all copies together, over at least one longest episode."""
+    advance = jax.jit(partial(_advance, env))
+    start = jax.jit(env.reset)(jax.random.key(0))
+    steps = env.spec.max_steps or 1000
+    jax.block_until_ready(advance(start, jax.random.key(1), steps))
+    began = time.perf_counter()
+    jax.block_until_ready(advance(start, jax.random.key(1), steps))
+    once = time.perf_counter() - began
+    steps *= max(1, round(at_least / once))
+    took = seconds(lambda: advance(start, jax.random.key(1), steps), repeats=3)
+    return env.num_envs * steps / took
 
-    def body(state: Any, key: jax.Array) -> tuple[Any, jax.Array]:
-        act_key, env_key = jax.random.split(key)
-        action = jax.vmap(space.sample)(jax.random.split(act_key, env.num_envs))
-        state, ts = env.step(state, action, env_key)
-        return state, ts.reward.sum()
 
-    run = jax.jit(lambda state, key: lax.scan(body, state, jax.random.split(key, STEPS)))
-    state, _ = jax.jit(env.reset)(jax.random.key(0))
-    return env.num_envs * STEPS / seconds(lambda: run(state, jax.random.key(1)))
+def _advance(
+    env: VecEnv, start: tuple[Any, TimeStep], key: jax.Array, steps: jax.Array
+) -> tuple[Any, TimeStep]:
+    """`steps` random steps: (state, last time step).
+
+    The whole time step is carried, so that no part of it can be left out as unused.
+    """
+
+    def body(index: jax.Array, carried: tuple[Any, TimeStep]) -> tuple[Any, TimeStep]:
+        act_key, env_key = jax.random.split(jax.random.fold_in(key, index))
+        keys = jax.random.split(act_key, env.num_envs)
+        return env.step(carried[0], jax.vmap(env.spec.action_space.sample)(keys), env_key)
+
+    return lax.fori_loop(0, steps, body, start)
 
 
-def _rollout(env: VecEnv) -> float:
+def _rollout(env: VecEnv, steps: int) -> float:
     agent: Any = make_agent("ppo", env, core={"name": "s5", "features": 64, "layers": 2})
     state = agent.init(jax.random.key(0))
 
-    def run(state: Any) -> Any:
-        return collect(agent.env, partial(agent._policy, state.params), state.actor, STEPS)
+    def play(state: Any) -> Any:
+        return collect(agent.env, partial(agent._policy, state.params), state.actor, steps)
 
-    compiled = jax.jit(run)
-    return env.num_envs * STEPS / seconds(lambda: compiled(state))
+    compiled = jax.jit(play)
+    return env.num_envs * steps / seconds(lambda: compiled(state), repeats=3)
+
+
+def _text(value: object) -> str:
+    return f"{value:,.0f}" if isinstance(value, float) else str(value)
