@@ -15,10 +15,14 @@ class Env(Environment[Any, EnvParams]):
     A subclass sets `can_truncate` and `max_steps` and keeps its options as plain attributes. Its
     state is a NamedTuple of arrays with an int32 field `time`, the steps taken so far. `params`
     holds the step limit alone and only counts where `can_truncate` is True.
+
+    Where fresh states are dear, `mean_length` says how long episodes are about: as many of them
+    are then computed at a time as end in a step on average.
     """
 
     can_truncate: bool = False
     max_steps: int
+    mean_length: int | None = None
 
     @property
     def default_params(self) -> EnvParams:

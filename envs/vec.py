@@ -1,5 +1,6 @@
 """E copies of a JAX environment behind the batched interface of `rlseq.types.VecEnv`."""
 
+import math
 from typing import Any, NamedTuple
 
 import jax
@@ -25,7 +26,8 @@ class JaxVecEnv:
 
     `reset` of a time step is `terminated | truncated` of that step (all True after `reset(key)`,
     with reward 0); `final_obs` is the observation that really followed, also where `obs` already
-    shows the next episode. A step costs no reset unless some copy ended.
+    shows the next episode. A step costs no reset unless some copy ended; where the environment
+    gives a `mean_length`, it costs hardly more of them than copies ended, also under `vmap`.
 
     Raises InputError when `num_envs` is below 1.
     """
@@ -36,6 +38,7 @@ class JaxVecEnv:
         self.env = env
         self.params = params
         self.num_envs = num_envs
+        self.fresh_at_once = math.ceil(num_envs / (env.mean_length or 1))
         self.spec = EnvSpec(
             id=env_id,
             obs_space=env.observation_space(params),
@@ -46,7 +49,7 @@ class JaxVecEnv:
 
     def reset(self, key: jax.Array) -> tuple[Any, TimeStep]:
         """Fresh episodes everywhere: (state, first time step)."""
-        obs, state = self._restart(key)
+        obs, state = self._restart(jax.random.split(key, self.num_envs))
         no = jnp.zeros(self.num_envs, bool)
         reward = jnp.zeros(self.num_envs, jnp.float32)
         return state, TimeStep(obs, reward, no, no, jnp.ones_like(no), obs)
@@ -57,18 +60,46 @@ class JaxVecEnv:
         new = self._advance(state, action, step_key)
         ended = new.terminated | new.truncated
 
-        def restart_ended() -> tuple[PyTree, Any]:
-            fresh = self._restart(reset_key)
-            return jax.tree.map(lambda a, b: _pick(ended, a, b), fresh, (new.obs, new.state))
-
-        # A branch outside vmap: an ordinary step pays for no shuffled deck or drawn maze.
-        obs, state = jax.lax.cond(jnp.any(ended), restart_ended, lambda: (new.obs, new.state))
+        obs, state = self._restart_ended(ended, reset_key, (new.obs, new.state))
         shown = TimeStep(obs, new.reward, new.terminated, new.truncated, ended, new.obs)
         return state, shown
 
-    def _restart(self, key: jax.Array) -> tuple[PyTree, Any]:
-        keys = jax.random.split(key, self.num_envs)
+    def _restart(self, keys: jax.Array) -> tuple[PyTree, Any]:
         return jax.vmap(self.env.reset_env, in_axes=(0, None))(keys, self.params)
+
+    def _restart_ended(
+        self, ended: jax.Array, key: jax.Array, going_on: tuple[PyTree, Any]
+    ) -> tuple[PyTree, Any]:
+        """Fresh (obs, state) where ended [E]; each copy's own key decides, in either way."""
+        keys = jax.random.split(key, self.num_envs)
+        if self.fresh_at_once < self.num_envs:
+            return self._restart_some(ended, keys, going_on)
+
+        def restart() -> tuple[PyTree, Any]:
+            return jax.tree.map(lambda a, b: pick(ended, a, b), self._restart(keys), going_on)
+
+        # A branch outside vmap: an ordinary step pays for no shuffled deck or drawn maze.
+        return jax.lax.cond(jnp.any(ended), restart, lambda: going_on)
+
+    def _restart_some(
+        self, ended: jax.Array, keys: jax.Array, going_on: tuple[PyTree, Any]
+    ) -> tuple[PyTree, Any]:
+        """`fresh_at_once` copies after another, as long as there are ended ones."""
+        size = self.fresh_at_once
+        last = self.num_envs - 1
+        # Places of the ended ones, then one that is out of bounds.
+        (places,) = jnp.nonzero(ended, size=self.num_envs + size, fill_value=self.num_envs)
+
+        def restart(carried: tuple[jax.Array, tuple[PyTree, Any]]):
+            done, tree = carried
+            some = jax.lax.dynamic_slice(places, (done,), (size,))
+            fresh = self._restart(keys[jnp.minimum(some, last)])
+            tree = jax.tree.map(lambda a, b: a.at[some].set(b, mode="drop"), tree, fresh)
+            return done + size, tree
+
+        count = ended.sum(dtype=jnp.int32)
+        start = jnp.int32(0), going_on
+        return jax.lax.while_loop(lambda carried: carried[0] < count, restart, start)[1]
 
     def _advance(self, state: Any, action: PyTree, key: jax.Array) -> Stepped:
         keys = jax.random.split(key, self.num_envs)
@@ -79,6 +110,6 @@ class JaxVecEnv:
         return Stepped(obs, state, reward.astype(jnp.float32), terminated, truncated)
 
 
-def _pick(ended: jax.Array, fresh: jax.Array, going_on: jax.Array) -> jax.Array:
+def pick(ended: jax.Array, fresh: jax.Array, going_on: jax.Array) -> jax.Array:
     """fresh where ended [E] is True, else going_on; both [E, ...]."""
     return jnp.where(jnp.expand_dims(ended, range(1, fresh.ndim)), fresh, going_on)

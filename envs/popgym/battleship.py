@@ -33,6 +33,7 @@ class Battleship(Env):
     """
 
     can_truncate = True
+    mean_length = 100  # ours: between perfect play and the limit
 
     def __init__(self, board_size: int = 10, ship_sizes: Sequence[int] = (2, 3, 3, 4)):
         self.board_size = board_size

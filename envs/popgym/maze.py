@@ -51,6 +51,7 @@ class MazeEnv(Env):
     """
 
     can_truncate = True
+    mean_length = 100  # ours, the fastest of 5, 20, 100 and 500 at 4096 environments
     has_goal: bool
 
     def __init__(self, maze_dims: int = 10, max_steps: int = 1023, num_mazes: int = 4096):

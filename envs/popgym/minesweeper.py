@@ -32,6 +32,7 @@ class MineSweeper(Env):
     """
 
     can_truncate = True
+    mean_length = 5  # about that of random play
 
     def __init__(self, size: int = 4, num_mines: int = 2):
         self.size = size
