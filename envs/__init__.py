@@ -4,6 +4,8 @@ Everything heavy is imported on use, so that listing names is quick.
 """
 
 import inspect
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from rlseq import registry
@@ -26,6 +28,13 @@ def make_env(
     num_envs: int = 1,
     *,
     observe: str = "obs",
+    sticky_actions: float = 0.0,
+    frame_skip: int = 1,
+    debug: bool = False,
+    obs_mask: Sequence[int] = (),
+    obs_noise: float = 0.0,
+    obs_flicker: float = 0.0,
+    obs_delay: int = 0,
     previous_action: bool = False,
     start_flag: bool = False,
     flatten: bool = False,
@@ -36,30 +45,35 @@ def make_env(
 
     `options` go to the environment (`k=8`). `observe="state"` shows the hidden state in place of
     the observation, "both" a dict of the two, under "obs" and "state", where there is one.
-    The switches add wrappers, in this order from the inside: the previous action beside the
-    observation, a flag on first observations, one flat float32 vector as observation, returns
-    and lengths of episodes in the state (`rlseq.envs.wrappers.episode_stats`).
+    The switches add wrappers, in this order from the inside: the action before is repeated with
+    a probability; an action is taken several times; `debug` checks actions under checkify;
+    entries of observations masked, noise of this sigma, observations lost with a probability, or
+    late by some steps; the previous action beside the observation, a flag on first observations,
+    one flat float32 vector as observation, returns and lengths of episodes in the state
+    (`rlseq.envs.wrappers.episode_stats`).
 
     Raises InputError for an unknown family, name or option, for impossible option values, for
     num_envs below 1, and for an environment without a state to show; unknown names come with the
     nearest match.
     """
-    family, colon, name = id.partition(":")
+    family, colon, _ = id.partition(":")
     if not colon:
         raise unknown_name("environment", id, env_ids())
     if observe not in OBSERVE:
         raise unknown_name("value of observe", observe, OBSERVE)
     made = registry.load("env", family)
-    if hasattr(made, "make_batch"):
-        if observe != "obs":
-            raise InputError(f"{id} has no state to show, got observe={observe!r}")
-        venv = _make_batch(made, id, name, num_envs, options)
-    else:
-        venv = _vmapped(made, id, name, num_envs, observe, options)
+    inside = {"observe": observe, "sticky_actions": sticky_actions, "frame_skip": frame_skip}
+    make = _batched if hasattr(made, "make_batch") else _vmapped
+    venv = make(made, id, num_envs, options, **inside)
 
-    from rlseq.envs import wrappers
+    from rlseq.envs import action_wrappers, observation_wrappers, wrappers
 
     for wanted, wrap in (
+        (debug, action_wrappers.CheckedActions),
+        (tuple(obs_mask), partial(observation_wrappers.Masked, entries=tuple(obs_mask))),
+        (obs_noise, partial(observation_wrappers.Noisy, sigma=obs_noise)),
+        (obs_flicker, partial(observation_wrappers.Flickering, probability=obs_flicker)),
+        (obs_delay, partial(observation_wrappers.Delayed, delay=obs_delay)),
         (previous_action, wrappers.PreviousAction),
         (start_flag, wrappers.StartFlag),
         (flatten, wrappers.FlattenObservation),
@@ -70,19 +84,40 @@ def make_env(
     return venv
 
 
-def _make_batch(family: Any, id: str, name: str, num_envs: int, options: dict[str, Any]) -> VecEnv:
+def _batched(
+    family: Any,
+    id: str,
+    num_envs: int,
+    options: dict[str, Any],
+    *,
+    observe: str,
+    sticky_actions: float,
+    frame_skip: int,
+) -> VecEnv:
     """From a family that batches by itself."""
+    if observe != "obs":
+        raise InputError(f"{id} has no state to show, got observe={observe!r}")
+    if sticky_actions != 0 or frame_skip != 1:
+        raise InputError(f"{id} has sticky actions and frame skip of its own: give it a preset")
     known = inspect.signature(family.make_batch).parameters
     check_names(f"option of {id}", options, [k for k in known if k not in ("name", "num_envs")])
-    return family.make_batch(name, num_envs, **options)
+    return family.make_batch(id.partition(":")[2], num_envs, **options)
 
 
 def _vmapped(
-    family: Any, id: str, name: str, num_envs: int, observe: str, options: dict[str, Any]
+    family: Any,
+    id: str,
+    num_envs: int,
+    options: dict[str, Any],
+    *,
+    observe: str,
+    sticky_actions: float,
+    frame_skip: int,
 ) -> VecEnv:
     """By vmap over a JAX environment."""
-    env, params = family.make(name, **options)
+    env, params = family.make(id.partition(":")[2], **options)
 
+    from rlseq.envs.action_wrappers import FrameSkip, StickyActions
     from rlseq.envs.base import Env
     from rlseq.envs.gymnax_adapter import Adapted
     from rlseq.envs.twin import Twin
@@ -92,4 +127,8 @@ def _vmapped(
         env = Adapted(env, params)
     if observe != "obs":
         env = Twin(env, both=observe == "both")
+    if sticky_actions != 0:
+        env = StickyActions(env, sticky_actions)
+    if frame_skip != 1:
+        env = FrameSkip(env, frame_skip)
     return JaxVecEnv(env, params, num_envs, id)

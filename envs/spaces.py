@@ -1,7 +1,7 @@
 """What gymnax's spaces lack: MultiDiscrete, flattening to one float vector, a short text."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -77,6 +77,24 @@ def flatten(space: spaces.Space, x: PyTree) -> jax.Array:
             parts = [flatten(part, x[index]) for index, part in _parts(space)]
             return jnp.concatenate(parts, axis=-1)
     raise InputError(f"cannot flatten the space {space!r}")
+
+
+def map_space(function: Callable[[spaces.Space], Any], space: spaces.Space) -> Any:
+    """Tuple and Dict with their parts replaced by function(part); any other space is one part."""
+    match space:
+        case spaces.Tuple():
+            return spaces.Tuple(tuple(map_space(function, part) for part in space.spaces))
+        case spaces.Dict():
+            return spaces.Dict({k: map_space(function, part) for k, part in _parts(space)})
+    return function(space)
+
+
+def map_parts(function: Callable[..., Any], space: spaces.Space, *trees: PyTree) -> PyTree:
+    """function(part, its elements) for every part of a space and of trees of its structure."""
+    if not isinstance(space, spaces.Tuple | spaces.Dict):
+        return function(space, *trees)
+    found = {k: map_parts(function, part, *(t[k] for t in trees)) for k, part in _parts(space)}
+    return found if isinstance(space, spaces.Dict) else tuple(found.values())
 
 
 def describe(space: spaces.Space) -> str:

@@ -5,12 +5,13 @@ from typing import Any
 import jax
 from gymnax.environments import spaces
 
+from rlseq.envs.around import Around
 from rlseq.envs.base import Env
 from rlseq.errors import InputError
 from rlseq.types import PyTree
 
 
-class Twin(Env):
+class Twin(Around):
     """`inner`, whose observation becomes `inner.reveal(state)`, an element of its `state_space`.
 
     With `both` it is {"obs": observation, "state": hidden state}. States, actions, rewards and
@@ -22,18 +23,8 @@ class Twin(Env):
     def __init__(self, inner: Env, both: bool):
         if type(inner).reveal is Env.reveal:
             raise InputError(f"{inner.name} has no state to show: observe it with observe='obs'")
-        self.inner = inner
+        super().__init__(inner)
         self.both = both
-        self.can_truncate = inner.can_truncate
-        self.max_steps = inner.max_steps
-
-    @property
-    def default_params(self) -> Any:
-        return self.inner.default_params
-
-    @property
-    def name(self) -> str:
-        return self.inner.name
 
     def reset_env(self, key: jax.Array, params: Any) -> tuple[PyTree, Any]:
         obs, state = self.inner.reset_env(key, params)
@@ -47,15 +38,6 @@ class Twin(Env):
 
     def observe(self, key: jax.Array, state: Any, action: PyTree, params: Any) -> PyTree:
         return self._shown(self.inner.observe(key, state, action, params), state)
-
-    def is_terminated(self, state: Any, params: Any) -> jax.Array:
-        return self.inner.is_terminated(state, params)
-
-    def is_truncated(self, state: Any, params: Any) -> jax.Array:
-        return self.inner.is_truncated(state, params)
-
-    def action_space(self, params: Any) -> spaces.Space:
-        return self.inner.action_space(params)
 
     def observation_space(self, params: Any) -> spaces.Space:
         state = self.inner.state_space(params)

@@ -15,7 +15,26 @@ SHORT = 12  # gymnax's limits are cut to this, so that truncation is seen
 
 def build(env_id):
     limit = {"max_steps_in_episode": SHORT} if env_id.startswith("gymnax:") else {}
-    return make_env(env_id, E, **limit)
+    env_id, *switch = env_id.split()
+    return make_env(env_id, E, **limit, **WRAPPED.get(" ".join(switch), {}))
+
+
+# Wrappers that change what is seen or done, over environments of every kind of space.
+WRAPPED = {
+    "masked": {"obs_mask": (0,)},
+    "noisy": {"obs_noise": 0.3},
+    "flickering": {"obs_flicker": 0.5},
+    "late": {"obs_delay": 2},
+    "sticky": {"sticky_actions": 0.3},
+    "skipping": {"frame_skip": 3},
+    "all": {"obs_noise": 0.1, "obs_flicker": 0.5, "obs_delay": 3, "sticky_actions": 0.2}
+    | {"frame_skip": 2, "previous_action": True, "start_flag": True, "flatten": True},
+}
+OVER = ["gymnax:CartPole-v1 masked", "popgym:CountRecallEasy masked", "gymnax:CartPole-v1 noisy"]
+OVER += ["popgym:AutoencodeEasy flickering", "gymnax:Catch-bsuite flickering"]
+OVER += ["popgym:AutoencodeEasy late", "probe:Leak late", "probe:MultiAction sticky"]
+OVER += ["gymnax:CartPole-v1 sticky", "popgym:MineSweeperEasy skipping"]
+OVER += ["popgym:PositionOnlyPendulumEasy skipping", "popgym:PositionOnlyCartPoleEasy all"]
 
 
 # Atari restarts one step later and has laws of its own, in test_atari.py.
@@ -28,7 +47,7 @@ DISTINCT += ["gymnax:FourRooms-misc", "gymnax:BernoulliBandit-misc", "gymnax:Cat
 EVERY = [i if i in DISTINCT else pytest.param(i, marks=pytest.mark.slow) for i in LAWFUL]
 
 
-@pytest.fixture(params=EVERY)
+@pytest.fixture(params=[*EVERY, *OVER])
 def case(request, roll):
     return _case(request.param, roll)
 
@@ -134,7 +153,7 @@ def test_numbers_are_finite(case):
         assert np.isfinite(leaf).all()
 
 
-@pytest.mark.parametrize("env_id", [i for i in DISTINCT if not i.startswith("gymnax:")])
+@pytest.mark.parametrize("env_id", [i for i in DISTINCT + OVER if not i.startswith("gymnax:")])
 def test_observations_lie_in_the_space(env_id, roll):
     venv, rollout = _case(env_id, roll)
     parts = getattr(venv.spec.obs_space, "spaces", [venv.spec.obs_space])

@@ -1,0 +1,123 @@
+"""What happens to actions on their way: sticky actions, frame skip, a check in debugging."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.experimental import checkify
+
+from rlseq.envs.around import Around
+from rlseq.envs.base import Env
+from rlseq.envs.spaces import describe
+from rlseq.errors import InputError
+from rlseq.types import PyTree, TimeStep, VecEnv
+
+
+class StickyState(NamedTuple):
+    """The inner state and the action that it took last."""
+
+    inner: Any
+    action: PyTree  # an element of the action space; zeros before the first
+    started: jax.Array  # bool []: there was an action in this episode
+
+
+class StickyActions(Around):
+    """The action before is taken again with some probability, whatever the agent says.
+
+    Machado et al. (1709.06009). The first action of an episode is always the agent's. Spaces,
+    rewards and ends are those of `inner`.
+
+    Raises InputError for a probability outside 0 .. 1.
+    """
+
+    def __init__(self, inner: Env, probability: float):
+        if not 0 <= probability <= 1:
+            raise InputError(f"sticky_actions is a probability, got {probability}")
+        super().__init__(inner)
+        self.probability = probability
+
+    def inside(self, state: StickyState) -> Any:
+        return state.inner
+
+    def reset_env(self, key: jax.Array, params: Any) -> tuple[PyTree, StickyState]:
+        obs, state = self.inner.reset_env(key, params)
+        like = jax.eval_shape(self.action_space(params).sample, key)
+        none = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), like)
+        return obs, StickyState(state, none, jnp.zeros((), bool))
+
+    def step_env(
+        self, key: jax.Array, state: StickyState, action: PyTree, params: Any
+    ) -> tuple[PyTree, StickyState, jax.Array, jax.Array, dict[str, Any]]:
+        step_key, coin_key = jax.random.split(key)
+        sticks = state.started & jax.random.bernoulli(coin_key, self.probability)
+
+        def chosen(before: jax.Array, given: jax.Array) -> jax.Array:
+            return jnp.where(sticks, before, jnp.asarray(given, before.dtype))
+
+        taken = jax.tree.map(chosen, state.action, action)
+        obs, inner, *rest = self.inner.step_env(step_key, state.inner, taken, params)
+        return obs, StickyState(inner, taken, jnp.ones((), bool)), *rest
+
+
+class FrameSkip(Around):
+    """Each action is taken `skip` times, or until the episode ends; rewards are summed.
+
+    The last of the observations is shown. Its longest episode is that of `inner` over `skip`,
+    rounded up.
+
+    Raises InputError when skip is below 1.
+    """
+
+    def __init__(self, inner: Env, skip: int):
+        if skip < 1:
+            raise InputError(f"frame_skip must be at least 1, got {skip}")
+        super().__init__(inner)
+        self.skip = skip
+        self.max_steps = -(-inner.max_steps // skip)
+        self.mean_length = inner.mean_length and -(-inner.mean_length // skip)
+
+    def step_env(
+        self, key: jax.Array, state: Any, action: PyTree, params: Any
+    ) -> tuple[PyTree, Any, jax.Array, jax.Array, dict[str, Any]]:
+        def step(key: jax.Array, state: Any) -> tuple[Any, ...]:
+            obs, state, reward, terminated, _ = self.inner.step_env(key, state, action, params)
+            return obs, state, reward.astype(jnp.float32), terminated
+
+        def again(before: tuple[Any, ...], key: jax.Array) -> tuple[tuple[Any, ...], None]:
+            _, state, total, terminated = before
+            over = terminated | self.inner.is_truncated(state, params)
+            obs, state, reward, terminated = step(key, state)
+            after = obs, state, total + reward, terminated
+            return jax.tree.map(lambda old, new: jnp.where(over, old, new), before, after), None
+
+        keys = jax.random.split(key, self.skip)
+        result, _ = jax.lax.scan(again, step(keys[0], state), keys[1:])
+        return *result, {}
+
+
+class CheckedActions:
+    """A batched environment whose `step` checks that actions lie in the action space.
+
+    The check is `jax.experimental.checkify`'s: functionalise what calls `step`, as in
+    `error, out = checkify.checkify(jax.jit(f))(...)`, and `error.throw()`. Raises InputError for
+    an action of another shape.
+    """
+
+    def __init__(self, inner: VecEnv):
+        self.inner = inner
+        self.num_envs = inner.num_envs
+        self.spec = inner.spec
+
+    def reset(self, key: jax.Array) -> tuple[Any, TimeStep]:
+        return self.inner.reset(key)
+
+    def step(self, state: Any, action: PyTree, key: jax.Array) -> tuple[Any, TimeStep]:
+        space = self.spec.action_space
+        wanted = self.num_envs, *space.shape
+        action = jnp.asarray(action)
+        if action.shape != wanted:
+            raise InputError(f"actions of {self.spec.id} are {wanted}, got {action.shape}")
+        inside = jax.vmap(space.contains)(action)
+        text = f"an action of {self.spec.id} lies outside {describe(space)}: "
+        checkify.check(jnp.all(inside), text + "got {action}", action=action)
+        return self.inner.step(state, action, key)
