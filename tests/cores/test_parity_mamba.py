@@ -1,4 +1,4 @@
-"""The Mamba cores against mamba2-jax and mamba3-jax, given the same weights; they know no resets."""
+"""The Mamba cores against mamba2-jax and mamba3-jax, given the same weights, without resets."""
 
 import jax
 import jax.numpy as jnp
