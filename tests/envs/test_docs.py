@@ -35,4 +35,4 @@ def test_rows_are_true():
 
 
 def value_of(text):
-    return text if text.isalpha() else ast.literal_eval(text)
+    return text if text[0].isalpha() else ast.literal_eval(text)

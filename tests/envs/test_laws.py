@@ -10,15 +10,22 @@ import pytest
 from rlseq.envs import env_ids, make_env
 
 E = 3
-SHORT = 12  # gymnax's limits are cut to this, so that truncation is seen
+SHORT = 12  # limits of others' environments are cut to this, so that truncation is seen
+LIMITS = {
+    "gymnax": {"max_steps_in_episode": SHORT},
+    "minatar": {"max_steps": SHORT},
+    "meta": {"num_trials": 2, "trial_steps": SHORT},
+}
 
 
 def build(env_id):
-    limit = {"max_steps_in_episode": SHORT} if env_id.startswith("gymnax:") else {}
     env_id, *switch = env_id.split()
+    limit = {} if env_id in WHOLE else LIMITS.get(env_id.split(":")[0], {})
     return make_env(env_id, E, **limit, **WRAPPED.get(" ".join(switch), {}))
 
 
+# Meta-episodes of gymnax's own.
+WHOLE = ("meta:BernoulliBandit", "meta:GaussianBandit", "meta:Maze")
 # Wrappers that change what is seen or done, over environments of every kind of space.
 WRAPPED = {
     "masked": {"obs_mask": (0,)},
@@ -40,8 +47,13 @@ OVER += ["popgym:PositionOnlyPendulumEasy skipping", "popgym:PositionOnlyCartPol
 # Atari restarts one step later and has laws of its own, in test_atari.py.
 LAWFUL = [i for i in env_ids() if not i.startswith("atari:")]
 # One id of each program of ours, and gymnax ids that end by either kind of end.
-DISTINCT = [i for i in LAWFUL if not i.endswith(("Medium", "Hard")) and "gymnax" not in i]
+OTHERS = ("gymnax", "minatar", "meta")
+DISTINCT = [
+    i for i in LAWFUL if not i.endswith(("Medium", "Hard")) and i.split(":")[0] not in OTHERS
+]
 DISTINCT += ["gymnax:CartPole-v1", "gymnax:MemoryChain-bsuite", "gymnax:FrozenLake-misc"]
+DISTINCT += ["minatar:BreakoutFlickering", "minatar:FreewayMasked", "minatar:SpaceInvaders"]
+DISTINCT += ["meta:CartPole", "meta:Pendulum", "meta:Projected", "meta:BernoulliBandit"]
 DISTINCT += ["gymnax:FourRooms-misc", "gymnax:BernoulliBandit-misc", "gymnax:Catch-bsuite"]
 # The rest compile for minutes and differ in size, or in code that is gymnax's own.
 EVERY = [i if i in DISTINCT else pytest.param(i, marks=pytest.mark.slow) for i in LAWFUL]
@@ -95,7 +107,7 @@ def test_lazy_resets_change_nothing(env_id, roll, compiled_quickly):
 
 
 def has_physics(venv):
-    return any(part in venv.spec.id for part in ("gymnax:", "CartPole", "Pendulum"))
+    return any(part in venv.spec.id for part in ("gymnax:", "meta:", "CartPole", "Pendulum"))
 
 
 same_bits = np.testing.assert_array_equal
