@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from rlseq.scans import affine, delta, ssd
+from rlseq.scans import affine, delta, newton, ssd
 
 BATCH = 16
 MATRIX = 32  # rows and columns of a head's state
@@ -77,9 +77,28 @@ def _delta(
     return delta.delta_scan(q, k, v, beta, log_decay, carry, reset, method=method)[1]
 
 
+def _newton_inputs(length: int, size: int) -> tuple[Array, ...]:
+    """One number a unit and recurrent weights of a fresh core: a few iterations are enough."""
+    batch = min(BATCH, size)
+    keys = jax.random.split(jax.random.key(0), 2)
+    shape = (length, batch, 1, -(-size // batch))
+    return jax.random.normal(keys[0], shape), jax.random.normal(keys[1], shape[1:])
+
+
+def _gated(weight: Array, x: Array, h: Array) -> Array:
+    z = jax.nn.sigmoid(x + weight * h)
+    return (1 - z) * h + z * jnp.tanh(weight * h - x)
+
+
+def _newton(x: Array, carry: Array, reset: Array, *, method: str) -> Array:
+    weight = jnp.asarray(0.1, x.dtype)
+    return newton.newton_scan(_gated, weight, x, carry, reset, method=method)[1]
+
+
 VECTORS, MATRICES = (128, 2048, 32768), (4096, 65536, 524288)
 ENGINES = {
     "affine": Engine(affine.METHODS, VECTORS, _affine_inputs, _affine),
     "delta": Engine(delta.METHODS, MATRICES, _delta_inputs, _delta),
+    "newton": Engine(newton.METHODS, VECTORS, _newton_inputs, _newton),
     "ssd": Engine(ssd.METHODS, MATRICES, _ssd_inputs, _ssd),
 }
