@@ -166,6 +166,15 @@ def _bench_choices(options: argparse.Namespace) -> None:
         print(text, end="")
 
 
+def _gallery(options: argparse.Namespace) -> int:
+    from functools import partial
+
+    from rlseq.analysis.gallery import gallery
+
+    gallery(options.out, options.envs, show=partial(print, flush=True))
+    return DONE
+
+
 def _export(options: argparse.Namespace) -> int:
     from rlseq.train.evaluate import export_run
 
@@ -218,6 +227,9 @@ def _parser() -> tuple[argparse.ArgumentParser, list[str]]:
     listed.add_argument("kind", metavar="KIND", help="cores, envs, experiments or agents")
     _add_overrides(command("plan", _plan, "sizes, memory and FLOPs of a run; trains nothing"))
     _add_bench(command("bench", _bench, "measure scans, PPO, environments and cores here"))
+    drawn = command("gallery", _gallery, "draw every environment: GIFs and strips over time")
+    drawn.add_argument("out", type=Path, help="the folder to write to")
+    drawn.add_argument("--envs", type=_names, default=[], help="popgym:AutoencodeEasy,...")
     export = command("export", _export, "write the weights as a flat .npz and a .json")
     export.add_argument("run", help="the run folder")
     export.add_argument("out", type=Path, help="the new .npz file")

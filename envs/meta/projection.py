@@ -8,7 +8,7 @@ from rlseq.envs.spaces import flat_size
 
 
 def rotation(key: jax.Array, rows: int, columns: int) -> jax.Array:
-    """Part of a uniform orthogonal matrix, float32 [rows, columns]; the shorter side is orthonormal."""
+    """Uniform among float32 [rows, columns] that are orthonormal along the shorter side."""
     return jax.random.orthogonal(key, max(rows, columns))[:rows, :columns]
 
 

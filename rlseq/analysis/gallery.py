@@ -1,0 +1,135 @@
+"""A picture of every environment: a GIF of what is an image, else a strip over time."""
+
+import contextlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import imageio.v3 as imageio
+import jax
+import matplotlib
+import numpy as np
+from gymnax.environments import spaces
+from matplotlib.figure import Figure
+
+import rlseq
+from rlseq.envs import env_ids
+from rlseq.envs.spaces import flatten
+from rlseq.errors import InputError, check_names
+from rlseq.train.files import write_atomic
+from rlseq.types import TimeStep, VecEnv
+
+STEPS = 64
+PIXELS = 200  # of the longer side of a GIF, about
+# Okabe and Ito's colours, one a channel: told apart with any colour vision.
+CHANNELS = np.array(
+    [
+        (0, 114, 178), (213, 94, 0), (0, 158, 115), (230, 159, 0), (204, 121, 167),
+        (86, 180, 233), (240, 228, 66), (150, 150, 150), (255, 255, 255), (120, 60, 0),
+    ]
+)  # fmt: skip
+_STYLE: dict[Any, Any] = {"font.size": 8, "axes.spines.top": False, "axes.spines.right": False}
+
+
+def gallery(
+    out: Path, ids: Sequence[str] = (), show: Callable[[str], object] = print
+) -> list[Path]:
+    """Play each environment at random and write its picture, and README.md with all of them.
+
+    Args:
+        out: the folder, made if it is missing; its pictures are replaced.
+        ids: environments; all without any.
+        show: gets a line a picture, or why there is none.
+
+    Returns the files written. Raises InputError for an unknown id.
+    """
+    ids = list(ids) or env_ids()
+    check_names("environment", ids, env_ids())
+    out.mkdir(parents=True, exist_ok=True)
+    written: list[Path] = []
+    for env_id in ids:
+        try:
+            written.append(_picture(out, env_id))
+        except InputError as missing:  # a package, say
+            show(f"{env_id}: {missing}")
+            continue
+        show(str(written[-1]))
+    page = "".join(f"## {p.stem.replace('_', ':', 1)}\n\n![]({p.name})\n\n" for p in written)
+    write_atomic(out / "README.md", "# Environments under random actions\n\n" + page)
+    return [*written, out / "README.md"]
+
+
+def _picture(out: Path, env_id: str) -> Path:
+    env = rlseq.make_env(env_id)
+    stem = out / env_id.replace(":", "_")
+    if _is_image(env.spec.obs_space):
+        steps = _play(env)
+        path = stem.with_name(stem.name + ".gif")
+        imageio.imwrite(path, frames(np.asarray(steps.obs)), duration=120, loop=0)
+        return path
+    with contextlib.suppress(InputError):  # there may be no hidden state to show
+        env = rlseq.make_env(env_id, observe="both")
+    path = stem.with_name(stem.name + ".png")
+    with matplotlib.rc_context(_STYLE):
+        strip(env, _play(env)).savefig(path, dpi=110)
+    return path
+
+
+def _play(env: VecEnv) -> TimeStep:
+    """STEPS random steps of one environment, [STEPS, ...]; the first is the one of the reset."""
+
+    def body(state: Any, key: jax.Array) -> tuple[Any, TimeStep]:
+        act_key, env_key = jax.random.split(key)
+        return env.step(state, env.spec.action_space.sample(act_key)[None], env_key)
+
+    def run(key: jax.Array) -> tuple[TimeStep, TimeStep]:
+        state, first = env.reset(key)
+        return first, jax.lax.scan(body, state, jax.random.split(key, STEPS - 1))[1]
+
+    first, rest = jax.jit(run)(jax.random.key(0))
+    whole = jax.tree.map(lambda a, b: np.concatenate([np.asarray(a)[None], b]), first, rest)
+    return jax.tree.map(lambda x: x[:, 0], whole)
+
+
+def frames(images: np.ndarray) -> np.ndarray:
+    """uint8 [T, H, W, 3], enlarged, of uint8 pictures or of channels [T, H, W(, C)] in 0 .. 1."""
+    if images.ndim == 3:
+        images = images[..., None]
+    if images.dtype != np.uint8:
+        count = images.shape[-1]
+        shown = np.clip(images, 0, 1)[..., None] * CHANNELS[np.arange(count) % len(CHANNELS)]
+        images = shown.max(axis=-2).astype(np.uint8)
+    elif images.shape[-1] != 3:  # grey frames, the newest last
+        images = np.repeat(images[..., -1:], 3, axis=-1)
+    scale = max(1, PIXELS // max(images.shape[1:3]))
+    return images.repeat(scale, axis=1).repeat(scale, axis=2)
+
+
+def strip(env: VecEnv, steps: TimeStep) -> Figure:
+    """What is seen, the hidden state where there is one, and rewards, from left to right."""
+    space = env.spec.obs_space
+    shown = {"seen": (space, steps.obs)}
+    if isinstance(space, spaces.Dict):
+        names = {"seen": "obs", "hidden": "state"}
+        shown = {title: (space.spaces[key], steps.obs[key]) for title, key in names.items()}
+    figure = Figure(figsize=(6, 1.2 + 1.5 * len(shown)), layout="constrained")
+    *panels, below = figure.subplots(
+        len(shown) + 1, 1, sharex=True, height_ratios=[2] * len(shown) + [1]
+    )
+    for panel, (title, (part, values)) in zip(panels, shown.items(), strict=True):
+        rows = np.asarray(flatten(part, values)).T
+        panel.imshow(rows, aspect="auto", cmap="cividis", interpolation="nearest")
+        panel.set_ylabel(title)
+        panel.set_yticks([])
+    below.bar(np.arange(STEPS), steps.reward, color="#0072B2", width=0.8)
+    below.set_ylabel("reward")
+    for start in np.flatnonzero(steps.reset):
+        for panel in (*panels, below):
+            panel.axvline(start - 0.5, color="#D55E00", lw=0.8)
+    below.set_xlabel("step; lines begin episodes")
+    figure.suptitle(env.spec.id, fontsize=9)
+    return figure
+
+
+def _is_image(space: Any) -> bool:
+    return isinstance(space, spaces.Box) and len(space.shape) in (2, 3) and min(space.shape[:2]) > 1

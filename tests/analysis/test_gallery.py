@@ -1,0 +1,61 @@
+"""The gallery: a file an environment, of the right kind, with what was seen in it."""
+
+import imageio.v3 as imageio
+import numpy as np
+import pytest
+
+from rlseq import cli
+from rlseq.analysis import gallery
+from rlseq.envs import make_env
+from rlseq.errors import InputError
+
+IDS = ["popgym:CountRecallEasy", "probe:Leak", "minatar:BreakoutMasked"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    out = tmp_path_factory.mktemp("gallery") / "new"
+    assert cli.main(["gallery", str(out), "--envs", ",".join(IDS)]) == cli.DONE
+    return out
+
+
+def test_every_id_has_its_picture_and_is_on_the_page(folder):
+    names = ["popgym_CountRecallEasy.png", "probe_Leak.png", "minatar_BreakoutMasked.gif"]
+    assert {path.name for path in folder.iterdir()} == {*names, "README.md"}
+    page = (folder / "README.md").read_text()
+    assert all(f"## {i}\n\n![]({name})" in page for i, name in zip(IDS, names, strict=True))
+    for name in names[:2]:
+        assert imageio.imread(folder / name).std() > 10
+
+
+def test_a_gif_moves_and_has_every_step(folder):
+    frames = imageio.imread(folder / "minatar_BreakoutMasked.gif")
+    assert frames.shape == (gallery.STEPS, 200, 200, 3)
+    assert (frames[1:] != frames[:-1]).any(axis=(1, 2, 3)).sum() > gallery.STEPS / 2
+
+
+def test_channels_become_colours_and_pictures_stay():
+    image = np.zeros((1, 2, 2, 4), np.float32)
+    image[0, 0, 1, 2] = 1
+    drawn = gallery.frames(image)
+    assert drawn.shape == (1, 200, 200, 3)
+    np.testing.assert_array_equal(drawn[0, 50, 150], gallery.CHANNELS[2])
+    assert not drawn[0, 100:].any() and not drawn[0, :, :100].any()
+    picture = np.arange(3 * 64 * 64 * 3, dtype=np.uint8).reshape(3, 64, 64, 3)
+    np.testing.assert_array_equal(gallery.frames(picture)[:, ::3, ::3], picture)
+    grey = np.stack([picture[..., 0], picture[..., 1]], axis=-1)
+    np.testing.assert_array_equal(gallery.frames(grey)[:, ::3, ::3, 2], picture[..., 1])
+
+
+def test_a_strip_shows_the_hidden_state_beside_what_is_seen():
+    env = make_env("popgym:PositionOnlyCartPoleEasy", observe="both")
+    panels = gallery.strip(env, gallery._play(env)).axes
+    assert [panel.get_ylabel() for panel in panels] == ["seen", "hidden", "reward"]
+    seen, hidden = (panel.images[0].get_array() for panel in panels[:2])
+    assert seen.shape == (2, gallery.STEPS) and hidden.shape == (4, gallery.STEPS)
+    np.testing.assert_array_equal(seen, hidden[[0, 2]])
+
+
+def test_unknown_ids_are_refused(tmp_path):
+    with pytest.raises(InputError, match="Did you mean"):
+        gallery.gallery(tmp_path, ["probe:Leek"])
