@@ -125,10 +125,11 @@ def _vmapped(
 
     if not isinstance(env, Env):
         env = Adapted(env, params)
+    inside = env
     if observe != "obs":
         env = Twin(env, both=observe == "both")
     if sticky_actions != 0:
         env = StickyActions(env, sticky_actions)
     if frame_skip != 1:
         env = FrameSkip(env, frame_skip)
-    return JaxVecEnv(env, params, num_envs, id)
+    return inside.across_episodes(JaxVecEnv(env, params, num_envs, id))

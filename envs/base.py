@@ -40,6 +40,10 @@ class Env(Environment[Any, EnvParams]):
         """The hidden state as an element of `state_space(params)`, where an environment has one."""
         raise NotImplementedError
 
+    def across_episodes(self, venv: Any) -> Any:
+        """The batched environment with what lives longer than an episode, if anything does."""
+        return venv
+
     def is_terminated(self, state: Any, params: EnvParams) -> jax.Array:
         """bool []: by default an episode ends for good after `max_steps` steps."""
         return state.time >= self.max_steps

@@ -17,6 +17,13 @@ FAMILY = Family(
         "DelayedMatch": Entry(
             "rlseq.envs.memory.delayed_match:DelayedMatch", {"n": 2, "num_answers": 32}
         ),
+        "ParityCurriculum": Entry(
+            "rlseq.envs.memory.curriculum:Growing", {"task": "parity", "curriculum": "single"}
+        ),
+        "DelayedMatchCurriculum": Entry(
+            "rlseq.envs.memory.curriculum:Growing",
+            {"task": "delayed_match", "curriculum": "single"},
+        ),
     },
     aliases={},
 )

@@ -42,10 +42,18 @@ def turn_by(sign_of):
 
 
 def guess(key, state, ts):
-    return jax.random.bernoulli(key, 0.5, state.time.shape).astype(jnp.int32)
+    return jax.random.bernoulli(key, 0.5, ts.reward.shape).astype(jnp.int32)
+
+
+def answer_for_level(key, state, ts):
+    at = state.inner.time[:, None, None]
+    answers = jnp.take_along_axis(state.inner.answers, at, axis=2)[:, :, 0]
+    return jnp.take_along_axis(answers, state.level[:, None] - 2, axis=1)[:, 0].astype(jnp.int32)
 
 
 BEST = {
+    "ParityCurriculum": answer_for_level,
+    "DelayedMatchCurriculum": answer_for_level,
     "MemoryLength": asked_bit,
     "TMaze": turn_by(lambda key, state: state.sign),
     "Parity": answer_from(1),
