@@ -55,8 +55,9 @@ class StickyActions(Around):
             return jnp.where(sticks, before, jnp.asarray(given, before.dtype))
 
         taken = jax.tree.map(chosen, state.action, action)
-        obs, inner, *rest = self.inner.step_env(step_key, state.inner, taken, params)
-        return obs, StickyState(inner, taken, jnp.ones((), bool)), *rest
+        stepped = self.inner.step_env(step_key, state.inner, taken, params)
+        obs, inner, reward, terminated, info = stepped
+        return obs, StickyState(inner, taken, jnp.ones((), bool)), reward, terminated, info
 
 
 class FrameSkip(Around):

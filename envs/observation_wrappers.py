@@ -176,7 +176,7 @@ def _nothing(part: spaces.Space) -> np.ndarray:
     """What is seen of a part when nothing is."""
     if isinstance(part, MultiDiscrete):
         return np.asarray(part.nvec, np.int32)
-    return np.int32(part.n) if isinstance(part, spaces.Discrete) else np.int32(0)
+    return np.asarray(part.n if isinstance(part, spaces.Discrete) else 0, np.int32)
 
 
 def _bounds(box: spaces.Box) -> tuple[np.ndarray, np.ndarray]:

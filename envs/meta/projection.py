@@ -2,7 +2,7 @@
 
 import jax
 import jax.numpy as jnp
-from gymnax.environments.spaces import Discrete, Space
+from gymnax.environments.spaces import Box, Discrete
 
 from rlseq.envs.spaces import flat_size
 
@@ -12,7 +12,7 @@ def rotation(key: jax.Array, rows: int, columns: int) -> jax.Array:
     return jax.random.orthogonal(key, max(rows, columns))[:rows, :columns]
 
 
-def action_map(key: jax.Array, space: Space, size: int) -> jax.Array:
+def action_map(key: jax.Array, space: Box | Discrete, size: int) -> jax.Array:
     """How `size` numbers or choices of an agent become actions of a task.
 
     For Discrete(n) int32 [size], each of the n at least size // n times; for a Box a matrix
@@ -23,7 +23,7 @@ def action_map(key: jax.Array, space: Space, size: int) -> jax.Array:
     return rotation(key, size, flat_size(space))
 
 
-def mapped(space: Space, chosen: jax.Array, action: jax.Array) -> jax.Array:
+def mapped(space: Box | Discrete, chosen: jax.Array, action: jax.Array) -> jax.Array:
     """The task's action for an agent's: looked up, or times the matrix and cut to the bounds."""
     if isinstance(space, Discrete):
         return chosen[action]

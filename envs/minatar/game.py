@@ -36,7 +36,8 @@ class MinAtar(Adapted):
             raise InputError(f"max_steps must be at least 1, got {max_steps}")
         limit = {} if max_steps is None else {"max_steps_in_episode": max_steps}
         super().__init__(*FAMILY.make(f"{game}-MinAtar", **limit))
-        channels = super().observation_space(self.params).shape[-1]
+        picture: Any = super().observation_space(self.params)
+        channels = picture.shape[-1]
         if not all(0 <= channel < channels for channel in masked):
             raise InputError(f"masked takes channels in 0 .. {channels - 1}, got {tuple(masked)}")
         if not 0 <= flicker <= 1:
@@ -53,8 +54,8 @@ class MinAtar(Adapted):
         self, key: jax.Array, state: Any, action: PyTree, params: Any
     ) -> tuple[jax.Array, Any, jax.Array, jax.Array, dict[str, Any]]:
         game_key, coin_key = jax.random.split(key)
-        obs, *rest = super().step_env(game_key, state, action, params)
-        return self._seen(coin_key, obs), *rest
+        obs, state, reward, ended, info = super().step_env(game_key, state, action, params)
+        return self._seen(coin_key, obs), state, reward, ended, info
 
     def observe(self, key: jax.Array, state: Any, action: PyTree, params: Any) -> jax.Array:
         return self._seen(key, super().observe(key, state, action, params))
