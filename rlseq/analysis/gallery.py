@@ -54,9 +54,13 @@ def gallery(
             show(f"{env_id}: {missing}")
             continue
         show(str(written[-1]))
-    page = "".join(f"## {p.stem.replace('_', ':', 1)}\n\n![]({p.name})\n\n" for p in written)
-    write_atomic(out / "README.md", "# Environments under random actions\n\n" + page)
+        _write_page(out, written)
     return [*written, out / "README.md"]
+
+
+def _write_page(out: Path, pictures: Sequence[Path]) -> None:
+    page = "".join(f"## {p.stem.replace('_', ':', 1)}\n\n![]({p.name})\n\n" for p in pictures)
+    write_atomic(out / "README.md", "# Environments under random actions\n\n" + page)
 
 
 def _picture(out: Path, env_id: str) -> Path:
