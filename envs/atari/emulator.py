@@ -5,7 +5,7 @@ A program orders the calls by data alone, so every call takes a token and return
 
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -19,13 +19,13 @@ SKIP = 4  # frames an action lasts; the last two are merged by their maximum
 
 
 class Frames(NamedTuple):
-    """What the emulator answers for R games."""
+    """What the emulator answers for R games: of JAX inside programs, of NumPy on the host."""
 
-    obs: jax.Array  # [R, stack, H, W] or [R, stack, H, W, 3] uint8
-    reward: jax.Array  # [R] int32
-    terminated: jax.Array  # [R] bool
-    truncated: jax.Array  # [R] bool
-    lives: jax.Array  # [R] int32
+    obs: Any  # [R, stack, H, W] or [R, stack, H, W, 3] uint8
+    reward: Any  # [R] int32
+    terminated: Any  # [R] bool
+    truncated: Any  # [R] bool
+    lives: Any  # [R] int32
 
 
 class Emulator(NamedTuple):
@@ -58,12 +58,12 @@ def make_emulator(game: str, rows: int, preset: Preset, backend: str, threads: i
         num_threads=threads,
     )
     build = _foreign if backend == "ffi" else _called_back
-    return build(env, rows, int(env.single_action_space.n))
+    return build(env, rows, int(cast(Any, env.single_action_space).n))
 
 
 def _foreign(env: AtariVectorEnv, rows: int, num_actions: int) -> Emulator:
     with jax.ensure_compile_time_eval():  # also where the first use is inside a trace
-        handle, ale_reset, ale_step = env.xla()
+        handle, ale_reset, ale_step = cast(Any, env).xla()  # annotated as if of NumPy
     # The handle is a raw pointer. States hold only its difference from what it was, which keeps
     # the order of calls and leaves nothing in a saved state that could dangle.
     pointer = np.asarray(handle)
