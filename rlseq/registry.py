@@ -21,6 +21,7 @@ TABLES: dict[str, dict[str, str]] = {
         "mamba2": "rlseq.cores.mamba2:Mamba2",
         "min_gru": "rlseq.cores.min_gru:MinGRU",
         "mlp": "rlseq.cores.mlp:MLP",
+        "mlstm": "rlseq.cores.mlstm:MLSTM",
         "para_gru": "rlseq.cores.para_gru:ParaGRU",
         "para_lstm": "rlseq.cores.para_lstm:ParaLSTM",
         "q_lstm": "rlseq.cores.q_lstm:QLSTM",

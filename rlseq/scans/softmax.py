@@ -14,7 +14,16 @@ from jax import Array, lax
 
 from rlseq.scans.affine import METHODS, affine_scan, resolve
 
-__all__ = ["METHODS", "NEVER", "Softmax", "empty", "softmax_scan", "softmax_step"]
+__all__ = [
+    "METHODS",
+    "NEVER",
+    "Softmax",
+    "empty",
+    "later",
+    "maxima",
+    "softmax_scan",
+    "softmax_step",
+]
 
 NEVER = -1e30  # the maximum of nothing: finite, since -inf - -inf is NaN
 
@@ -59,7 +68,7 @@ def softmax_scan(
     if not score.shape[0]:
         return carry, value
     decay = jnp.zeros_like(score) if decay is None else decay
-    m = lax.stop_gradient(_maxima(decay, score, carry.m, reset, parallel=method != "sequential"))
+    m = lax.stop_gradient(maxima(decay, score, carry.m, reset, parallel=method != "sequential"))
     before = jnp.concatenate([carry.m[None], m[:-1]])
     keep, weight = _factors(decay, score, before, m, reset)
     drive = jnp.concatenate([value, jnp.ones_like(score)[..., None]], -1) * weight[..., None]
@@ -74,7 +83,7 @@ def softmax_step(
 ) -> tuple[Softmax, Array]:
     """One step: decay, score [B, H], value [B, H, D], reset [B] -> (state, mean [B, H, D])."""
     decay = jnp.zeros_like(score) if decay is None else decay
-    m = lax.stop_gradient(_later(carry.m, decay, score, reset))
+    m = lax.stop_gradient(later(carry.m, decay, score, reset))
     keep, weight = _factors(decay, score, carry.m, m, reset)
     cleared = reset[:, None]
     u = keep * jnp.where(cleared, 0, carry.u) + weight
@@ -89,7 +98,8 @@ def compose(first: tuple[Array, Array], then: tuple[Array, Array]) -> tuple[Arra
     return g1 + g2, jnp.maximum(jnp.where(forgets, NEVER, m1 + g2), m2)
 
 
-def _later(m: Array, decay: Array, score: Array, reset: Array) -> Array:
+def later(m: Array, decay: Array, score: Array, reset: Array) -> Array:
+    """The maximum after one step: m, decay, score [B, H], reset [B] -> [B, H]."""
     return jnp.maximum(jnp.where(reset[..., None], NEVER, m + decay), score)
 
 
@@ -102,16 +112,16 @@ def _factors(
     return jnp.where(cleared, 0, jnp.exp(jnp.minimum(lost, 0))), jnp.exp(score - m)
 
 
-def _maxima(decay: Array, score: Array, start: Array, reset: Array, *, parallel: bool) -> Array:
+def maxima(decay: Array, score: Array, start: Array, reset: Array, *, parallel: bool) -> Array:
     """m of all steps [T, B, H]."""
     if not parallel:
 
         def body(m: Array, inputs: tuple[Array, Array, Array]) -> tuple[Array, Array]:
-            m = _later(m, *inputs)
+            m = later(m, *inputs)
             return m, m
 
         return lax.scan(body, start, (decay, score, reset))[1]
-    first = _later(start, decay[0], score[0], reset[0])
+    first = later(start, decay[0], score[0], reset[0])
     # A decay below any score forgets; twice it is still finite.
     decay = jnp.where(reset[..., None], NEVER, decay)
     return lax.associative_scan(compose, (decay, score.at[0].set(first)))[1]
