@@ -14,7 +14,6 @@ TABLES: dict[str, dict[str, str]] = {
         "aaren": "rlseq.cores.aaren:Aaren",
         "al_rnn": "rlseq.cores.al_rnn:ALRNN",
         "attention": "rlseq.cores.attention:Attention",
-        "gated_deltanet": "rlseq.cores.gated_deltanet:GatedDeltaNet",
         "gru": "rlseq.cores.gru:GRU",
         "leaky_rnn": "rlseq.cores.leaky_rnn:LeakyRNN",
         "lru": "rlseq.cores.lru:LRU",
