@@ -1,1 +1,48 @@
-"""World models; they come with the Drama agent."""
+"""World models by name: a discrete autoencoder around any sequence core."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rlseq import registry
+from rlseq.errors import check_names, unknown_name
+from rlseq.types import WorldModel
+
+__all__ = ["make_world_model", "world_model_config"]
+
+
+def make_world_model(
+    name: str,
+    obs_space: Any,
+    num_actions: int,
+    *,
+    core: Mapping[str, Any] | None = None,
+    preset: str = "nano",
+    **options: Any,
+) -> WorldModel:
+    """The named world model of an environment.
+
+    Args:
+        name: "drama".
+        obs_space: a gymnax space, as in `env.spec.obs_space`; it decides on the encoder.
+        num_actions: how many discrete actions there are.
+        core: the sequence model, {"name": "mamba2", ...}; the rest as in `rlseq.make_core`. What
+            it leaves out is the preset's: width, layers, norm and residual.
+        preset: "drama_xs", "drama_s" or "nano".
+        **options: fields of `world_model_config(name)`, over those of the preset.
+
+    Raises:
+        InputError: an unknown name, preset or option, a value out of its range, an observation
+            that the encoder cannot divide, or a core that cannot step.
+    """
+    kind = registry.load("world_model", name)
+    if preset not in kind.presets:
+        raise unknown_name(f"preset of {name}", preset, kind.presets)
+    config = world_model_config(name)
+    check_names(f"option of world model {name!r}:", options, config.__dataclass_fields__)
+    values = {**kind.presets[preset], **options}
+    return kind(obs_space, num_actions, config(**values), dict(core or {"name": "mamba2"}))
+
+
+def world_model_config(name: str) -> type:
+    """The frozen dataclass of a world model's hyper-parameters."""
+    return registry.load("world_model", name).Config
