@@ -1,9 +1,26 @@
-"""Scores over seeds and tasks: interquartile means and stratified bootstrap intervals."""
+"""Scores over seeds and tasks: aggregates, stratified bootstrap intervals, performance profiles.
+
+What Agarwal et al. 2108.13264 ask for, on scipy. `groups` holds the runs of each task, [S, ...]:
+seeds may differ in number between tasks; the other axes are kept.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
 
 _RESAMPLES = 2000
+Groups = Sequence[np.ndarray]
+Measure = Callable[[Groups, int], np.ndarray]  # (groups, axis of the runs) -> one number a point
+
+
+class Estimate(NamedTuple):
+    """An aggregate with its interval; the ends equal the value where nothing can be resampled."""
+
+    value: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
 
 
 def iqm(values: np.ndarray, axis: int = 0) -> np.ndarray:
@@ -11,19 +28,62 @@ def iqm(values: np.ndarray, axis: int = 0) -> np.ndarray:
     return stats.trim_mean(values, 0.25, axis=axis)
 
 
-def interval(groups: list[np.ndarray], level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
-    """Stratified percentile-bootstrap interval of the IQM: (low [...], high [...]).
+def mean(groups: Groups, axis: int = 0) -> np.ndarray:
+    """The mean over tasks of the mean over runs."""
+    return np.mean(_means(groups, axis), axis=0)
 
-    Each group holds the runs of one task, [S, ...]: runs are resampled within their task, whole
-    and equally at every point of the other axes. With one run a group there is nothing to
-    resample: both ends are the IQM.
+
+def median(groups: Groups, axis: int = 0) -> np.ndarray:
+    """The median over tasks of the mean over runs."""
+    return np.median(_means(groups, axis), axis=0)
+
+
+def pooled_iqm(groups: Groups, axis: int = 0) -> np.ndarray:
+    """The interquartile mean of all runs of all tasks; not to be compared with one of means."""
+    return iqm(np.concatenate(groups, axis=axis), axis=axis)
+
+
+def optimality_gap(groups: Groups, axis: int = 0) -> np.ndarray:
+    """How far scores fall short of 1, where those above count as 1: the mean over tasks."""
+    return mean([1 - np.minimum(group, 1) for group in groups], axis)
+
+
+MEASURES: dict[str, Measure] = {
+    "mean": mean,
+    "median": median,
+    "IQM": pooled_iqm,
+    "optimality gap": optimality_gap,
+}
+
+
+def aggregate(groups: Groups, level: float = 0.95) -> dict[str, Estimate]:
+    """Every measure with its stratified bootstrap interval; groups of normalised scores, [S]."""
+    return {
+        name: Estimate(measure(groups, 0), *interval(groups, level, measure))
+        for name, measure in MEASURES.items()
+    }
+
+
+def profile(groups: Groups, thresholds: np.ndarray, level: float = 0.95) -> Estimate:
+    """The share of runs that score above each threshold [N], tasks weighted equally."""
+    above = [(group[:, None] > thresholds).astype(np.float64) for group in groups]
+    return Estimate(mean(above), *interval(above, level, mean))
+
+
+def interval(
+    groups: Groups, level: float = 0.95, measure: Measure = pooled_iqm
+) -> tuple[np.ndarray, np.ndarray]:
+    """Stratified percentile-bootstrap interval of a measure: (low [...], high [...]).
+
+    Runs are resampled within their task, whole and equally at every point of the other axes.
+    Where a group has one run there is nothing to resample: both ends are the measure.
     """
     if min(len(group) for group in groups) < 2:
-        score = iqm(np.concatenate(groups))
+        score = measure(groups, 0)
         return score, score
     result = stats.bootstrap(
         groups,
-        lambda *samples, axis: iqm(np.concatenate(samples, axis=axis), axis=axis),
+        lambda *samples, axis: measure(samples, axis),
         axis=0,
         n_resamples=_RESAMPLES,
         batch=200,
@@ -32,3 +92,7 @@ def interval(groups: list[np.ndarray], level: float = 0.95) -> tuple[np.ndarray,
         rng=np.random.default_rng(0),
     )
     return result.confidence_interval.low, result.confidence_interval.high
+
+
+def _means(groups: Groups, axis: int) -> np.ndarray:
+    return np.stack([group.mean(axis=axis) for group in groups])

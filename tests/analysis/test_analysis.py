@@ -39,6 +39,39 @@ def test_the_interval_resamples_within_each_task():
     np.testing.assert_allclose(scores.interval(groups), twin, atol=0.1)
 
 
+def slow_measures(groups):
+    means = sorted(sum(group) / len(group) for group in groups)
+    half = len(means) // 2
+    short = [sum(1 - min(x, 1) for x in group) / len(group) for group in groups]
+    return {
+        "mean": sum(means) / len(means),
+        "median": means[half] if len(means) % 2 else (means[half - 1] + means[half]) / 2,
+        "IQM": slow_iqm([x for group in groups for x in group]),
+        "optimality gap": sum(short) / len(short),
+    }
+
+
+@pytest.mark.parametrize("tasks", [3, 4])
+def test_aggregates_equal_their_slow_twins(tasks):
+    rng = np.random.default_rng(tasks)
+    groups = [rng.normal(task, 1, 3 + task) for task in range(tasks)]
+    drawn = [
+        slow_measures([rng.choice(group, len(group)) for group in groups]) for _ in range(2000)
+    ]
+    for name, found in scores.aggregate(groups).items():
+        np.testing.assert_allclose(found.value, slow_measures(groups)[name])
+        twin = np.percentile([one[name] for one in drawn], [2.5, 97.5])
+        np.testing.assert_allclose((found.low, found.high), twin, atol=0.1)
+
+
+def test_a_profile_is_the_share_of_runs_above():
+    groups = [np.array([0.0, 1.0]), np.array([2.0, 3.0, 0.5, 0.6])]
+    found = scores.profile(groups, np.array([-1.0, 0.55, 3.0]))
+    np.testing.assert_allclose(found.value, [1, (1 / 2 + 3 / 4) / 2, 0])
+    assert (found.low <= found.value).all() and (found.value <= found.high).all()
+    assert found.low[1] < found.high[1]
+
+
 def test_one_seed_has_no_width():
     low, high = scores.interval([np.arange(3.0)[None]])
     np.testing.assert_array_equal(low, high)

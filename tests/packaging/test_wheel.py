@@ -90,8 +90,11 @@ def test_it_holds_the_data_and_nothing_odd(inside):
     yaml = {path.relative_to(ROOT).as_posix() for path in (ROOT / "configs").rglob("*.yaml")}
     assert yaml and {f"rlseq/{name}" for name in yaml} <= set(inside)
     assert "rlseq/py.typed" in inside
+    assert {f"rlseq/analysis/data/atari100k_{kind}.csv" for kind in ("scores", "runs")} <= set(
+        inside
+    )
     kinds = {Path(name).suffix for name in inside if name.startswith("rlseq/")}
-    assert kinds <= {".py", ".typed", ".yaml", ".json"}
+    assert kinds <= {".py", ".typed", ".yaml", ".json", ".csv"}
 
 
 def test_its_metadata_has_the_licence_and_the_version(wheel, inside):
