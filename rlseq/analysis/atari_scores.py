@@ -1,8 +1,7 @@
-"""Published scores of Atari100k: random and human play, one column an agent, runs where known.
+"""Published scores of Atari100k: one column an agent, and single runs where they are known.
 
-The 26 games, 100k steps of the agent each (Kaiser et al. 1903.00374). Random and human play are
-the constants, with one decimal, of the score files of IRIS and Simulus. Protocols differ in
-episodes, no-ops and lives, so that gaps below 0.1 of the human-normalised mean are noise.
+The 26 games, 100k steps of the agent each (Kaiser et al. 1903.00374). Protocols differ in episodes,
+no-ops and lives, so that gaps below 0.1 of the human-normalised mean are noise.
 """
 
 import csv
@@ -12,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rlseq.errors import unknown_name
+from rlseq.envs.atari.scores import REFERENCES, human_normalised
 
 # Agent -> where its column and, below "runs", its single runs were published.
 SOURCES = {
@@ -34,45 +33,29 @@ SOURCES = {
 
 
 class Published(NamedTuple):
-    """Scores of one agent in game order; what was not published is None."""
+    """Scores of one agent in the order of the G = 26 games; what was not published is None."""
 
-    means: np.ndarray | None  # [26], the column of its paper
-    runs: np.ndarray | None  # [26, S], final scores of single runs
-
-
-@functools.cache
-def constants() -> dict[str, tuple[float, float]]:
-    """Game -> mean score of (random, human) play, in the order of the 26 games."""
-    return {row["Game"]: (float(row["Random"]), float(row["Human"])) for row in _rows("scores")}
+    means: np.ndarray | None  # [G], the column of its paper
+    runs: np.ndarray | None  # [G, S], final scores of single runs
 
 
 @functools.cache
 def published() -> dict[str, Published]:
     """Every agent with published scores."""
-    games, table, runs = list(constants()), _rows("scores"), _rows("runs")
+    table, runs = _rows("scores"), _rows("runs")
     found = {}
     for agent in SOURCES:
         means = [float(row[agent]) for row in table if agent in row]
         own = {row["Game"]: _numbers(row) for row in runs if row["Agent"] == agent}
-        singles = np.array([own[game] for game in games]) if own else None
+        singles = np.array([own[game] for game in REFERENCES]) if own else None
         found[agent] = Published(np.array(means) if means else None, singles)
     return found
 
 
-def human_normalised(game: str, score: np.ndarray | float) -> np.ndarray:
-    """(score - random) / (human - random): 0 is random play, 1 a human's.
-
-    Args:
-        game: one of the 26, "KungFuMaster", also with its family, "atari:KungFuMaster".
-        score: undiscounted and unclipped returns of whole games, any shape.
-
-    Raises InputError for another game.
-    """
-    name = game.removeprefix("atari:")
-    if name not in constants():
-        raise unknown_name("Atari100k game", name, constants())
-    random, human = constants()[name]
-    return (np.asarray(score, np.float64) - random) / (human - random)
+def normalised(table: np.ndarray) -> list[np.ndarray]:
+    """Human-normalised scores, one group [S] a game, of raw ones [G] or [G, S] in game order."""
+    rows = zip(REFERENCES, np.atleast_2d(table.T).T, strict=True)
+    return [np.array([human_normalised(game, x) for x in row]) for game, row in rows]
 
 
 def _rows(kind: str) -> list[dict[str, str]]:

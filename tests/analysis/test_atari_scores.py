@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from rlseq.analysis import atari_scores, scores
-from rlseq.envs.atari import GAMES
-from rlseq.errors import InputError
+from rlseq.envs.atari.scores import REFERENCES
 
 # Agent -> mean and median of its paper (SimPLe to EDELINE as rounded there), from its column.
 OF_MEANS = {
@@ -33,29 +32,17 @@ OF_RUNS = {
 }
 
 
-def normalised(table):
-    """One group a game, [S]."""
-    rows = zip(atari_scores.constants(), table, strict=True)
-    return [atari_scores.human_normalised(game, np.atleast_1d(row)) for game, row in rows]
-
-
-def test_the_games_are_those_that_can_be_played():
-    assert tuple(atari_scores.constants()) == GAMES
-    assert atari_scores.constants()["Boxing"] == (0.1, 12.1)
-    assert set(atari_scores.published()) == set(atari_scores.SOURCES)
-
-
-def test_random_play_is_0_and_a_human_1():
-    for game, (random, human) in atari_scores.constants().items():
-        assert atari_scores.human_normalised(game, random) == 0
-        assert atari_scores.human_normalised(f"atari:{game}", human) == 1
-    with pytest.raises(InputError, match="Did you mean 'Boxing'"):
-        atari_scores.human_normalised("atari:Boxin", 1.0)
+def test_the_tables_agree_on_games_and_on_random_and_human_play():
+    rows = atari_scores._rows("scores")
+    assert tuple(row["Game"] for row in rows) == tuple(REFERENCES)
+    for row in rows:
+        assert (float(row["Random"]), float(row["Human"])) == REFERENCES[row["Game"]]
+    assert {*rows[0]} - {"Game", "Random", "Human"} <= {*atari_scores.SOURCES}
 
 
 @pytest.mark.parametrize("agent", OF_MEANS)
 def test_columns_have_the_published_mean_and_median(agent):
-    groups = normalised(atari_scores.published()[agent].means)
+    groups = atari_scores.normalised(atari_scores.published()[agent].means)
     # Half a percent of rounding; DreamerV3's own table says 49 where its column's median is 48.
     tolerance = 0.0105 if agent == "DreamerV3" else 0.0055
     found = (scores.mean(groups), scores.median(groups))
@@ -64,14 +51,14 @@ def test_columns_have_the_published_mean_and_median(agent):
 
 @pytest.mark.parametrize("agent", OF_RUNS)
 def test_runs_have_the_published_aggregates(agent):
-    groups = normalised(atari_scores.published()[agent].runs)
+    groups = atari_scores.normalised(atari_scores.published()[agent].runs)
     found = [measure(groups, 0) for measure in scores.MEASURES.values()]
     np.testing.assert_allclose(found, OF_RUNS[agent], atol=0.0006)
 
 
 def test_the_iqm_of_means_is_not_that_of_runs():
-    storm = scores.pooled_iqm(normalised(atari_scores.published()["STORM"].means))
-    drama = normalised(atari_scores.published()["Drama_XS"].means)
+    storm = scores.pooled_iqm(atari_scores.normalised(atari_scores.published()["STORM"].means))
+    drama = atari_scores.normalised(atari_scores.published()["Drama_XS"].means)
     np.testing.assert_allclose(storm, 0.679, atol=0.0006)
     np.testing.assert_allclose(scores.pooled_iqm(drama), 0.416, atol=0.0006)
     np.testing.assert_allclose(scores.optimality_gap(drama), 0.538, atol=0.0006)
