@@ -33,6 +33,17 @@ class TimeStep(NamedTuple):
     learn_terminal: jax.Array | None = None
 
 
+class Ring(NamedTuple):
+    """Rows that are only ever added, the oldest overwritten; E lanes of them side by side.
+
+    Row number n of a lane lies at n % L. Checkpoints write the rows of a ring that have come since
+    the one before, never all of them; leading axes (seeds) may stand before E in every leaf.
+    """
+
+    rows: PyTree  # [E, L, ...]
+    written: jax.Array  # [E] int32, rows of each lane so far
+
+
 class EnvSpec(NamedTuple):
     """What an agent needs to know before the first step."""
 

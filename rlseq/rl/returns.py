@@ -28,3 +28,34 @@ def gae(
         return advantage, advantage
 
     return lax.scan(body, jnp.zeros_like(delta[0]), (delta, done), reverse=True)[1]
+
+
+def lambda_returns(
+    reward: Array,
+    value: Array,
+    alive: Array,
+    *,
+    gamma: float,
+    lam: float,
+    own_value: bool = False,
+) -> Array:
+    """Returns [H, N] of imagined steps (DreamerV3, 2301.04104, equation 8).
+
+    G[t] = r[t] + gamma alive[t] ((1 - lam) V[t+1] + lam G[t+1]), and G[H] = V[H].
+
+    Args:
+        reward: [H, N], of the action at step t.
+        value: [H + 1, N], of the state at step t.
+        alive: [H, N] float32, 0 where the action at step t ended the episode.
+        gamma: discount.
+        lam: lambda.
+        own_value: V[t] in the place of V[t+1], as the code of STORM and Drama has it.
+    """
+    near = value[:-1] if own_value else value[1:]
+
+    def body(following, inputs):
+        r, v, going = inputs
+        found = r + gamma * going * ((1 - lam) * v + lam * following)
+        return found, found
+
+    return lax.scan(body, value[-1], (reward, near, alive), reverse=True)[1]

@@ -1,12 +1,15 @@
 """Advantages against a NumPy twin and closed forms."""
 
+from functools import partial
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlseq.rl.returns import gae
+from rlseq.rl.returns import gae, lambda_returns
 
 T, E = 7, 3
 FLAGS = st.lists(st.sampled_from(["going", "ended", "cut"]), min_size=T * E, max_size=T * E)
@@ -87,3 +90,44 @@ def test_nothing_after_the_end_of_an_episode_is_seen():
     reward[4:], next_value[3:] = 1e6, np.nan
     after = jax_gae(reward, value, next_value, done, done, 0.9, 0.9)
     assert (before[:4] == after[:4]).all()
+
+
+@pytest.mark.parametrize("own_value", [False, True])
+def test_lambda_returns_equal_their_slow_sum(own_value):
+    rng = np.random.default_rng(3)
+    steps, batch, gamma, lam = 6, 3, 0.9, 0.7
+    reward, value = rng.normal(size=(steps, batch)), rng.normal(size=(steps + 1, batch))
+    alive = (rng.random((steps, batch)) < 0.8).astype(float)
+    expected = np.zeros((steps, batch))
+    for n in range(batch):
+        for t in range(steps):
+            # The mixture of k-step returns, each written out.
+            total, weight = 0.0, 1.0
+            for k in range(1, steps - t + 1):
+                going = [np.prod(alive[t : t + i, n]) for i in range(k + 1)]
+                seen = t + k - 1 if own_value else t + k
+                near, last = value[seen, n], value[steps, n]
+                rewards = sum(gamma**i * going[i] * reward[t + i, n] for i in range(k))
+                ahead = gamma**k * going[k]
+                if t + k < steps:
+                    share = (1 - lam) * weight
+                    total += share * (rewards + ahead * near)
+                    weight *= lam
+                    continue
+                # The last one bootstraps from both parts of the mixture at once.
+                total += weight * (rewards + ahead * ((1 - lam) * near + lam * last))
+            expected[t, n] = total
+    found = jax.jit(partial(lambda_returns, gamma=gamma, lam=lam, own_value=own_value))(
+        *(jnp.asarray(x, jnp.float32) for x in (reward, value, alive))
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_lambda_returns_by_hand():
+    reward, value = jnp.array([[1.0], [2.0]]), jnp.array([[5.0], [10.0], [20.0]])
+    alive = jnp.ones((2, 1))
+    found = lambda_returns(reward, value, alive, gamma=0.5, lam=0.5)
+    np.testing.assert_allclose(found[:, 0], [1 + 0.5 * (0.5 * 10 + 0.5 * 12), 2 + 0.5 * 20])
+    wrong = lambda_returns(reward, value, alive, gamma=0.5, lam=0.5, own_value=True)
+    second = 2 + 0.5 * (0.5 * 10 + 0.5 * 20)
+    np.testing.assert_allclose(wrong[:, 0], [1 + 0.5 * (0.5 * 5 + 0.5 * second), second])
