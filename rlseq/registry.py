@@ -44,7 +44,9 @@ TABLES: dict[str, dict[str, str]] = {
     "agent": {
         "ppo": "rlseq.agents.ppo:PPO",
     },
-    "world_model": {},
+    "world_model": {
+        "drama": "rlseq.world_models.drama:Drama",
+    },
 }
 
 

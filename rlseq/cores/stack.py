@@ -12,7 +12,7 @@ from rlseq.cores.blocks import GTrXLGate
 from rlseq.errors import InputError, unknown_name
 from rlseq.types import Carry
 
-NORMS = ("none", "pre", "post")
+NORMS = ("none", "pre", "post", "pre_rms")
 MIXERS = ("none", "gelu", "half_glu1", "half_glu2", "full_glu", "glu", "mlp")
 GATES = ("none", "gtrxl")
 MLP_EXPANSION = 4  # of the mixer "mlp", as in Transformers
@@ -25,10 +25,11 @@ class Stack(nn.Module):
     another width is first projected to `features`, and the gate "gtrxl" replaces their sum. Mixers
     as in S5 (Smith et al. 2208.04933, appendix): gelu; half_glu1 and half_glu2 gate with one
     matrix; full_glu with two. Beside them glu, which is full_glu without its gelu, and mlp, two
-    dense layers with a gelu between.
+    dense layers with a gelu between. Norms are layer norms; "pre_rms" is an RMSNorm before each
+    layer, as in Mamba. `dropout` of what a layer adds happens where an rng "dropout" is given.
 
-    Raises InputError for an unknown name or a gate without residuals, and ValueError when traced
-    with a carry, an input or a reset that does not fit.
+    Raises InputError for an unknown name, a gate without residuals or a dropout of 1, and
+    ValueError when traced with a carry, an input or a reset that does not fit.
     """
 
     hidden: ClassVar[tuple[str, ...]] = ("layers", "dtype")  # not options: see make_core
@@ -39,12 +40,13 @@ class Stack(nn.Module):
     mixer: str = "none"
     residual: bool = False
     gate: str = "none"  # of the residual, which it needs
+    dropout: float = 0.0
     dtype: str = "float32"
 
     @staticmethod
     def option_names() -> tuple[str, ...]:
         """The options of make_core that the stack takes rather than its layers."""
-        return ("layers", "norm", "mixer", "residual", "gate")
+        return ("layers", "norm", "mixer", "residual", "gate", "dropout")
 
     def __post_init__(self) -> None:
         if self.norm not in NORMS:
@@ -55,6 +57,8 @@ class Stack(nn.Module):
             raise unknown_name("gate", self.gate, GATES)
         if self.gate != "none" and not self.residual:
             raise InputError(f"gate {self.gate!r} replaces the residual's sum: set residual")
+        if not 0 <= self.dropout < 1:
+            raise InputError(f"dropout must lie in [0, 1), got {self.dropout}")
         super().__post_init__()
 
     def setup(self) -> None:
@@ -68,6 +72,7 @@ class Stack(nn.Module):
         self.gates = [self._dense(first) for _ in depth] if wanted else []
         mlp, gtrxl = self.mixer == "mlp", self.gate == "gtrxl"
         self.outs = [self._dense(self.features) for _ in depth] if mlp else []
+        self.drop = nn.Dropout(self.dropout)
         make = partial(GTrXLGate, self.features, self.dtype)
         self.residual_gates = [make() for _ in depth] if gtrxl else []
 
@@ -90,9 +95,9 @@ class Stack(nn.Module):
             x = self.project(x)
         carries = []
         for i, layer in enumerate(self.layers):
-            inside = self.norms[i](x) if self.norm == "pre" else x
+            inside = self.norms[i](x) if self.norm in ("pre", "pre_rms") else x
             c, y = getattr(layer, method)(carry[i], inside, reset)
-            y = self._mix(i, y)
+            y = self.drop(self._mix(i, y), deterministic=not self.has_rng("dropout"))
             x = self._join(i, x, y)
             x = self.norms[i](x) if self.norm == "post" else x
             carries.append(c)
@@ -121,12 +126,14 @@ class Stack(nn.Module):
             return y
         return self.residual_gates[i](x, y) if self.gate == "gtrxl" else x + y
 
-    def _norm(self) -> nn.LayerNorm:
+    def _norm(self) -> nn.Module:
         # flax would mix float32 into float64.
         short = self.dtype != "float64"
-        return nn.LayerNorm(
-            dtype=self.dtype, param_dtype=self.dtype, force_float32_reductions=short
-        )
+        settings: dict[str, Any] = {"dtype": self.dtype, "force_float32_reductions": short}
+        settings["param_dtype"] = self.dtype
+        if self.norm == "pre_rms":
+            return nn.RMSNorm(epsilon=1e-5, **settings)
+        return nn.LayerNorm(**settings)
 
     def _dense(self, width: int) -> nn.Dense:
         return nn.Dense(width, dtype=self.dtype, param_dtype=self.dtype)

@@ -1,11 +1,12 @@
-"""Multi-layer perceptrons with the initialisation that on-policy agents use."""
+"""Multi-layer perceptrons: of on-policy agents, and with norms as world models use them."""
 
 import math
+from collections.abc import Callable
 
 import flax.linen as nn
 from jax import Array
 
-from rlseq.nn.initialisers import orthogonal
+from rlseq.nn.initialisers import fan_average, orthogonal
 
 
 class DenseStack(nn.Module):
@@ -21,4 +22,22 @@ class DenseStack(nn.Module):
         for width in self.widths:
             x = nn.Dense(width, kernel_init=orthogonal(math.sqrt(2)))(x)
             x = nn.leaky_relu(x)
+        return x
+
+
+class NormedStack(nn.Module):
+    """x [..., D] -> [..., widths[-1]]: dense layers, each with an RMSNorm and a SiLU after it.
+
+    As in Drama (Wang et al. 2410.08893), whose heads start from `fan_average` and whose actor and
+    critic from `orthogonal(sqrt(2))`.
+    """
+
+    widths: tuple[int, ...]
+    kernel_init: Callable = fan_average()
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        for width in self.widths:
+            x = nn.Dense(width, kernel_init=self.kernel_init)(x)
+            x = nn.silu(nn.RMSNorm(epsilon=1e-5)(x))
         return x

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import Array
@@ -25,3 +26,8 @@ def orthogonal(scale: float = 1.0) -> Callable[..., Array]:
         return scale * (q if rows >= columns else q.T)
 
     return initialise
+
+
+def fan_average() -> Callable[..., Array]:
+    """Truncated normals of variance 2 / (inputs + outputs), as in DreamerV3 (2301.04104)."""
+    return nn.initializers.variance_scaling(1.0, "fan_avg", "truncated_normal")

@@ -1,0 +1,123 @@
+"""Imagination, acting and learning are one model: what it does step by step is what it scans."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import rlseq
+from rlseq.rl.two_hot import two_hot_mean
+from rlseq.world_models.latents import draw
+from tests.world_models.small import WIDTH, make, random_batch
+
+KEY = jax.random.key(1)
+
+
+@pytest.mark.parametrize("core", rlseq.core_names())
+def test_teacher_forced_imagination_is_the_prior_of_observe(core):
+    model = make(core)
+    batch = random_batch()
+
+    @jax.jit
+    def both(key):
+        params = model.init(key)
+        carry = model.init_carry(2)
+        end, seen = model.observe(params, carry, batch.obs, batch.action, batch.is_first, key)
+
+        def body(carry, inputs):
+            return model.imagine_step(params, carry, *inputs, key)
+
+        inputs = (seen.latent, batch.action, batch.is_first)
+        last, told = jax.lax.scan(body, carry, inputs)
+        prior = model.network.apply(params, told.hidden, method="prior")
+        return end, seen, last, told, prior
+
+    end, seen, last, told, prior = both(KEY)
+    close = {"rtol": 1e-4, "atol": 2e-5}
+    np.testing.assert_allclose(told.hidden, seen.next_hidden, **close)
+    goes_on = ~np.asarray(batch.is_first)[1:]
+    assert goes_on.any() and not goes_on.all()
+    np.testing.assert_allclose(prior[:-1][goes_on], seen.prior[1:][goes_on], **close)
+    for a, b in zip(jax.tree.leaves(last), jax.tree.leaves(end), strict=True):
+        np.testing.assert_allclose(a, b, **close)
+
+
+def test_remembered_carries_are_those_of_acting():
+    model = make("mamba2")
+    batch = random_batch(6)
+
+    @jax.jit
+    def both(key):
+        params = model.init(key)
+        carry = model.init_carry(2)
+        latent = model.encode(params, batch.obs, key)
+        inputs = (latent, batch.action, batch.is_first)
+        kept = [model.remember(params, carry, *inputs, every) for every in (1, 3)]
+        stepped = []
+        for t in range(6):
+            stepped.append(carry)
+            carry = model.advance(params, carry, *jax.tree.map(lambda leaf: leaf[t], inputs))  # noqa: B023
+        return kept, jax.tree.map(lambda *leaves: jnp.stack(leaves), *stepped)
+
+    (every, third), stepped = both(KEY)
+    for a, b, c in zip(*map(jax.tree.leaves, (every, third, stepped)), strict=True):
+        np.testing.assert_allclose(a, c, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(b, c[::3], rtol=1e-4, atol=1e-5)
+
+
+def observed(model, is_first):
+    batch = random_batch()
+
+    @jax.jit
+    def run(key):
+        params, carry = model.init(key), model.init_carry(2)
+        return model.observe(params, carry, batch.obs, batch.action, is_first, key)[1]
+
+    return run(KEY)
+
+
+def test_an_episode_knows_nothing_of_the_one_before():
+    first = jnp.zeros((7, 2), bool).at[4, 0].set(True)
+    apart, whole = observed(make(), first), observed(make(), jnp.zeros_like(first))
+    assert (apart.hidden[4, 0] == 0).all()
+    np.testing.assert_array_equal(apart.next_hidden[:4], whole.next_hidden[:4])
+    np.testing.assert_array_equal(apart.next_hidden[:, 1], whole.next_hidden[:, 1])
+    assert not np.allclose(apart.next_hidden[4:, 0], whole.next_hidden[4:, 0])
+    across = observed(make(cross_episodes=True), first)
+    for a, b in zip(across, whole, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_what_is_perceived():
+    model = make()
+    params = jax.jit(model.init)(KEY)
+    carry = model.init_carry(64)._replace(hidden=jnp.ones((64, 16)))
+    first = jnp.arange(64) < 32
+    obs = jnp.zeros((64, WIDTH))
+    latent, guess, hidden = jax.jit(model.perceive)(params, carry, obs, first, KEY)
+    np.testing.assert_array_equal(guess[:32], latent[:32])
+    np.testing.assert_array_equal(hidden, np.where(first[:, None], 0, np.ones((64, 16))))
+    prior = np.exp(model.network.apply(params, carry.hidden[:1], method="prior"))[0]
+    share = np.asarray(guess[32:]).reshape(-1, 4, 4).mean(0)
+    assert np.abs(share - prior).max() < 0.3
+    assert (np.asarray(latent).reshape(64, 4, 4).sum(-1) == 1).all()
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_rewards_and_ends_are_told_from_the_memory_after_the_action(late):
+    model = make(reward_before_action=late)
+    params = jax.jit(model.init)(KEY)
+    head = params["params"]["reward_head"]
+    head["kernel"] = jax.random.normal(KEY, head["kernel"].shape)
+    carry = model.init_carry(2)._replace(hidden=jax.random.normal(KEY, (2, 16)))
+    action, reset = jnp.array([0, 2]), jnp.zeros(2, bool)
+    latent = model.encode(params, jnp.ones((2, WIDTH)), KEY)
+    after, told = jax.jit(model.imagine_step)(params, carry, latent, action, reset, KEY)
+    source = carry.hidden if late else after.hidden
+    logits = model.network.apply(params, source, method="reward")
+    ending = model.network.apply(params, source, method="ending")
+    np.testing.assert_allclose(told.reward, two_hot_mean(logits), rtol=1e-5)
+    np.testing.assert_allclose(told.ending, ending, rtol=1e-5)
+    np.testing.assert_array_equal(told.terminated, ending > 0)
+    following = draw(model.network.apply(params, after.hidden, method="prior"), KEY)
+    np.testing.assert_array_equal(told.latent, following)

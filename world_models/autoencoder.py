@@ -1,0 +1,214 @@
+"""Encoders and decoders of pictures, small grids and vectors.
+
+An encoder turns observations into features for the posterior head; a decoder turns latents into
+observations. Pictures live in [0, 1] inside, vectors in symlog space.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax.numpy as jnp
+from gymnax.environments import spaces
+from jax import Array
+
+from rlseq.envs.spaces import describe, flat_size, flatten
+from rlseq.errors import InputError, unknown_name
+from rlseq.nn.conv2d import Conv2D, ConvTransposed2D
+from rlseq.nn.encoders import NormedStack
+from rlseq.nn.initialisers import fan_average
+from rlseq.rl.two_hot import symexp, symlog
+from rlseq.types import PyTree
+
+ENCODERS = ("conv", "patch", "grid", "vector")
+GRID = 16  # pictures up to this size are grids: MinAtar's are 10 x 10
+
+
+class ConvEncoder(nn.Module):
+    """Pictures [..., H, W, C] -> features; each convolution after the first halves both sides.
+
+    Drama's five (Wang et al. 2410.08893): kernel 5, SiLU. It normalises by batch statistics, which
+    differ between training and acting; here each place is normalised over its channels (as in
+    DreamerV3), with as many parameters.
+    """
+
+    channels: tuple[int, ...]
+    kernel: int
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        for i, width in enumerate(self.channels):
+            x = Conv2D(width, self.kernel, stride=2 if i else 1)(x)
+            x = _active(x)
+        return x.reshape(*x.shape[:-3], -1)
+
+
+class ConvDecoder(nn.Module):
+    """Latents [..., L] -> pictures of `shape`: the encoder backwards."""
+
+    shape: tuple[int, ...]
+    channels: tuple[int, ...]
+    kernel: int
+
+    @nn.compact
+    def __call__(self, latent: Array) -> Array:
+        scale = 2 ** (len(self.channels) - 1)
+        low = (self.shape[0] // scale, self.shape[1] // scale, self.channels[-1])
+        x = nn.Dense(math.prod(low), kernel_init=fan_average())(latent)
+        x = _active(x.reshape(*latent.shape[:-1], *low))
+        for width in self.channels[-2::-1]:
+            x = _active(ConvTransposed2D(width, self.kernel)(x))
+        return nn.sigmoid(Conv2D(self.shape[-1], self.kernel)(x))
+
+
+class PatchEncoder(nn.Module):
+    """Pictures [..., H, W, C] -> features: each patch through the same dense layers; no
+    convolution, which CPUs thank for. Ours."""
+
+    patch: int
+    widths: tuple[int, ...]
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        *lead, height, width, channels = x.shape
+        p = self.patch
+        x = x.reshape(*lead, height // p, p, width // p, p, channels)
+        x = jnp.moveaxis(x, -3, -4).reshape(*lead, (height // p) * (width // p), p * p * channels)
+        return NormedStack(self.widths)(x).reshape(*lead, -1)
+
+
+class PatchDecoder(nn.Module):
+    """Latents [..., L] -> pictures of `shape`: the encoder backwards."""
+
+    shape: tuple[int, ...]
+    patch: int
+    widths: tuple[int, ...]
+
+    @nn.compact
+    def __call__(self, latent: Array) -> Array:
+        height, width, channels = self.shape
+        p, lead = self.patch, latent.shape[:-1]
+        rows, columns = height // p, width // p
+        x = nn.Dense(rows * columns * self.widths[-1], kernel_init=fan_average())(latent)
+        x = _active(x.reshape(*lead, rows * columns, self.widths[-1]))
+        x = NormedStack(self.widths[-2::-1])(x)
+        x = nn.sigmoid(nn.Dense(p * p * channels, kernel_init=fan_average())(x))
+        x = jnp.moveaxis(x.reshape(*lead, rows, columns, p, p, channels), -4, -3)
+        return x.reshape(*lead, *self.shape)
+
+
+class GridEncoder(nn.Module):
+    """Small grids [..., H, W, C] -> features: one 3 x 3 convolution, every place kept. Ours."""
+
+    width: int
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        x = _active(Conv2D(self.width, 3)(x))
+        return x.reshape(*x.shape[:-3], -1)
+
+
+class GridDecoder(nn.Module):
+    """Latents [..., L] -> grids of `shape`: the encoder backwards."""
+
+    shape: tuple[int, ...]
+    width: int
+
+    @nn.compact
+    def __call__(self, latent: Array) -> Array:
+        places = (*self.shape[:2], self.width)
+        x = nn.Dense(math.prod(places), kernel_init=fan_average())(latent)
+        x = _active(x.reshape(*latent.shape[:-1], *places))
+        return nn.sigmoid(Conv2D(self.shape[-1], 3)(x))
+
+
+class VectorDecoder(nn.Module):
+    """Latents [..., L] -> vectors [..., size] in symlog space. Ours."""
+
+    size: int
+    widths: tuple[int, ...]
+
+    @nn.compact
+    def __call__(self, latent: Array) -> Array:
+        x = NormedStack(self.widths)(latent)
+        return nn.Dense(self.size, kernel_init=fan_average())(x)
+
+
+def _active(x: Array) -> Array:
+    return nn.silu(nn.LayerNorm(epsilon=1e-5)(x))
+
+
+class Autoencoder(NamedTuple):
+    """How observations of a space become features, and latents observations."""
+
+    encoder: nn.Module
+    decoder: nn.Module
+    inward: Callable[[PyTree], Array]  # [..., *obs] -> what the encoder reads and the loss compares
+    outward: Callable[[Array], Array]  # what the decoder says -> units of the space
+
+
+def make_autoencoder(
+    space: Any,
+    encoder: str,
+    *,
+    channels: tuple[int, ...],
+    kernel: int,
+    patch: int,
+    widths: tuple[int, ...],
+) -> Autoencoder:
+    """The autoencoder of an observation space.
+
+    `encoder` "conv" and "patch" are for pictures [H, W, C]; those of up to 16 x 16 places take
+    "grid" in their place, and every other space takes "vector", which any space may.
+
+    Raises InputError for an unknown name, sides that the encoder cannot divide, pictures without
+    finite bounds, and sizes below 1.
+    """
+    if encoder not in ENCODERS:
+        raise unknown_name("encoder", encoder, ENCODERS)
+    if min(*channels, kernel, patch, *widths) < 1:
+        raise InputError("channels, kernel, patch and widths of an encoder are at least 1")
+    kind = encoder_of(space, encoder)
+    if kind == "vector":
+        decoder = VectorDecoder(flat_size(space), widths[::-1])
+        return Autoencoder(
+            NormedStack(widths), decoder, lambda x: symlog(flatten(space, x)), symexp
+        )
+    top = _brightest(space)
+    if kind == "conv":
+        _check_sides(space, kind, 2 ** (len(channels) - 1))
+        pair = ConvEncoder(channels, kernel), ConvDecoder(space.shape, channels, kernel)
+    elif kind == "patch":
+        _check_sides(space, kind, patch)
+        pair = PatchEncoder(patch, widths), PatchDecoder(space.shape, patch, widths)
+    else:
+        pair = GridEncoder(channels[0]), GridDecoder(space.shape, channels[0])
+    return Autoencoder(*pair, lambda x: x.astype(jnp.float32) / top, lambda x: x * top)
+
+
+def encoder_of(space: Any, wanted: str) -> str:
+    """Which encoder a space gets. Raises InputError for one of pictures on another space."""
+    picture = isinstance(space, spaces.Box) and len(space.shape) == 3
+    if not picture:
+        if wanted == "grid":
+            raise InputError(f"encoder 'grid' needs pictures [H, W, C], got {describe(space)}")
+        return "vector"
+    small = max(space.shape[:2]) <= GRID
+    return "grid" if small and wanted in ("conv", "patch") else wanted
+
+
+def _check_sides(space: spaces.Box, kind: str, divisor: int) -> None:
+    height, width, _ = space.shape
+    if height % divisor or width % divisor:
+        raise InputError(
+            f"encoder {kind!r} divides both sides of a picture by {divisor}, which {height} x "
+            f"{width} do not: choose another size of frames, or world_model.channels or .patch"
+        )
+
+
+def _brightest(space: spaces.Box) -> float:
+    low, high = float(jnp.min(jnp.asarray(space.low))), float(jnp.max(jnp.asarray(space.high)))
+    if low < 0 or not 0 < high < math.inf:
+        raise InputError(f"a picture's values lie between 0 and a bound, got {low} to {high}")
+    return high

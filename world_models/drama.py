@@ -1,0 +1,265 @@
+"""Drama (Wang et al. 2410.08893): a discrete autoencoder and a sequence model of any core.
+
+z[t] ~ q(. | o[t]);  d[t] = f(z[0..t], a[0..t]);  z[t+1] ~ p(. | d[t]);  r[t], e[t] | d[t]
+
+The posterior q does not see d, so that encoding, decoding and the core run over all of a sequence
+at once. In imagination p takes the place of q and the core goes step by step.
+"""
+
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array, lax
+
+from rlseq.cores import STACK, make_core
+from rlseq.errors import InputError
+from rlseq.rl.optimisers import laprop
+from rlseq.rl.two_hot import two_hot_loss, two_hot_mean
+from rlseq.types import (
+    Imagined,
+    Metrics,
+    Observed,
+    Params,
+    Perceived,
+    PyTree,
+    Sequences,
+    WorldCarry,
+)
+from rlseq.world_models.autoencoder import Autoencoder, make_autoencoder
+from rlseq.world_models.latents import draw, entropy
+from rlseq.world_models.losses import balanced_kl, ending_loss
+from rlseq.world_models.network import DramaNetwork
+from rlseq.world_models.settings import PRESETS, DramaConfig, check
+
+PARTS = ("reconstruction", "reward", "termination", "dynamics", "representation")
+
+
+class Drama:
+    """The world model: configuration and networks; see `rlseq.types.WorldModel` for its methods.
+
+    Raises InputError for settings out of range, an observation that the encoder cannot divide, or
+    a core that cannot step.
+    """
+
+    Config: ClassVar[type] = DramaConfig
+    presets: ClassVar[dict[str, dict[str, Any]]] = PRESETS
+
+    def __init__(self, obs_space: Any, num_actions: int, config: DramaConfig, core: dict):
+        check(config, num_actions)
+        self.config = config
+        self.obs_space = obs_space
+        self.num_actions = num_actions
+        self.core = sequence_core(config, core)
+        self.autoencoder = _autoencoder(obs_space, config)
+        self.network = DramaNetwork(
+            self.autoencoder.encoder, self.autoencoder.decoder, self.core, num_actions, config
+        )
+        self.latent_size = config.latents * config.classes
+        self.hidden_size = self.core.features
+
+    def optimiser(self) -> optax.GradientTransformation:
+        """LaProp with warm-up, clipping and weight decay as configured."""
+        c = self.config
+        return laprop(
+            c.lr, warmup=c.warmup, max_grad_norm=c.max_grad_norm, weight_decay=c.weight_decay
+        )
+
+    def init(self, key: Array) -> Params:
+        """Fresh parameters."""
+        x = self.autoencoder.inward(_nothing(self.obs_space))
+        action, reset = jnp.zeros((1, 1), jnp.int32), jnp.zeros((1, 1), bool)
+        return self.network.init(key, self.core.init_carry(1), x, action, reset)
+
+    def init_carry(self, batch: int) -> WorldCarry:
+        """The memory of `batch` fresh episodes; needs no parameters."""
+        hidden = jnp.zeros((batch, self.hidden_size))
+        return WorldCarry(self.core.init_carry(batch), hidden)
+
+    def loss(
+        self, params: Params, batch: Sequences, key: Array
+    ) -> tuple[Array, tuple[Metrics, Observed]]:
+        """The loss of a batch from a fresh memory: (scalar, (its parts, what was observed))."""
+        key, drop_key = jax.random.split(key)
+        x = self.autoencoder.inward(batch.obs)
+        carry = self.init_carry(batch.action.shape[1])
+        _, seen = self._observe(params, carry, x, batch.action, batch.is_first, key, drop_key)
+        valid = jnp.ones_like(batch.is_first) if self.config.cross_episodes else ~batch.is_first
+        valid = valid.at[0].set(False)  # nothing foresaw the first step of a fresh memory
+        parts = self._parts(params, batch, x, seen, valid)
+        c = self.config
+        weights = {"dynamics": c.dynamics, "representation": c.representation}
+        total = sum((parts[k] * weights.get(k, 1.0) for k in PARTS), jnp.zeros(()))
+        parts["loss"] = total
+        return total, (parts, seen)
+
+    def _parts(
+        self, params: Params, batch: Sequences, x: Array, seen: Observed, valid: Array
+    ) -> Metrics:
+        c = self.config
+        error = jnp.square(self._run(params, seen.latent, method="decode") - x)
+        hidden = seen.next_hidden
+        reward = two_hot_loss(self._run(params, hidden, method="reward"), batch.reward)
+        ending = ending_loss(self._run(params, hidden, method="ending"), batch.terminated)
+        apart = balanced_kl(
+            seen.posterior, seen.prior, valid, free=c.free_bits, per_element=c.free_bits_per_element
+        )
+        return {
+            "reconstruction": error.reshape(*batch.action.shape, -1).sum(-1).mean(),
+            "reward": reward.mean(),
+            "termination": ending.mean(),
+            "dynamics": apart.dynamics,
+            "representation": apart.representation,
+            "kl": apart.kl,
+            "entropy": lax.stop_gradient(entropy(seen.posterior).mean()),
+        }
+
+    def encode(self, params: Params, obs: PyTree, key: Array) -> Array:
+        """Observations [..., *obs] -> latents [..., L] drawn from their posteriors."""
+        x = self.autoencoder.inward(obs)
+        return draw(self._run(params, x, method="posterior"), key)
+
+    def decode(self, params: Params, latent: Array) -> Array:
+        """Latents [..., L] -> observations, float32 in the units of the observation space."""
+        return self.autoencoder.outward(self._run(params, latent, method="decode"))
+
+    def observe(
+        self,
+        params: Params,
+        carry: WorldCarry,
+        obs: PyTree,
+        action: Array,
+        is_first: Array,
+        key: Array,
+    ) -> tuple[WorldCarry, Observed]:
+        """Whole sequences obs [T, B, ...], action and is_first [T, B], parallel over time."""
+        return self._observe(params, carry, self.autoencoder.inward(obs), action, is_first, key)
+
+    def _observe(
+        self,
+        params: Params,
+        carry: WorldCarry,
+        x: Array,
+        action: Array,
+        is_first: Array,
+        key: Array,
+        drop_key: Array | None = None,
+    ) -> tuple[WorldCarry, Observed]:
+        posterior = self._run(params, x, method="posterior")
+        latent = draw(posterior, key)
+        reset = self._reset(is_first)
+        rngs = None if drop_key is None else {"dropout": drop_key}
+        core, after = self._run(
+            params, carry.core, latent, action, reset, method="through", rngs=rngs
+        )
+        hidden = jnp.concatenate([carry.hidden[None], after[:-1]])
+        hidden = jnp.where(reset[..., None], 0, hidden)
+        prior = self._run(params, hidden, method="prior")
+        return WorldCarry(core, after[-1]), Observed(latent, hidden, after, prior, posterior)
+
+    def remember(
+        self,
+        params: Params,
+        carry: WorldCarry,
+        latent: Array,
+        action: Array,
+        is_first: Array,
+        every: int = 1,
+    ) -> WorldCarry:
+        """The carries before steps 0, every, 2 every, ... of a sequence, [T / every, B, ...].
+
+        Imagination may begin at any of them, with latent[t] and reset is_first[t]. Nothing is
+        encoded, and no gradient flows. Raises InputError if `every` does not divide T.
+        """
+        if every < 1 or latent.shape[0] % every:
+            raise InputError(f"every must divide {latent.shape[0]} steps, got {every}")
+        inputs = (latent, action, self._reset(is_first))
+        parts = jax.tree.map(lambda leaf: leaf.reshape(-1, every, *leaf.shape[1:]), inputs)
+
+        def body(carry, part):
+            core, after = self._run(params, carry.core, *part, method="through")
+            return WorldCarry(core, after[-1]), carry
+
+        return lax.stop_gradient(lax.scan(body, carry, parts)[1])
+
+    def perceive(
+        self, params: Params, carry: WorldCarry, obs: PyTree, is_first: Array, key: Array
+    ) -> Perceived:
+        """What to act on: obs [B, ...] arrives, is_first bool [B]. The carry does not move."""
+        key, guess_key = jax.random.split(key)
+        latent = self.encode(params, obs, key)
+        reset = self._reset(is_first)[:, None]
+        hidden = jnp.where(reset, 0, carry.hidden)
+        guess = draw(self._run(params, hidden, method="prior"), guess_key)
+        return Perceived(latent, jnp.where(reset, latent, guess), hidden)
+
+    def advance(
+        self, params: Params, carry: WorldCarry, latent: Array, action: Array, reset: Array
+    ) -> WorldCarry:
+        """The memory after latent [B, L] and action int32 [B]; one step of the core, O(1).
+
+        reset bool [B]: the latent is the first of an episode, what came before is forgotten.
+        """
+        reset = self._reset(reset)
+        core, hidden = self._run(params, carry.core, latent, action, reset, method="step")
+        return WorldCarry(core, hidden)
+
+    def imagine_step(
+        self,
+        params: Params,
+        carry: WorldCarry,
+        latent: Array,
+        action: Array,
+        reset: Array,
+        key: Array,
+    ) -> tuple[WorldCarry, Imagined]:
+        """`advance`, then reward, end and the next latent as the model foresees them."""
+        before = carry.hidden
+        carry = self.advance(params, carry, latent, action, reset)
+        told_from = before if self.config.reward_before_action else carry.hidden
+        reward = two_hot_mean(self._run(params, told_from, method="reward"))
+        ending = self._run(params, told_from, method="ending")
+        following = draw(self._run(params, carry.hidden, method="prior"), key)
+        return carry, Imagined(following, carry.hidden, reward, ending)
+
+    def _reset(self, is_first: Array) -> Array:
+        return jnp.zeros_like(is_first) if self.config.cross_episodes else is_first
+
+    def _run(self, params: Params, *args: Any, **kwargs: Any) -> Any:
+        return self.network.apply(params, *args, **kwargs)
+
+
+def sequence_core(config: DramaConfig, core: dict[str, Any]) -> Any:
+    """The core with what it leaves unsaid from the world model's settings. Raises InputError."""
+    options = dict(core)
+    name = options.pop("name", "mamba2")
+    block = {"norm": "pre_rms", "residual": True, "dropout": config.dropout}
+    block |= {"features": config.features}
+    if name != STACK:
+        block["layers"] = config.layers
+    made = make_core(name, **(block | options))
+    mute = [layer for layer in made.layers if not callable(getattr(layer, "step", None))]
+    if mute:
+        raise InputError(
+            f"core {name!r} cannot step, which imagination needs: "
+            f"{type(mute[0]).__name__} has no method step"
+        )
+    return made
+
+
+def _autoencoder(obs_space: Any, c: DramaConfig) -> Autoencoder:
+    return make_autoencoder(
+        obs_space,
+        c.encoder,
+        channels=tuple(c.channels),
+        kernel=c.kernel,
+        patch=c.patch,
+        widths=tuple(c.widths),
+    )
+
+
+def _nothing(space: Any) -> PyTree:
+    """A batch of one step of one observation, [1, 1, ...]."""
+    sample = space.sample(jax.random.key(0))
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf)[None, None], sample)

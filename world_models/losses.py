@@ -1,0 +1,51 @@
+"""The parts of a world model's loss: pure functions of [T, B] sequences."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+
+from rlseq.world_models.latents import kl
+
+
+class Balanced(NamedTuple):
+    """How far prior and posterior are apart, once for the gradient of each; scalars."""
+
+    dynamics: Array  # pulls the prior to the posterior
+    representation: Array  # pulls the posterior to the prior
+    kl: Array  # nats, before the free ones: what both measure
+
+
+def balanced_kl(
+    posterior: Array, prior: Array, valid: Array, *, free: float, per_element: bool
+) -> Balanced:
+    """KL(posterior, prior) of log-probabilities [T, B, K, C] where `valid` bool [T, B].
+
+    `free` nats cost nothing: of the mean over all valid steps, as in Drama (below it no step has a
+    gradient), or of every step by itself, as in DreamerV3 (2301.04104, equation 5).
+    """
+
+    def cost(p: Array, q: Array) -> Array:
+        nats = kl(p, q)
+        if per_element:
+            return masked_mean(jnp.maximum(nats, free), valid)
+        return jnp.maximum(masked_mean(nats, valid), free)
+
+    fixed_posterior, fixed_prior = lax.stop_gradient((posterior, prior))
+    return Balanced(
+        cost(fixed_posterior, prior),
+        cost(posterior, fixed_prior),
+        masked_mean(kl(fixed_posterior, fixed_prior), valid),
+    )
+
+
+def masked_mean(x: Array, valid: Array) -> Array:
+    """The mean of x [...] where `valid` bool [...]; 0 where nothing is valid."""
+    count = jnp.maximum(valid.sum(dtype=jnp.int32), 1).astype(x.dtype)
+    return jnp.where(valid, x, 0).sum() / count
+
+
+def ending_loss(logit: Array, terminated: Array) -> Array:
+    """Binary cross entropy [...] of logits and bool [...]."""
+    return jax.nn.softplus(jnp.where(terminated, -logit, logit))

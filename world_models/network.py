@@ -1,0 +1,76 @@
+"""The networks of Drama in one flax module."""
+
+from functools import partial
+
+import flax.linen as nn
+import jax
+from jax import Array
+
+from rlseq.nn.encoders import NormedStack
+from rlseq.nn.initialisers import fan_average
+from rlseq.types import Carry
+from rlseq.world_models.latents import draw, log_probabilities
+from rlseq.world_models.sequence import SequenceModel
+from rlseq.world_models.settings import DramaConfig
+
+
+class DramaNetwork(nn.Module):
+    """Encoder, posterior, decoder, sequence model, prior, reward and end, each as a method."""
+
+    encoder: nn.Module
+    decoder: nn.Module
+    core: nn.Module
+    num_actions: int
+    config: DramaConfig
+
+    def setup(self) -> None:
+        c = self.config
+        dense = partial(nn.Dense, kernel_init=fan_average())
+        self.sequence = SequenceModel(self.core, self.num_actions, c.dropout)
+        self.posterior_head, self.prior_head = (dense(c.latents * c.classes) for _ in range(2))
+        self.reward_body, self.ending_body = NormedStack((c.head,)), NormedStack((c.head,))
+        # Rewards are imagined as 0 until something is learned, as in DreamerV3.
+        self.reward_head = nn.Dense(c.bins, kernel_init=nn.initializers.zeros)
+        self.ending_head = dense(1)
+
+    def __call__(self, carry: Carry, x: Array, action: Array, reset: Array) -> None:
+        """Everything once, which makes all parameters."""
+        latent = draw(self.posterior(x), jax.random.key(0))
+        self.decode(latent)
+        _, hidden = self.through(carry, latent, action, reset)
+        self.prior(hidden), self.reward(hidden), self.ending(hidden)
+
+    def posterior(self, x: Array) -> Array:
+        """Log-probabilities [..., K, C] of the latents of x [..., *obs]."""
+        return self._categoricals(self.posterior_head(self.encoder(x)))
+
+    def prior(self, hidden: Array) -> Array:
+        """Log-probabilities [..., K, C] of the next latents after hidden [..., H]."""
+        return self._categoricals(self.prior_head(hidden))
+
+    def decode(self, latent: Array) -> Array:
+        """Latents [..., L] -> [..., *obs] as the loss compares them."""
+        return self.decoder(latent)
+
+    def through(
+        self, carry: Carry, latent: Array, action: Array, reset: Array
+    ) -> tuple[Carry, Array]:
+        """The sequence model over [T, B, L]."""
+        return self.sequence(carry, latent, action, reset)
+
+    def step(self, carry: Carry, latent: Array, action: Array, reset: Array) -> tuple[Carry, Array]:
+        """One step of the sequence model, [B, L]."""
+        return self.sequence.step(carry, latent, action, reset)
+
+    def reward(self, hidden: Array) -> Array:
+        """Two-hot logits [..., bins]."""
+        return self.reward_head(self.reward_body(hidden))
+
+    def ending(self, hidden: Array) -> Array:
+        """The logit [...] of an end."""
+        return self.ending_head(self.ending_body(hidden))[..., 0]
+
+    def _categoricals(self, logits: Array) -> Array:
+        c = self.config
+        logits = logits.reshape(*logits.shape[:-1], c.latents, c.classes)
+        return log_probabilities(logits, c.unimix)

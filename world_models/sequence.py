@@ -1,0 +1,46 @@
+"""The sequence model of Drama: latents and actions through a stem into any core."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from rlseq.nn.initialisers import fan_average
+from rlseq.types import Carry
+
+
+class SequenceModel(nn.Module):
+    """d[t] = norm(core(stem(latent[t], action[t]), d[t-1] and what came before)).
+
+    The stem is a dense layer, an RMSNorm and a SiLU; an RMSNorm ends the core. Dropout before it
+    happens where an rng "dropout" is given.
+    """
+
+    core: nn.Module
+    num_actions: int
+    dropout: float
+
+    def setup(self) -> None:
+        self.stem = nn.Dense(self.core.features, kernel_init=fan_average())
+        self.stem_norm, self.norm = nn.RMSNorm(epsilon=1e-5), nn.RMSNorm(epsilon=1e-5)
+        self.drop = nn.Dropout(self.dropout)
+
+    def __call__(
+        self, carry: Carry, latent: Array, action: Array, reset: Array
+    ) -> tuple[Carry, Array]:
+        """latent [T, B, L], action int32 [T, B], reset bool [T, B] -> (carry, d [T, B, H])."""
+        carry, y = self.core(carry, self._inputs(latent, action), reset)
+        return carry, self._finish(y)
+
+    def step(self, carry: Carry, latent: Array, action: Array, reset: Array) -> tuple[Carry, Array]:
+        """latent [B, L], action int32 [B], reset bool [B] -> (carry, d [B, H])."""
+        carry, y = self.core.step(carry, self._inputs(latent, action), reset)
+        return carry, self._finish(y)
+
+    def _inputs(self, latent: Array, action: Array) -> Array:
+        one_hot = jax.nn.one_hot(action, self.num_actions, dtype=latent.dtype)
+        x = self.stem(jnp.concatenate([latent, one_hot], axis=-1))
+        return nn.silu(self.stem_norm(x))
+
+    def _finish(self, y: Array) -> Array:
+        return self.norm(self.drop(y, deterministic=not self.has_rng("dropout")))
