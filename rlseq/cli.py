@@ -17,6 +17,7 @@ examples:
   rlseq resume runs/NAME                                       carry on, bit for bit
   rlseq eval runs/NAME --episodes 200 --greedy
   rlseq plot runs/* --out figures
+  rlseq report runs/* --out report                             scores and intervals, one page
   rlseq list cores
 
 exit codes: 0 done, 1 failed, 2 bad input, 130 interrupted after saving
@@ -83,6 +84,14 @@ def _plot(options: argparse.Namespace) -> int:
     from rlseq.analysis.plots import plot_runs
 
     for path in plot_runs(options.runs, options.out, x=options.x):
+        print(path)
+    return DONE
+
+
+def _report(options: argparse.Namespace) -> int:
+    from rlseq.analysis import report
+
+    for path in report.write(options.runs, options.out, overwrite=options.overwrite):
         print(path)
     return DONE
 
@@ -223,6 +232,10 @@ def _parser() -> tuple[argparse.ArgumentParser, list[str]]:
     plot.add_argument("runs", nargs="+", metavar="RUN", help="run folders")
     plot.add_argument("--out", type=Path, help="folder to write to (one run: its plots/)")
     plot.add_argument("--x", default="steps", help="steps (the default) or seconds")
+    report = command("report", _report, "scores, intervals and curves of runs as one page")
+    report.add_argument("runs", nargs="+", metavar="RUN", help="run folders, or folders of them")
+    report.add_argument("--out", type=Path, required=True, help="the folder to write to")
+    report.add_argument("--overwrite", action="store_true", help="replace an earlier report there")
     listed = command("list", _list, "names that can go on the command line")
     listed.add_argument("kind", metavar="KIND", help="cores, envs, experiments or agents")
     _add_overrides(command("plan", _plan, "sizes, memory and FLOPs of a run; trains nothing"))

@@ -108,7 +108,6 @@ def finish(composed: DictConfig) -> Config:
 
 def load(path: Path) -> Config:
     """The configuration a run folder holds. Raises InputError if it does not fit the schemas."""
-    register_groups()
     try:
         raw = typing.cast(DictConfig, OmegaConf.load(path))
         schema = OmegaConf.structured(Config)

@@ -1,5 +1,6 @@
 """Learning curves of run folders as arrays."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,10 +29,14 @@ def read(folder: str | Path, metric: str = "return") -> Curve:
     A chunk without a value (no episode ended) is filled in between its neighbours. Raises
     InputError for a folder that is no run, an unknown metric and a run without values yet.
     """
-    run = runs.open_run(folder)
+    return of_run(runs.open_run(folder), metric)
+
+
+def of_run(run: runs.Run, metric: str = "return") -> Curve:
+    """As `read`, of a run that is open."""
     rows = logging.read(run.folder / logging.METRICS)
     if not rows:
-        raise InputError(f"{str(folder)!r} has no metrics yet: nothing to plot")
+        raise InputError(f"{str(run.folder)!r} has no metrics yet: nothing to plot")
     known = [name for name in rows[0] if name not in _NO_METRICS]
     if metric not in known:
         raise unknown_name("metric", metric, known)
@@ -41,6 +46,22 @@ def read(folder: str | Path, metric: str = "return") -> Curve:
     values = np.stack([_filled(steps, own, metric, run.folder) for own in by_seed])
     label = f"{run.config.core['name']} {run.config.agent['name']}"
     return Curve(run.folder, run.config.env.id, label, steps, seconds, values)
+
+
+def merge(own: Sequence[Curve], label: str) -> Curve:
+    """Curves of one environment as one with all their seeds, on the steps that all reached.
+
+    Runs that logged at other steps are filled in between.
+    """
+    last = min(curve.steps[-1] for curve in own)
+    first = max(curve.steps[0] for curve in own)
+    longest = max(own, key=lambda curve: len(curve.steps))
+    within = (first <= longest.steps) & (longest.steps <= last)
+    steps = longest.steps[within] if within.any() else np.array([last])
+    values = [np.interp(steps, curve.steps, row) for curve in own for row in curve.values]
+    head = own[0]
+    seconds = np.interp(steps, head.steps, head.seconds)
+    return Curve(head.folder, head.env, label, steps, seconds, np.stack(values))
 
 
 def _seed_rows(rows: list[logging.Row], seed: int) -> dict[int, logging.Row]:

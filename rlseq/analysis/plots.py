@@ -15,8 +15,8 @@ from rlseq.errors import InputError, check_names
 
 AXES = {"steps": "environment steps", "seconds": "seconds of training"}
 # Okabe and Ito's colours: told apart with any colour vision, and in print.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_STYLE: dict[Any, Any] = {
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+STYLE: dict[Any, Any] = {
     "font.size": 10,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -42,7 +42,7 @@ def plot_runs(
     check_names("axis", [x], AXES)
     curves = [read(folder) for folder in folders]
     out = out or (curves[0].folder / "plots" if len(curves) == 1 else Path("plots"))
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = draw(curves, x)
         out.mkdir(parents=True, exist_ok=True)
         paths = [out / f"learning_curve.{kind}" for kind in ("png", "svg")]
@@ -69,7 +69,7 @@ def draw(curves: list[Curve], x: str) -> Figure:
 def _panel(panel: Any, env: str, curves: list[Curve], x: str) -> None:
     labels = _labels(curves)
     for index, (curve, label) in enumerate(zip(curves, labels, strict=True)):
-        colour = _COLOURS[index % len(_COLOURS)]
+        colour = COLOURS[index % len(COLOURS)]
         where = curve.steps if x == "steps" else curve.seconds
         low, high = interval([curve.values])
         panel.plot(where, iqm(curve.values), color=colour, lw=1.8, label=label)

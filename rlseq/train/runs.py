@@ -84,6 +84,13 @@ def surroundings() -> str:
     return "\n".join(lines) + "\n"
 
 
+def read_surroundings(folder: Path) -> dict[str, str]:
+    """What `surroundings` wrote when the run began; empty without the file."""
+    file = folder / "env.txt"
+    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+    return dict(line.split(": ", 1) for line in lines if ": " in line)
+
+
 def _new_folder(config: Config) -> Path:
     if config.run.dir is not None:
         folder = Path(config.run.dir)

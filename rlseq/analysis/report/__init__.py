@@ -1,0 +1,5 @@
+"""Reports on run folders: scores, aggregates and curves as CSV, PNG, Markdown and one HTML page."""
+
+from rlseq.analysis.report.write import write
+
+__all__ = ["write"]

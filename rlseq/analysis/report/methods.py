@@ -1,0 +1,54 @@
+"""Names of what is compared: core and agent, and the settings in which runs of a game differ."""
+
+import dataclasses
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from rlseq.config import Config
+
+_NOT_THE_METHOD = ("env.id", "env.preset", "seed", "seeds", "run.")
+
+
+def method_names(configs: Sequence[Config]) -> list[str]:
+    """One name a run: those of one name on one environment differ in seeds and folders only."""
+    settings = [_settings(config) for config in configs]
+    bases = [f"{config.core['name']} {config.agent['name']}" for config in configs]
+    games: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+    for config, base, own in zip(configs, bases, settings, strict=True):
+        games[base, config.env.id].append(own)
+    telling: dict[str, list[str]] = defaultdict(list)
+    for (base, _), group in games.items():
+        telling[base] += [key for key in _differing(group) if key not in telling[base]]
+    return [
+        ", ".join([base, *(f"{key}={own.get(key)}" for key in telling[base])])
+        for base, own in zip(bases, settings, strict=True)
+    ]
+
+
+def tuned_settings(configs: Sequence[Config]) -> list[str]:
+    """Keys in which runs differ between games though not within any of them."""
+    names = method_names(configs)
+    found: list[str] = []
+    for name in dict.fromkeys(names):
+        own = [_settings(c) for c, method in zip(configs, names, strict=True) if method == name]
+        found += [key for key in _differing(own) if key not in found]
+    return found
+
+
+def _differing(settings: Sequence[dict[str, Any]]) -> list[str]:
+    keys = dict.fromkeys(key for own in settings for key in own)
+    return [key for key in keys if any(own.get(key) != settings[0].get(key) for own in settings)]
+
+
+def _settings(config: Config) -> dict[str, Any]:
+    flat = _flat(dataclasses.asdict(config))
+    return {key: value for key, value in flat.items() if not key.startswith(_NOT_THE_METHOD)}
+
+
+def _flat(node: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in node.items():
+        nested = isinstance(value, dict) and value
+        found |= _flat(value, f"{prefix}{name}.") if nested else {f"{prefix}{name}": value}
+    return found

@@ -1,0 +1,88 @@
+"""From run folders to a folder of files."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from rlseq.analysis.report import content, document, figures, summary, tables
+from rlseq.analysis.report.collect import Study, collect
+from rlseq.analysis.report.document import Picture
+from rlseq.errors import InputError
+from rlseq.train.files import write_atomic
+
+PAGE = "report.html"
+MARKDOWN = "report.md"
+_OURS = re.compile(
+    r"report\.(md|html)|(scores|games|aggregates|profiles)\.csv|\w+_(games|profiles|curves)\.png"
+)
+
+
+def write(
+    paths: Sequence[str | Path], out: Path, *, title: str | None = None, overwrite: bool = False
+) -> list[Path]:
+    """Report on run folders, or on all of a folder of them; the files written.
+
+    Args:
+        paths: runs, which may differ in method, environment and seed.
+        out: the folder to write to, made if it is missing.
+        title: of the page; without it, what was run.
+        overwrite: replace an earlier report in `out`. Other files there are never touched.
+
+    Raises InputError for folders that are no runs or not comparable (`collect`), and for an
+    earlier report without `overwrite`; nothing is written then.
+    """
+    if not overwrite:
+        _check_free(out)
+    study = collect(paths)
+    families = summary.summarise(study.scores)
+    out.mkdir(parents=True, exist_ok=True)
+    texts = {
+        "scores.csv": tables.scores_csv(study.scores),
+        "games.csv": tables.games_csv(families),
+        "aggregates.csv": tables.aggregates_csv(families),
+        "profiles.csv": tables.profiles_csv(families),
+    }
+    pictures = _draw(study, families, out)
+    page = content.blocks(study, families, pictures)
+    title = title or " and ".join(dict.fromkeys(study.methods))
+    texts |= {
+        MARKDOWN: document.as_markdown(title, page),
+        PAGE: document.as_html(title, page),
+    }
+    for name, text in texts.items():
+        write_atomic(out / name, text)
+    return [*(picture.path for picture in pictures.values()), *(out / name for name in texts)]
+
+
+def _check_free(out: Path) -> None:
+    for path in sorted(out.iterdir()) if out.is_dir() else []:
+        if _OURS.fullmatch(path.name):
+            raise InputError(
+                f"{str(path)!r} exists: --overwrite replaces it; or name another folder"
+            )
+
+
+def _draw(study: Study, families: Sequence[summary.Family], out: Path) -> dict[str, Picture]:
+    pictures = {}
+    for own in families:
+        name, methods = own.name, " and ".join(own.methods)
+        found = [score for score in study.scores if score.env in own.envs]
+        pictures[f"{name} games"] = Picture(
+            figures.draw_games(own, found, out / f"{name}_games.png"),
+            f"Scores of {methods} in {len(own.envs)} environments; the numbers are in the table.",
+            "Every seed a dot; bars are means over seeds with 95 % intervals.",
+        )
+        if own.overall:
+            pictures[f"{name} profiles"] = Picture(
+                figures.draw_profiles(own, out / f"{name}_profiles.png"),
+                f"Performance profiles of {methods}; the numbers are in profiles.csv.",
+                "Performance profile: the share of runs that score above each threshold.",
+            )
+        curves = figures.draw_curves(study, name, out / f"{name}_curves.png")
+        if curves:
+            pictures[f"{name} curves"] = Picture(
+                curves,
+                f"Learning curves of {methods}, one panel an environment.",
+                "Returns while training, mean of the middle half of the seeds.",
+            )
+    return pictures
