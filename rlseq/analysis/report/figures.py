@@ -102,9 +102,9 @@ def draw_profiles(summary: Family, out: Path) -> Path:
         dashes = ("-", "--", ":", "-.")
         for index, peer in enumerate(one for one in summary.published if one.runs):
             share = scores.profile(peer.groups, points).value
-            style = {"ls": dashes[index % 4], "color": ("#888888", "#333333")[index // 4 % 2]}
-            panel.plot(points, share, lw=0.9, label=peer.name, **style)
-        panel.set_xlabel(summary.scale)
+            grey = ("#888888", "#333333")[index // 4 % 2]
+            panel.plot(points, share, lw=0.9, ls=dashes[index % 4], color=grey, label=peer.name)
+        panel.set_xlabel(summary.scale or "")
         panel.set_ylabel("share of runs with a higher score")
         panel.set_ylim(0, 1.02)
         panel.margins(x=0)
