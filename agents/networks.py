@@ -1,33 +1,39 @@
 """Actor and critic around a sequence core."""
 
 import flax.linen as nn
+import jax.numpy as jnp
 from gymnax.environments import spaces
 from jax import Array
 
 from rlseq.cores import make_core
 from rlseq.envs.spaces import MultiDiscrete
-from rlseq.errors import InputError
+from rlseq.errors import InputError, unknown_name
 from rlseq.nn.distributions import Distribution
 from rlseq.nn.encoders import DenseStack
 from rlseq.nn.heads import ActionKind, PolicyHead, ValueHead
+from rlseq.nn.pixels import BOARD, BOARD_PATCHES, NATURE, PATCHES, PixelEncoder
 from rlseq.types import Carry
+
+ENCODERS = ("auto", "dense", "conv", "patch")
+# Kernels by the kind of encoder, for images and for boards, whose shorter side is below BOARD_SIDE.
+KERNELS = {"dense": ((), ()), "conv": (NATURE, BOARD), "patch": (PATCHES, BOARD_PATCHES)}
+BOARD_SIDE = 36  # of a smaller image NATURE leaves nothing
 
 
 class ActorCritic(nn.Module):
     """Encoder -> core -> heads; one trunk for both, or one each (`cores` has one or two entries).
 
-    Every method takes obs [T, B, D] with reset bool [T, B], or obs [B, D] with reset [B] for
+    Every method takes obs [T, B, ...] with reset bool [T, B], or obs [B, ...] with reset [B] for
     method="step", and returns what stands in its name.
     """
 
+    encoders: tuple[nn.Module, ...]
     cores: tuple[nn.Module, ...]
     kind: ActionKind
     sizes: tuple[int, ...]
-    encoder: tuple[int, ...]
     head: tuple[int, ...]
 
     def setup(self) -> None:
-        self.encoders = [DenseStack(self.encoder) for _ in self.cores]
         self.actor_body, self.critic_body = DenseStack(self.head), DenseStack(self.head)
         self.policy, self.value = PolicyHead(self.kind, self.sizes), ValueHead()
 
@@ -56,17 +62,53 @@ class ActorCritic(nn.Module):
 
 
 def make_network(
-    core: dict, action_space: spaces.Space, encoder: int, head: int, shared_core: bool
+    core: dict,
+    obs_space: spaces.Space,
+    action_space: spaces.Space,
+    encoder_kind: str,
+    encoder: int,
+    head: int,
+    shared_core: bool,
 ) -> ActorCritic:
-    """The network for an action space; `encoder` and `head` are widths, two layers each.
+    """The network for two spaces; `encoder` and `head` are widths, two dense layers each.
 
-    Raises InputError for an action space that has no head.
+    Raises InputError for an action space that has no head and an encoder that is unknown or does
+    not fit the observations.
     """
     kind, sizes = action_head(action_space)
     options = dict(core)
     name = options.pop("name")
-    cores = tuple(make_core(name, **options) for _ in range(1 if shared_core else 2))
-    return ActorCritic(cores, kind, sizes, (encoder, cores[0].features), (head, head))
+    trunks = range(1 if shared_core else 2)
+    cores = tuple(make_core(name, **options) for _ in trunks)
+    widths = (encoder, cores[0].features)
+    encoders = tuple(make_encoder(encoder_kind, obs_space, widths) for _ in trunks)
+    return ActorCritic(encoders, cores, kind, sizes, (head, head))
+
+
+def make_encoder(kind: str, space: spaces.Space, widths: tuple[int, ...]) -> nn.Module:
+    """A module for observations as the agent keeps them: images if `keeps_image`, else vectors."""
+    if not keeps_image(kind, space):
+        return DenseStack(widths)
+    assert isinstance(space, spaces.Box)
+    board = min(space.shape[:2]) < BOARD_SIDE
+    return PixelEncoder(KERNELS["conv" if kind == "auto" else kind][board], widths)
+
+
+def keeps_image(kind: str, space: spaces.Space) -> bool:
+    """Whether an encoder takes observations of a space as they are, [..., H, W, C].
+
+    "auto" is "conv" for images, Box(H, W, C) of uint8, and "dense" for everything else, boards of
+    other dtypes too. Raises InputError for an unknown kind, and where "conv" or "patch" has no
+    Box(H, W, C).
+    """
+    if kind not in ENCODERS:
+        raise unknown_name("encoder_kind", kind, ENCODERS)
+    picture = isinstance(space, spaces.Box) and len(space.shape) == 3
+    if kind in ("conv", "patch"):
+        if not picture:
+            raise InputError(f"agent.encoder_kind={kind} needs observations Box(H, W, C): {space}")
+        return True
+    return isinstance(space, spaces.Box) and picture and space.dtype == jnp.uint8
 
 
 def action_head(space: spaces.Space) -> tuple[ActionKind, tuple[int, ...]]:

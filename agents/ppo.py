@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import optax
 from jax import Array, lax
 
-from rlseq.agents.networks import make_network
+from rlseq.agents.networks import keeps_image, make_network
 from rlseq.agents.ppo_update import LossSettings, Minibatches, improve
 from rlseq.agents.rollout import Actor, Episodes, Trajectory, collect, to_env
 from rlseq.envs.spaces import flat_size, flatten
@@ -49,6 +49,7 @@ class PPOConfig:
     normalize_advantages: bool = True  # [P] over the whole rollout
     normalize_observations: bool = False  # [A] running mean and variance
     shared_core: bool = True  # [S] one trunk for actor and critic, or one each
+    encoder_kind: str = "auto"  # auto (conv for uint8 images), dense, conv or patch
     encoder: int = 128  # [S] width of the layer before the core
     head: int = 128  # [S] width of the two layers of each head
 
@@ -73,18 +74,25 @@ class PPOState(NamedTuple):
 class PPO:
     """The agent: configuration and networks; progress lives in `PPOState`.
 
-    Raises InputError for hyper-parameters out of range or an action space without a head.
+    Raises InputError for hyper-parameters out of range, an action space without a head, and an
+    encoder or normalisation that does not fit the observations.
     """
 
     Config: ClassVar[type] = PPOConfig
 
     def __init__(self, env: VecEnv, config: PPOConfig, core: dict[str, Any], num_updates: int):
         _check(config, env.num_envs, num_updates)
-        self.env = EpisodeStatistics(FlattenObservation(env))
         self.config = config
         self.obs_space = env.spec.obs_space
-        space = env.spec.action_space
-        self.network = make_network(core, space, config.encoder, config.head, config.shared_core)
+        # Images stay as they are, bytes for the most part, until they are inside the network.
+        self.images = keeps_image(config.encoder_kind, self.obs_space)
+        if self.images and config.normalize_observations:
+            raise InputError("agent.normalize_observations is for vectors, not for images")
+        self.env = EpisodeStatistics(env if self.images else FlattenObservation(env))
+        self.network = make_network(
+            core, self.obs_space, env.spec.action_space, config.encoder_kind, config.encoder,
+            config.head, config.shared_core,
+        )  # fmt: skip
         self.steps_per_update = env.num_envs * config.num_steps
         steps = num_updates * config.epochs * config.minibatches
         rate = learning_rate(config.schedule, config.lr, steps, config.warmup)
@@ -100,7 +108,7 @@ class PPO:
         env_state, timestep = self.env.reset(env_key)
         carry = self.init_carry(self.env.num_envs)
         network = self.network.init(net_key, carry, timestep.obs, timestep.reset, method="step")
-        moments = init_moments(flat_size(self.env.spec.obs_space))
+        moments = init_moments(0 if self.images else flat_size(self.obs_space))
         return PPOState(
             params=PolicyParams(network, moments),
             optimiser=self.optimiser.init(network),
@@ -121,16 +129,18 @@ class PPO:
     def train(self, state: PPOState, num_updates: int) -> tuple[PPOState, Metrics]:
         """`num_updates` rollouts and improvements; metrics are means over them.
 
-        "return" and "length" are means over the episodes that ended within, NaN when none did.
+        "return" and "length" are means over the episodes that ended within, NaN when none did;
+        "valid_steps" are those whose action was not ignored.
         """
         state, (episodes, losses) = lax.scan(self._update, state, None, num_updates)
-        count, total_return, total_length = jax.tree.map(jnp.sum, episodes)
+        count, total_return, total_length, steps = jax.tree.map(jnp.sum, episodes)
         mean = jax.tree.map(jnp.mean, losses)
         finite = jnp.all(jnp.stack([jnp.isfinite(v).all() for v in losses.values()]))
         return state, {
             "return": total_return / count,
             "length": total_length / count,
             "episodes": count,
+            "valid_steps": steps,
             **mean,
             "finite": finite.astype(jnp.float32),
         }
@@ -176,24 +186,27 @@ class PPO:
         )  # fmt: skip
         moments = state.params.moments
         if cfg.normalize_observations:
-            moments = update_moments(moments, trajectory.obs)
+            moments = update_moments(moments, trajectory.obs, trajectory.learned)
         params = PolicyParams(network, moments)
         return PPOState(params, optimiser, actor, state.updates + 1, key), (episodes, losses)
 
     def _minibatches(self, moments: RunningMoments, t: Trajectory, carry: Carry) -> Minibatches:
         cfg = self.config
         advantage = gae(
-            t.reward, t.value, t.next_value, t.terminated, t.done, gamma=cfg.gamma, lam=cfg.lam
-        )
+            t.reward, t.value, t.next_value, t.terminated, t.done, t.learned,
+            gamma=cfg.gamma, lam=cfg.lam,
+        )  # fmt: skip
         target = advantage + t.value
         if cfg.normalize_advantages:
-            advantage = standardise(advantage)
+            advantage = standardise(advantage, t.learned)
         obs = self._normalised(moments, t.obs)
-        return Minibatches(carry, obs, t.reset, t.action, t.log_prob, t.value, advantage, target)
+        return Minibatches(
+            carry, obs, t.reset, t.action, t.log_prob, t.value, advantage, target, t.learned
+        )
 
     def flatten(self, obs: PyTree) -> Array:
-        """Observations of the environment as the network reads them, float32 [B, D]."""
-        return flatten(self.obs_space, obs)
+        """Observations as the network takes them: images [B, H, W, C], or float32 [B, D]."""
+        return obs if self.images else flatten(self.obs_space, obs)
 
     def batched(self, state: PPOState) -> PPOState:
         """True for every leaf of a state whose first axis is the environments."""

@@ -13,6 +13,7 @@ from rlseq.rl.losses import (
     approximate_kl,
     clipped_policy_loss,
     clipped_value_loss,
+    masked_mean,
     value_loss,
 )
 from rlseq.types import Carry, Metrics, Params, PyTree
@@ -39,6 +40,7 @@ class Minibatches(NamedTuple):
     value: Array
     advantage: Array
     target: Array
+    learned: Array | None  # bool, None is everywhere
 
     def select(self, envs: Array) -> "Minibatches":
         """The sequences of some environments, int32 [number of them]."""
@@ -121,18 +123,19 @@ def ppo_loss(
     out: Any = network.apply(params, batch.carry, batch.obs, batch.reset)
     _, policy, value = out
     log_ratio = policy.log_prob(batch.action) - batch.log_prob
-    policy_loss = clipped_policy_loss(log_ratio, batch.advantage, settings.clip)
+    mask = batch.learned
+    policy_loss = clipped_policy_loss(log_ratio, batch.advantage, settings.clip, mask)
     if settings.value_clip > 0:
-        critic = clipped_value_loss(value, batch.value, batch.target, settings.value_clip)
+        critic = clipped_value_loss(value, batch.value, batch.target, settings.value_clip, mask)
     else:
-        critic = value_loss(value, batch.target)
-    entropy = policy.entropy().mean()
+        critic = value_loss(value, batch.target, mask)
+    entropy = masked_mean(policy.entropy(), mask)
     total = policy_loss + settings.value_coef * critic - settings.entropy_coef * entropy
     clipped = jnp.abs(jnp.expm1(log_ratio)) > settings.clip
     return total, {
         "loss/policy": policy_loss,
         "loss/value": critic,
         "entropy": entropy,
-        "approx_kl": approximate_kl(log_ratio),
-        "clip_fraction": clipped.astype(jnp.float32).mean(),
+        "approx_kl": approximate_kl(log_ratio, mask),
+        "clip_fraction": masked_mean(clipped.astype(jnp.float32), mask),
     }

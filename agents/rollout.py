@@ -1,4 +1,10 @@
-"""Collect trajectories of T steps from E environments with a recurrent policy, inside jit."""
+"""Collect trajectories of T steps from E environments with a recurrent policy, inside jit.
+
+Environments that say `valid` end an episode in two steps: the last observation is shown as it is,
+and the action taken on it is ignored. Nothing is learned from that second step. Nor from a step
+that a time limit cut: its successor need not be a proper observation (the last frame of an Atari
+game is not), so what went before it bootstraps from the observation before the cut.
+"""
 
 from collections.abc import Callable
 from functools import partial
@@ -26,8 +32,9 @@ class Trajectory(NamedTuple):
     value: Array
     reward: Array
     next_value: Array  # value of the true successor, also where an episode was cut
-    terminated: Array  # bool
+    terminated: Array  # bool, no value follows: an end for good, or for the learner alone
     done: Array  # bool, terminated or truncated
+    learned: Array | None  # bool, False: not to be learned from; None: every step is
 
 
 class Episodes(NamedTuple):
@@ -36,6 +43,7 @@ class Episodes(NamedTuple):
     count: Array
     total_return: Array
     total_length: Array
+    steps: Array  # of running episodes too: the actions that were not ignored
 
 
 class Actor(NamedTuple):
@@ -67,7 +75,8 @@ def _step(env: VecEnv, policy: Policy, actor: Actor, _: None) -> tuple[Actor, tu
     carry, distribution, value = policy(actor.carry, ts.obs, ts.reset)
     action = distribution.sample(act_key)
     env_state, new = env.step(actor.env_state, to_env(env, action), env_key)
-    done = new.terminated | new.truncated
+    ended = new.terminated | new.truncated
+    lost = new.learn_terminal
     step = Trajectory(
         obs=ts.obs,
         reset=ts.reset,
@@ -76,18 +85,19 @@ def _step(env: VecEnv, policy: Policy, actor: Actor, _: None) -> tuple[Actor, tu
         value=value,
         reward=new.reward,
         next_value=value,  # filled in by `collect`, which sees the whole rollout
-        terminated=new.terminated,
-        done=done,
+        terminated=new.terminated if lost is None else new.terminated | lost,
+        done=ended if lost is None else ended | lost,
+        learned=None if new.valid is None else new.valid & ~new.truncated,
     )
     cut_value = _value_of_cut(env, policy, carry, new)
     actor = Actor(env_state, new, carry, key)
-    return actor, (step, cut_value, _ended(env_state, done))
+    return actor, (step, cut_value, _ended(env_state, new))
 
 
 def _value_of_cut(env: VecEnv, policy: Policy, carry: Carry, new: TimeStep) -> Array:
     """V(final_obs) [E] with the carry of the episode that was cut; 0 where none was."""
     nothing = jnp.zeros_like(new.reward)
-    if not env.spec.can_truncate:
+    if not env.spec.can_truncate or new.valid is not None:
         return nothing
 
     def look() -> Array:
@@ -97,13 +107,15 @@ def _value_of_cut(env: VecEnv, policy: Policy, carry: Carry, new: TimeStep) -> A
     return lax.cond(new.truncated.any(), look, lambda: nothing)
 
 
-def _ended(env_state: Any, done: Array) -> Episodes:
+def _ended(env_state: Any, new: TimeStep) -> Episodes:
     stats = episode_stats(env_state)
+    done = new.terminated | new.truncated
     lengths = stats.ended_length.astype(jnp.float32)
     return Episodes(
         count=done.astype(jnp.float32).sum(),
         total_return=jnp.where(done, stats.ended_return, 0).sum(),
         total_length=jnp.where(done, lengths, 0).sum(),
+        steps=jnp.float32(done.size) if new.valid is None else new.valid.sum().astype(jnp.float32),
     )
 
 

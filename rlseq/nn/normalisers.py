@@ -20,17 +20,23 @@ def init_moments(width: int) -> RunningMoments:
     return RunningMoments(jnp.zeros(()), zero, zero)
 
 
-def update_moments(moments: RunningMoments, x: Array) -> RunningMoments:
-    """Merge a batch x [..., D]."""
+def update_moments(moments: RunningMoments, x: Array, mask: Array | None = None) -> RunningMoments:
+    """Merge a batch x [..., D]: its vectors where mask [...] is True, all without a mask."""
     x = x.reshape(-1, x.shape[-1])
-    n = jnp.asarray(x.shape[0], jnp.float32)
-    mean = x.mean(0)
-    total = moments.count + n
+    if mask is None:
+        n = jnp.asarray(x.shape[0], jnp.float32)
+        mean = x.mean(0)
+        squares = ((x - mean[None]) ** 2).sum(0)
+    else:
+        mask = mask.reshape(-1, 1)
+        n = mask.sum().astype(jnp.float32)
+        mean = jnp.where(mask, x, 0).sum(0) / jnp.maximum(n, 1)
+        squares = jnp.where(mask, (x - mean[None]) ** 2, 0).sum(0)
+    total = jnp.maximum(moments.count + n, 1)
     delta = mean - moments.mean
-    squares = ((x - mean[None]) ** 2).sum(0)
     cross = delta**2 * (moments.count * n / total)
     return RunningMoments(
-        total, moments.mean + delta * (n / total), moments.squares + squares + cross
+        moments.count + n, moments.mean + delta * (n / total), moments.squares + squares + cross
     )
 
 

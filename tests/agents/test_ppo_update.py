@@ -40,11 +40,13 @@ def numpy_loss(logits, value, batch, s):
     """PPO's objective from the network's outputs, entry by entry."""
     log_p = special.log_softmax(np.asarray(logits, np.float64), axis=-1)
     value = np.asarray(value, np.float64)
-    _, _, _, action, old, old_value, advantage, target = (
+    _, _, _, action, old, old_value, advantage, target, learned = (
         np.asarray(x) if name != "carry" else None for name, x in batch._asdict().items()
     )
     policy, critic, entropy = [], [], []
     for i in np.ndindex(action.shape):
+        if batch.learned is not None and not learned[i]:
+            continue
         ratio = np.exp(log_p[i][action[i]] - old[i])
         within = min(max(ratio, 1 - s.clip), 1 + s.clip)
         policy.append(-min(ratio * advantage[i], within * advantage[i]))
@@ -59,9 +61,13 @@ def numpy_loss(logits, value, batch, s):
 
 
 @pytest.mark.parametrize("value_clip", [0.0, 0.05])
-def test_the_loss_of_all_environments_equals_numpys(value_clip):
+@pytest.mark.parametrize("masked", [False, True])
+def test_the_loss_of_all_environments_equals_numpys(value_clip, masked):
     agent = recurrent()
     batch = batch_of(agent, fresh(agent))
+    if masked:
+        learned = jnp.asarray(np.random.default_rng(1).random(batch.reset.shape) < 0.5)
+        batch = batch._replace(learned=learned)
     network = moved(fresh(agent).params.network)
     settings = loss_settings(agent, value_clip=value_clip, entropy_coef=0.1)
     total, metrics = jax.jit(partial(ppo_loss, agent.network, settings=settings))(network, batch)

@@ -38,6 +38,18 @@ def test_leading_axes_are_one_batch():
         np.testing.assert_array_equal(a, b)
 
 
+def test_masked_vectors_are_left_out():
+    x = np.random.default_rng(2).normal(size=(6, 4, D)).astype(np.float32)
+    mask = np.random.default_rng(3).random((6, 4)) < 0.5
+    moments = update_moments(init_moments(D), jnp.asarray(x), jnp.asarray(mask))
+    whole = update_moments(init_moments(D), jnp.asarray(x[mask]))
+    for a, b in zip(moments, whole, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
+    nothing = update_moments(moments, jnp.asarray(x), jnp.zeros((6, 4), bool))
+    for a, b in zip(moments, nothing, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_a_large_offset_does_not_eat_the_variance():
     x = 1000 + np.random.default_rng(1).normal(size=(2000, D))
     moments = moments_of(np.split(x, 20))

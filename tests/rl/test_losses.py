@@ -89,3 +89,20 @@ def test_standardise():
     got = losses.standardise(jnp.asarray(x, jnp.float32))
     np.testing.assert_allclose(got, (x - x.mean()) / x.std(), atol=1e-5)
     assert (losses.standardise(jnp.full((2, 3), 4.0)) == 0).all()
+
+
+def test_a_mask_leaves_entries_out_of_every_mean():
+    rng = np.random.default_rng(0)
+    x, y, z = (jnp.asarray(rng.normal(size=(4, 5)), jnp.float32) for _ in range(3))
+    mask = jnp.asarray(rng.random((4, 5)) < 0.5)
+    kept = [a[mask] for a in (x, y, z)]
+    for got, expected in (
+        (losses.clipped_policy_loss(x, y, CLIP, mask), losses.clipped_policy_loss(*kept[:2], CLIP)),
+        (losses.value_loss(x, y, mask), losses.value_loss(*kept[:2])),
+        (losses.clipped_value_loss(x, y, z, 0.1, mask), losses.clipped_value_loss(*kept, 0.1)),
+        (losses.approximate_kl(x, mask), losses.approximate_kl(kept[0])),
+        (losses.standardise(x, mask)[mask], losses.standardise(kept[0])),
+    ):
+        np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
+    assert (losses.standardise(x, mask)[~mask] == 0).all()
+    assert losses.masked_mean(x, jnp.zeros_like(mask)) == 0

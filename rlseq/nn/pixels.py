@@ -1,0 +1,98 @@
+"""Encoders of images: convolutions and patches, on CPUs as plain matrix products."""
+
+import math
+from typing import Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+
+from rlseq.nn.encoders import DenseStack
+from rlseq.nn.initialisers import orthogonal
+
+ConvMethod = Literal["auto", "matmul", "xla"]
+Layers = tuple[tuple[int, int, int], ...]  # (features, side of the kernel, stride) each
+
+# Mnih et al. 2015 (Nature 518), methods; PPO on Atari has the same (1707.06347, section 6.2).
+NATURE: Layers = ((32, 8, 4), (64, 4, 2), (64, 3, 1))
+# Young and Tian 1903.03176 (MinAtar), section 4: for its boards of 10 x 10.
+BOARD: Layers = ((16, 3, 1),)
+# Ours: kernels that do not overlap, like the patches of a vision transformer (2010.11929).
+PATCHES: Layers = ((32, 8, 8), (64, 2, 2))
+BOARD_PATCHES: Layers = ((32, 2, 2), (64, 2, 2))
+
+
+class PixelEncoder(nn.Module):
+    """Images [..., H, W, C] -> float32 [..., widths[-1]]: layers of kernels, then dense ones.
+
+    uint8 becomes 0 .. 1 here and nowhere before; other dtypes come as they are. Layers whose
+    stride is their side see all of an image, for which zeros are added at its right and bottom;
+    the others leave out what does not fill a kernel. Initialisation as in `DenseStack`.
+    """
+
+    layers: Layers
+    widths: tuple[int, ...]
+    method: ConvMethod = "auto"
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        lead = x.shape[:-3]
+        x = x.reshape(-1, *x.shape[-3:])
+        if x.dtype == jnp.uint8:
+            x = x.astype(jnp.float32) / 255
+        for i, (features, side, stride) in enumerate(self.layers):
+            shape = (side * side * x.shape[-1], features)
+            kernel = self.param(f"kernel_{i}", orthogonal(math.sqrt(2)), shape)
+            bias = self.param(f"bias_{i}", nn.initializers.zeros, (features,))
+            x = _filled(x, side) if side == stride else x
+            kernel = kernel.reshape(side, side, -1, features)
+            x = nn.relu(convolve(x, kernel, stride, self.method) + bias[None, None, None])
+        return DenseStack(self.widths)(x.reshape(*lead, -1))
+
+
+def convolve(x: Array, kernel: Array, stride: int, method: ConvMethod = "auto") -> Array:
+    """The convolution of x [B, H, W, C] with kernel [K, K, C, F], without padding.
+
+    "matmul" is one product over blocks of stride x stride pixels, whose K / stride squared parts
+    are shifted and summed, or over all windows where the stride is 1; it needs a stride that
+    divides K. "xla" is XLA's own. "auto" is "matmul" on CPUs, where it is the faster.
+    """
+    if method == "auto":
+        method = "matmul" if jax.default_backend() == "cpu" else "xla"
+    if method == "xla":
+        layout = ("NHWC", "HWIO", "NHWC")
+        return lax.conv_general_dilated(x, kernel, 2 * (stride,), "VALID", dimension_numbers=layout)
+    height, width = ((size - kernel.shape[0]) // stride + 1 for size in x.shape[1:3])
+    if stride == 1:
+        return _over_windows(x, kernel, height, width)
+    return _over_blocks(x, kernel, stride, height, width)
+
+
+def _over_windows(x: Array, kernel: Array, height: int, width: int) -> Array:
+    side = range(kernel.shape[0])
+    windows = [x[:, i : i + height, j : j + width] for i in side for j in side]
+    return jnp.concatenate(windows, axis=-1) @ kernel.reshape(-1, kernel.shape[-1])
+
+
+def _over_blocks(x: Array, kernel: Array, stride: int, height: int, width: int) -> Array:
+    *_, channels, features = kernel.shape
+    parts = kernel.shape[0] // stride
+    rows, columns = height + parts - 1, width + parts - 1
+    x = x[:, : rows * stride, : columns * stride]
+    blocks = x.reshape(-1, rows, stride, columns, stride, channels).transpose(0, 1, 3, 2, 4, 5)
+    blocks = blocks.reshape(-1, rows, columns, stride * stride * channels)
+    # [parts, stride, parts, stride, C, F] -> columns of one product, part after part
+    kernel = kernel.reshape(parts, stride, parts, stride, channels, features)
+    kernel = kernel.transpose(1, 3, 4, 0, 2, 5).reshape(stride * stride * channels, -1)
+    y = (blocks @ kernel).reshape(*blocks.shape[:3], parts, parts, features)
+    shifted = [
+        y[:, i : i + height, j : j + width, i, j] for i in range(parts) for j in range(parts)
+    ]
+    return sum(shifted[1:], shifted[0])
+
+
+def _filled(x: Array, side: int) -> Array:
+    """x [B, H, W, C] with zeros after its last rows and columns: H and W multiples of side."""
+    after = [(0, -size % side) for size in x.shape[1:3]]
+    return jnp.pad(x, ((0, 0), *after, (0, 0)))

@@ -1,0 +1,68 @@
+"""Encoders of images: equal to sums over pixels in NumPy, the same by every method."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from rlseq.nn.pixels import BOARD, NATURE, PATCHES, PixelEncoder, convolve
+
+KEY = jax.random.key(0)
+
+
+def numpy_convolution(x, kernel, stride):
+    side = kernel.shape[0]
+    height, width = ((size - side) // stride + 1 for size in x.shape[1:3])
+    y = np.zeros((len(x), height, width, kernel.shape[-1]))
+    for i, j in np.ndindex(height, width):
+        window = x[:, i * stride : i * stride + side, j * stride : j * stride + side]
+        y[:, i, j] = np.einsum("bhwc,hwcf->bf", window, kernel)
+    return y
+
+
+@pytest.mark.parametrize("method", ["matmul", "xla"])
+@pytest.mark.parametrize(("side", "stride"), [(8, 4), (4, 2), (3, 1), (2, 2)])
+def test_a_convolution_equals_numpys_sum_over_windows(side, stride, method):
+    x = jax.random.normal(KEY, (2, 14, 11, 3))
+    kernel = jax.random.normal(jax.random.key(1), (side, side, 3, 5))
+    y = convolve(x, kernel, stride, method)
+    expected = numpy_convolution(np.float64(x), np.float64(kernel), stride)
+    np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-4)
+
+
+def images(shape):
+    return jax.random.randint(KEY, shape, 0, 256).astype(jnp.uint8)
+
+
+@pytest.mark.parametrize("side", [64, 84])
+def test_the_nature_network_has_its_sizes_and_one_result_by_every_method(side):
+    x = images((2, 1, side, side, 4))
+    run = {m: PixelEncoder(NATURE, (16,), m) for m in ("matmul", "xla")}
+    params = run["xla"].init(KEY, x)
+    kernel = params["params"]["DenseStack_0"]["Dense_0"]["kernel"]
+    assert kernel.shape == ({64: 4, 84: 7}[side] ** 2 * 64, 16)  # Mnih et al.: 7 x 7 x 64
+
+    def total(params, method):
+        return jnp.square(run[method].apply(params, x)).sum()
+
+    found = {m: jax.jit(jax.value_and_grad(total), static_argnums=1)(params, m) for m in run}
+    for a, b in zip(jax.tree.leaves(found["matmul"]), jax.tree.leaves(found["xla"]), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
+
+
+def test_bytes_are_read_as_fractions_and_leading_axes_are_kept():
+    x = images((3, 2, 10, 10, 4))
+    encoder = PixelEncoder(BOARD, (8,))
+    params = encoder.init(KEY, x)
+    y = encoder.apply(params, x)
+    assert y.shape == (3, 2, 8) and y.dtype == jnp.float32
+    np.testing.assert_allclose(y, encoder.apply(params, x.astype(jnp.float32) / 255), rtol=1e-5)
+    np.testing.assert_allclose(y[1, 1], encoder.apply(params, x[1, 1]), rtol=1e-5, atol=1e-6)
+
+
+def test_patches_see_every_pixel_also_of_sides_that_they_do_not_divide():
+    encoder = PixelEncoder(PATCHES, (8,))
+    x = images((1, 20, 20, 1)).astype(jnp.float32) / 255
+    params = encoder.init(KEY, x)
+    seen = jax.grad(lambda x: jnp.square(encoder.apply(params, x)).sum())(x)
+    assert (seen != 0).all()
