@@ -9,11 +9,16 @@ import math
 from typing import Any, ClassVar
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from rlseq.cores.mamba2 import log_decay_rate, step_bias
+from rlseq.cores.selective import (
+    check_step_range,
+    log_decay_rate,
+    rms_norm,
+    step_bias,
+    step_size,
+)
 from rlseq.errors import InputError
 from rlseq.nn.causal_conv import CausalConv
 from rlseq.nn.chunked import in_chunks
@@ -72,10 +77,7 @@ class M2RNN(nn.Module):
         inner = self.expand * self.features
         if self.head < 0 or inner % self._head():
             raise InputError(f"m2rnn: a width of {inner} does not divide into heads of {self.head}")
-        if not 0 < self.step_min <= self.step_max:
-            raise InputError(
-                f"m2rnn: 0 < step_min <= step_max, got {self.step_min}, {self.step_max}"
-            )
+        check_step_range("m2rnn", self.step_min, self.step_max)
         super().__post_init__()
 
     def _head(self) -> int:
@@ -96,12 +98,7 @@ class M2RNN(nn.Module):
             "step_bias", step_bias, (heads,), self.dtype, self.step_min, self.step_max
         )
         self.skip = self.param("skip", nn.initializers.ones, (inner,), jnp.dtype(self.dtype))
-        self.norm = nn.RMSNorm(
-            epsilon=1e-5,
-            dtype=self.dtype,
-            param_dtype=self.dtype,
-            force_float32_reductions=self.dtype != "float64",
-        )
+        self.norm = rms_norm(self.dtype)
         self.output = Projection(self.features, dtype=self.dtype, **dense)
 
     def init_carry(self, batch: int) -> Carry:
@@ -145,9 +142,8 @@ class M2RNN(nn.Module):
         """The gate z, what is convolved, and f [..., heads]."""
         inner = self.expand * self.features
         z, mixed, step = jnp.split(self.inputs(x), [inner, 2 * inner + 2 * self.key], axis=-1)
-        wide = tuple(range(x.ndim - 1))
-        step = jax.nn.softplus(step + jnp.expand_dims(self.step_bias, wide))
-        return z, mixed, jnp.exp(-step * jnp.expand_dims(jnp.exp(self.rate), wide))
+        step = step_size(step, self.step_bias)
+        return z, mixed, jnp.exp(-step * jnp.broadcast_to(jnp.exp(self.rate), step.shape))
 
     def _parts(self, mixed: Array) -> tuple[Array, Array, Array]:
         """q and k [..., key], v [..., inner]."""

@@ -5,14 +5,19 @@ D_h x[t]; B, C and the step size dt come from the input. Engine E3; the memory o
 model (Wang et al. 2410.08893).
 """
 
-import math
 from typing import Any, ClassVar
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jax import Array
 
+from rlseq.cores.selective import (
+    check_step_range,
+    log_decay_rate,
+    rms_norm,
+    step_bias,
+    step_size,
+)
 from rlseq.errors import InputError, unknown_name
 from rlseq.nn.causal_conv import CausalConv
 from rlseq.nn.chunked import in_chunks
@@ -21,19 +26,6 @@ from rlseq.scans.ssd import METHODS, ssd_scan, ssd_step
 from rlseq.types import Carry
 
 HEAD = 64  # Mamba-2 and Drama
-SHORTEST = 1e-4  # floor of the initial step size, as in Mamba
-
-
-def step_bias(key: Array, shape: tuple[int, ...], dtype: str, low: float, high: float) -> Array:
-    """The bias whose softplus is log-uniform in [low, high]: softplus^-1(s) = s + log(1 - e^-s)."""
-    log = jax.random.uniform(key, shape, jnp.dtype(dtype), math.log(low), math.log(high))
-    size = jnp.maximum(jnp.exp(log), SHORTEST)
-    return size + jnp.log(-jnp.expm1(-size))
-
-
-def log_decay_rate(key: Array, shape: tuple[int, ...], dtype: str) -> Array:
-    """log(-A) for -A uniform in [1, 16] (Mamba-2)."""
-    return jnp.log(jax.random.uniform(key, shape, jnp.dtype(dtype), 1.0, 16.0))
 
 
 class Mamba2(nn.Module):
@@ -69,10 +61,7 @@ class Mamba2(nn.Module):
             raise InputError(
                 f"mamba2: a width of {inner} does not divide into heads of {self.head}"
             )
-        if not 0 < self.step_min <= self.step_max:
-            raise InputError(
-                f"mamba2: 0 < step_min <= step_max, got {self.step_min}, {self.step_max}"
-            )
+        check_step_range("mamba2", self.step_min, self.step_max)
         if self.method not in METHODS:
             raise unknown_name("scan method", self.method, METHODS)
         super().__post_init__()
@@ -91,12 +80,7 @@ class Mamba2(nn.Module):
             "step_bias", step_bias, (heads,), self.dtype, self.step_min, self.step_max
         )
         self.skip = self.param("skip", nn.initializers.ones, (heads, 1), jnp.dtype(self.dtype))
-        self.norm = nn.RMSNorm(
-            epsilon=1e-5,
-            dtype=self.dtype,
-            param_dtype=self.dtype,
-            force_float32_reductions=self.dtype != "float64",
-        )
+        self.norm = rms_norm(self.dtype)
         self.output = Projection(self.features, dtype=self.dtype, **dense)
 
     def init_carry(self, batch: int) -> Carry:
@@ -132,8 +116,7 @@ class Mamba2(nn.Module):
         """The gate z, what is convolved, and the step size [..., heads]."""
         inner = self.expand * self.features
         z, mixed, step = jnp.split(self.inputs(x), [inner, 2 * (inner + self.state)], axis=-1)
-        bias = jnp.expand_dims(self.step_bias, tuple(range(x.ndim - 1)))
-        return z, mixed, jax.nn.softplus(step + bias)
+        return z, mixed, step_size(step, self.step_bias)
 
     def _heads(self, mixed: Array) -> tuple[Array, Array, Array]:
         """x [..., heads, head], then B and C [..., 1, state], which all heads share."""
