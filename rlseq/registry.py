@@ -19,6 +19,7 @@ TABLES: dict[str, dict[str, str]] = {
         "lru": "rlseq.cores.lru:LRU",
         "lstm": "rlseq.cores.lstm:LSTM",
         "m2rnn": "rlseq.cores.m2rnn:M2RNN",
+        "mamba1": "rlseq.cores.mamba1:Mamba1",
         "mamba2": "rlseq.cores.mamba2:Mamba2",
         "min_gru": "rlseq.cores.min_gru:MinGRU",
         "mlp": "rlseq.cores.mlp:MLP",
