@@ -18,6 +18,7 @@ examples:
   rlseq eval runs/NAME --episodes 200 --greedy
   rlseq plot runs/* --out figures
   rlseq report runs/* --out report                             scores and intervals, one page
+  rlseq atari100k --games Boxing,Pong --seeds 2                runs and resumes what is missing
   rlseq list cores
 
 exit codes: 0 done, 1 failed, 2 bad input, 130 interrupted after saving
@@ -94,6 +95,36 @@ def _report(options: argparse.Namespace) -> int:
     for path in report.write(options.runs, options.out, overwrite=options.overwrite):
         print(path)
     return DONE
+
+
+def _atari100k(options: argparse.Namespace) -> int:
+    from functools import partial
+
+    from rlseq.train import suite
+
+    show = partial(print, flush=True)
+    asked = options.experiment, options.games, options.seeds, options.root, options.overrides
+    entries = suite.plan(*asked)
+    if options.dry_run:
+        for entry in entries:
+            show(f"{entry.folder}  {suite.state(entry)}")
+        return DONE
+    return _guarded(lambda: _run_suite(entries, show))
+
+
+def _run_suite(entries, show) -> None:
+    from rlseq.analysis import report
+    from rlseq.train import loop, suite
+
+    failed = suite.run_all(entries, show)
+    done = [entry.folder for entry in entries if suite.state(entry).complete]
+    if done:
+        out = entries[0].folder.parent / "report"
+        show(f"report on {len(done)} of {len(entries)} runs:")
+        for path in report.write(done, out, overwrite=True):
+            show(path)
+    if failed:
+        raise loop.NonFinite("; ".join(failed))
 
 
 def _list(options: argparse.Namespace) -> int:
@@ -236,6 +267,13 @@ def _parser() -> tuple[argparse.ArgumentParser, list[str]]:
     report.add_argument("runs", nargs="+", metavar="RUN", help="run folders, or folders of them")
     report.add_argument("--out", type=Path, required=True, help="the folder to write to")
     report.add_argument("--overwrite", action="store_true", help="replace an earlier report there")
+    suite = command("atari100k", _atari100k, "games x seeds of an experiment, then a report")
+    suite.add_argument("--games", type=_names, default=["all"], help="Boxing,Pong (default: all)")
+    suite.add_argument("--seeds", type=_count, default=5, help="of each game (default: 5)")
+    suite.add_argument("--experiment", default="atari100k_drama", help="default: atari100k_drama")
+    suite.add_argument("--root", type=Path, help="of the run folders: runs/EXPERIMENT-CORE")
+    suite.add_argument("--dry-run", action="store_true", help="print the plan, run nothing")
+    _add_overrides(suite)
     listed = command("list", _list, "names that can go on the command line")
     listed.add_argument("kind", metavar="KIND", help="cores, envs, experiments or agents")
     _add_overrides(command("plan", _plan, "sizes, memory and FLOPs of a run; trains nothing"))

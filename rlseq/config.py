@@ -123,6 +123,11 @@ def to_yaml(config: Config) -> str:
     return OmegaConf.to_yaml(OmegaConf.structured(config))
 
 
+def flat(config: Config) -> dict[str, Any]:
+    """Dotted key -> value, as the command line names them."""
+    return _flat(dataclasses.asdict(config), "")
+
+
 def register_groups() -> None:
     """Tell Hydra the schemas of every registered core and agent."""
     store = ConfigStore.instance()
@@ -168,6 +173,14 @@ def _field_type(annotation: Any) -> Any:
     members = typing.get_args(annotation) or (annotation,)
     checkable = all(part in (*_LEAVES, type(None)) for part in members)
     return annotation if checkable else Any
+
+
+def _flat(node: dict[str, Any], prefix: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in node.items():
+        nested = isinstance(value, dict) and value
+        found |= _flat(value, f"{prefix}{name}.") if nested else {f"{prefix}{name}": value}
+    return found
 
 
 def _as_dict(part: Any) -> dict[str, Any]:

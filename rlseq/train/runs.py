@@ -22,6 +22,10 @@ CONFIG_FILE = "config.yaml"
 PACKAGES = ("rlseq", "jax", "jaxlib", "flax", "optax", "gymnax", "gymnasium", "ale-py")
 
 
+class Busy(InputError):
+    """Another process is training in the folder."""
+
+
 class Run(NamedTuple):
     """A folder and the configuration it was started with."""
 
@@ -65,12 +69,12 @@ def extend(run: Run, total_steps: int) -> Run:
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold the folder alone; a killed process lets go of it. Raises InputError if taken."""
+    """Hold the folder alone; a killed process lets go of it. Raises Busy if taken."""
     with open(folder / ".lock", "w", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise InputError(f"another process is training in {str(folder)!r}") from None
+            raise Busy(f"another process is training in {str(folder)!r}") from None
         yield
 
 

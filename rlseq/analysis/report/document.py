@@ -17,7 +17,7 @@ nav ul { columns: 14rem; padding-left: 1.2rem; }
 .scroll { overflow-x: auto; margin: 1rem 0; }
 .scroll:focus { outline: 2px solid #0072b2; outline-offset: 2px; }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
-caption { text-align: left; padding: .25rem 0 .5rem; color: #444; }
+caption { text-align: left; padding: .25rem 0 .5rem; color: #444; white-space: nowrap; }
 th, td { padding: .2rem .65rem; text-align: right; white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; position: sticky; left: 0; background: #fff; }
 thead th { border-bottom: 2px solid #555; vertical-align: bottom; }

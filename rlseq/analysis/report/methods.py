@@ -1,11 +1,10 @@
 """Names of what is compared: core and agent, and the settings in which runs of a game differ."""
 
-import dataclasses
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from rlseq.config import Config
+from rlseq.config import Config, flat
 
 _NOT_THE_METHOD = ("env.id", "env.preset", "seed", "seeds", "run.")
 
@@ -42,13 +41,6 @@ def _differing(settings: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _settings(config: Config) -> dict[str, Any]:
-    flat = _flat(dataclasses.asdict(config))
-    return {key: value for key, value in flat.items() if not key.startswith(_NOT_THE_METHOD)}
-
-
-def _flat(node: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, value in node.items():
-        nested = isinstance(value, dict) and value
-        found |= _flat(value, f"{prefix}{name}.") if nested else {f"{prefix}{name}": value}
-    return found
+    return {
+        key: value for key, value in flat(config).items() if not key.startswith(_NOT_THE_METHOD)
+    }
