@@ -178,7 +178,7 @@ def _field_type(annotation: Any) -> Any:
 def _flat(node: dict[str, Any], prefix: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in node.items():
-        nested = isinstance(value, dict) and value
+        nested = isinstance(value, dict)
         found |= _flat(value, f"{prefix}{name}.") if nested else {f"{prefix}{name}": value}
     return found
 

@@ -148,7 +148,7 @@ def test_settings_that_differ_within_a_game_tell_methods_apart(tmp_path):
     write_run(tmp_path / "c", "popgym:RepeatPreviousEasy", [[0.5]], lr=0.1, step=800)
     report.write([tmp_path / name for name in "abc"], tmp_path / "out")
     methods = {row["method"] for row in read_csv(tmp_path / "out" / "scores.csv")}
-    assert methods == {"s5 ppo, agent.lr=0.1", "s5 ppo, agent.lr=0.2"}
+    assert methods == {"s5 ppo, lr=0.1", "s5 ppo, lr=0.2"}
     assert "differ in steps: 400, 800" in (tmp_path / "out" / "report.md").read_text()
 
 
@@ -182,10 +182,14 @@ def test_runs_that_are_not_comparable_are_refused(tmp_path):
     twin = write_run(tmp_path / "b", env, [[0.5], [0.6]])
     other = write_run(tmp_path / "c", "atari:Boxing", [[0.5]], preset="atari_dqn")
     bare = write_run(tmp_path / "d", env, [], seed=7)
+    worse = write_run(tmp_path / "e", env, [], seed=8)
     for runs, message in (
         ([first, twin], r"seed 0 of atari:Pong by s5 ppo is in two runs, .*a.* and .*b"),
         ([first, other], "presets are not comparable: .*the default in .* and atari_dqn in"),
-        ([first, bare], r"d' has no evaluation episodes of seed 7: .*rlseq eval"),
+        (
+            [first, bare, worse],
+            r"no evaluation episodes in '.*d' \(seed 7\), '.*e' \(seed 8\): .*rlseq eval",
+        ),
         ([tmp_path / "nowhere"], "no run folder"),
         ([tmp_path / "a" / "plots"], "no run folder"),
         ([], "no run given"),

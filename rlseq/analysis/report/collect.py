@@ -51,6 +51,7 @@ def collect(paths: Sequence[str | Path]) -> Study:
         raise InputError("no run given to report on")
     unique = list({run.folder.resolve(): run for run in opened}.values())
     _check_presets(unique)
+    _check_played(unique)
     methods = method_names([run.config for run in unique])
     named = zip(unique, methods, strict=True)
     scores = [score for run, name in named for score in _read(run, name)]
@@ -97,17 +98,30 @@ def _check_twice(scores: Sequence[Score]) -> None:
             )
 
 
+def _check_played(found: Sequence[runs.Run]) -> None:
+    bare = [
+        (run.folder, seed)
+        for run in found
+        for seed in _seeds(run)
+        if not any(row["seed"] == seed for row in logging.read(run.folder / logging.EPISODES))
+    ]
+    if bare:
+        named = ", ".join(f"{str(folder)!r} (seed {seed})" for folder, seed in bare)
+        raise InputError(
+            f"no evaluation episodes in {named}: finish these with `rlseq resume RUN`, play their "
+            "newest checkpoints with `rlseq eval RUN`, or leave them out"
+        )
+
+
 def _read(run: runs.Run, method: str) -> list[Score]:
     rows = logging.read(run.folder / logging.EPISODES)
-    seeds = range(run.config.seed, run.config.seed + run.config.seeds)
-    missing = [seed for seed in seeds if not any(row["seed"] == seed for row in rows)]
-    if missing:
-        raise InputError(
-            f"{str(run.folder)!r} has no evaluation episodes of seed {missing[0]}: finish it with "
-            f"`rlseq resume {run.folder}`, or play its newest checkpoint with "
-            f"`rlseq eval {run.folder}`"
-        )
-    return [_score(run, method, [row for row in rows if row["seed"] == seed]) for seed in seeds]
+    return [
+        _score(run, method, [row for row in rows if row["seed"] == seed]) for seed in _seeds(run)
+    ]
+
+
+def _seeds(run: runs.Run) -> range:
+    return range(run.config.seed, run.config.seed + run.config.seeds)
 
 
 def _score(run: runs.Run, method: str, rows: list[logging.Row]) -> Score:

@@ -20,9 +20,15 @@ def method_names(configs: Sequence[Config]) -> list[str]:
     for (base, _), group in games.items():
         telling[base] += [key for key in _differing(group) if key not in telling[base]]
     return [
-        ", ".join([base, *(f"{key}={own.get(key)}" for key in telling[base])])
+        ", ".join([base, *_said(telling[base], own)])
         for base, own in zip(bases, settings, strict=True)
     ]
+
+
+def together(names: Sequence[str]) -> str:
+    """What to call several methods."""
+    unique = list(dict.fromkeys(names))
+    return " and ".join(unique) if len(unique) < 4 else f"{len(unique)} methods"
 
 
 def tuned_settings(configs: Sequence[Config]) -> list[str]:
@@ -33,6 +39,13 @@ def tuned_settings(configs: Sequence[Config]) -> list[str]:
         own = [_settings(c) for c, method in zip(configs, names, strict=True) if method == name]
         found += [key for key in _differing(own) if key not in found]
     return found
+
+
+def _said(keys: Sequence[str], own: dict[str, Any]) -> list[str]:
+    """Settings by the last part of their key where that is enough."""
+    ends = [key.rpartition(".")[2] for key in keys]
+    short = [end if ends.count(end) == 1 else key for key, end in zip(keys, ends, strict=True)]
+    return [f"{name}={own[key]}" for name, key in zip(short, keys, strict=True) if key in own]
 
 
 def _differing(settings: Sequence[dict[str, Any]]) -> list[str]:

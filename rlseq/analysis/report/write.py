@@ -7,6 +7,7 @@ from pathlib import Path
 from rlseq.analysis.report import content, document, figures, summary, tables
 from rlseq.analysis.report.collect import Study, collect
 from rlseq.analysis.report.document import Picture
+from rlseq.analysis.report.methods import together
 from rlseq.errors import InputError
 from rlseq.train.files import write_atomic
 
@@ -17,15 +18,12 @@ _OURS = re.compile(
 )
 
 
-def write(
-    paths: Sequence[str | Path], out: Path, *, title: str | None = None, overwrite: bool = False
-) -> list[Path]:
+def write(paths: Sequence[str | Path], out: Path, *, overwrite: bool = False) -> list[Path]:
     """Report on run folders, or on all of a folder of them; the files written.
 
     Args:
         paths: runs, which may differ in method, environment and seed.
         out: the folder to write to, made if it is missing.
-        title: of the page; without it, what was run.
         overwrite: replace an earlier report in `out`. Other files there are never touched.
 
     Raises InputError for folders that are no runs or not comparable (`collect`), and for an
@@ -44,7 +42,7 @@ def write(
     }
     pictures = _draw(study, families, out)
     page = content.blocks(study, families, pictures)
-    title = title or " and ".join(dict.fromkeys(study.methods))
+    title = f"Scores of {together(study.methods)}"
     texts |= {
         MARKDOWN: document.as_markdown(title, page),
         PAGE: document.as_html(title, page),
@@ -65,11 +63,11 @@ def _check_free(out: Path) -> None:
 def _draw(study: Study, families: Sequence[summary.Family], out: Path) -> dict[str, Picture]:
     pictures = {}
     for own in families:
-        name, methods = own.name, " and ".join(own.methods)
+        name, methods = own.name, together(own.methods)
         found = [score for score in study.scores if score.env in own.envs]
         pictures[f"{name} games"] = Picture(
             figures.draw_games(own, found, out / f"{name}_games.png"),
-            f"Scores of {methods} in {len(own.envs)} environments; the numbers are in the table.",
+            f"Scores of {methods} in each environment; the numbers are in the table.",
             "Every seed a dot; bars are means over seeds with 95 % intervals.",
         )
         if own.overall:
