@@ -11,7 +11,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jax import Array, lax
 
-from rlseq.scans.softmax import NEVER, later, maxima
+from rlseq.scans.softmax import NEVER, at_most_zero, later, maxima
 from rlseq.scans.ssd import METHODS, ssd_scan, ssd_step
 
 __all__ = ["METHODS", "Matrix", "empty", "exponential_scan", "exponential_step"]
@@ -88,7 +88,7 @@ def _relative(
     v: Array, log_forget: Array, log_write: Array, before: Array, m: Array, reset: Array
 ) -> tuple[Array, Array]:
     """The log-decay of the sums and what is added to them, v and 1 by their weight."""
-    keep = jnp.where(reset[..., None], 0, jnp.minimum(before + log_forget - m, 0))
+    keep = jnp.where(reset[..., None], 0, at_most_zero(before + log_forget - m))
     weight = jnp.exp(log_write - m)[..., None]
     return keep, jnp.concatenate([v * weight, weight], axis=-1)
 

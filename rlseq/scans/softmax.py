@@ -18,6 +18,7 @@ __all__ = [
     "METHODS",
     "NEVER",
     "Softmax",
+    "at_most_zero",
     "empty",
     "later",
     "maxima",
@@ -109,7 +110,15 @@ def _factors(
     """What is kept of the sums and what a new value weighs, both relative to the new maximum."""
     cleared = reset[..., None]
     lost = jnp.where(cleared, 0, before + decay - m)
-    return jnp.where(cleared, 0, jnp.exp(jnp.minimum(lost, 0))), jnp.exp(score - m)
+    return jnp.where(cleared, 0, jnp.exp(at_most_zero(lost))), jnp.exp(score - m)
+
+
+def at_most_zero(x: Array) -> Array:
+    """x, with 0 for what rounding lifted above it; the gradient is that of x also at 0.
+
+    `minimum` would halve it there, and a maximum that comes from the past makes x exactly 0.
+    """
+    return x - lax.stop_gradient(jnp.maximum(x, 0))
 
 
 def maxima(decay: Array, score: Array, start: Array, reset: Array, *, parallel: bool) -> Array:

@@ -44,6 +44,31 @@ def test_equals_the_equations(method):
 
 
 @pytest.mark.parametrize("method", METHODS)
+def test_gradients_are_those_of_the_equations(method):
+    """A kept past makes log f count in full, also where it gives the maximum."""
+    inputs, _ = drawn()
+    carry = empty(BATCH, HEADS, KEYS, VALUES, "float32")
+    none = jnp.zeros((LENGTH, BATCH), bool)
+
+    def scanned(*inputs):
+        return (exponential_scan(*inputs, carry, none, method=method)[1] ** 2).sum()
+
+    def direct(q, k, v, forget, write):
+        """All pairs of steps at once, equations 24 to 27."""
+        total = jnp.cumsum(forget, 0)
+        gap = total[:, None] - total[None] + write[None]
+        causal = jnp.tril(jnp.ones((LENGTH, LENGTH), bool))[..., None, None]
+        weight = jnp.exp(jnp.where(causal, gap, -jnp.inf)) * jnp.einsum("tbhk,sbhk->tsbh", q, k)
+        below = jnp.maximum(jnp.abs(weight.sum(1)), 1)[..., None]
+        return ((jnp.einsum("tsbh,sbhv->tbhv", weight, v) / below) ** 2).sum()
+
+    every = tuple(range(5))
+    ours = jax.jit(jax.grad(scanned, every))(*inputs)
+    for mine, theirs in zip(ours, jax.jit(jax.grad(direct, every))(*inputs), strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=2e-3, atol=1e-3 * np.abs(theirs).max())
+
+
+@pytest.mark.parametrize("method", METHODS)
 def test_steps_equal_the_sequence_where_exponentials_overflow(method):
     inputs, reset = drawn(scale=300.0)
     carry = empty(BATCH, HEADS, KEYS, VALUES, "float32")

@@ -88,6 +88,27 @@ def test_gradients_are_those_of_the_softmax(method):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
 
+@every_method
+def test_gradients_with_decay_are_those_of_the_softmax(method):
+    """A past that gives the maximum makes the decay count in full."""
+    decay, score, value, _, _ = data(8, 3.0)
+    never = jnp.zeros((8, BATCH), bool)
+    carry = empty(BATCH, HEADS, WIDTH, "float32")
+
+    def scanned(decay, score, value):
+        return (softmax_scan(decay, score, value, carry, never, method=method)[1][-1] ** 2).sum()
+
+    def direct(decay, score, value):
+        total = jnp.cumsum(decay, axis=0)
+        weight = jax.nn.softmax(score + total[-1:] - total, axis=0)
+        return (jnp.einsum("tbh,tbhd->bhd", weight, value) ** 2).sum()
+
+    ours = jax.grad(scanned, argnums=(0, 1, 2))(decay, score, value)
+    theirs = jax.grad(direct, argnums=(0, 1, 2))(decay, score, value)
+    for a, b in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
 def test_the_operator_of_maxima_is_associative():
     decay, score, *_ = data(3, 20.0)
     a, b, c = ((decay[i], score[i]) for i in range(3))
