@@ -29,6 +29,12 @@ def forget_bias(key: Array, shape: tuple[int, ...], dtype: str) -> Array:
     return jnp.asarray(np.linspace(3.0, 6.0, shape[0]), dtype)
 
 
+def normalise_heads(h: Array) -> Array:
+    """h [..., heads, P] with mean 0 and variance 1 in every head."""
+    centred = h - h.mean(-1, keepdims=True)
+    return centred * jax.lax.rsqrt((centred**2).mean(-1, keepdims=True) + EPSILON)
+
+
 class MLSTM(nn.Module):
     """One block; the carry is the window [B, conv - 1, inner] and the matrices of all heads.
 
@@ -125,7 +131,6 @@ class MLSTM(nn.Module):
 
     def _finish(self, h: Array, key: Array, z: Array) -> Array:
         """The norm of every head, the skip around the memory, the gate."""
-        centred = h - h.mean(-1, keepdims=True)
-        h = centred * jax.lax.rsqrt((centred**2).mean(-1, keepdims=True) + EPSILON)
+        h = normalise_heads(h).reshape(z.shape)
         scale, skip = (jnp.broadcast_to(w, z.shape) for w in (self.scale, self.skip))
-        return self.output((h.reshape(z.shape) * scale + skip * key) * nn.silu(z))
+        return self.output((h * scale + skip * key) * nn.silu(z))

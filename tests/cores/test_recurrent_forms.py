@@ -1,4 +1,4 @@
-"""Heads of lstm and gru, the symbols of al_rnn, the spectra of s4d."""
+"""Forms that options give to lstm, gru, slstm, al_rnn, s4d and gated_deltanet."""
 
 import jax
 import jax.numpy as jnp
@@ -47,6 +47,18 @@ def test_heads_are_a_block_diagonal_matrix(name):
     assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
 
 
+def test_heads_of_slstm_step_as_they_scan():
+    c = case("slstm", 7, layers=1, heads=2)
+    assert_close(c.fns.scan(c.params, *c[2:]), c.fns.fold(*c[1:]))
+    assert rlseq.make_core("slstm", 32).layers[0]._heads() == 4
+    assert rlseq.make_core("slstm", 30).layers[0]._heads() == 2
+
+
+def test_a_beta_of_two_reflects_and_steps_as_it_scans():
+    c = case("gated_deltanet", 40, layers=1, head=4, allow_neg_eigval=True, reset_rate=0.05)
+    assert_close(c.fns.scan(c.params, *c[2:]), c.fns.fold(*c[1:]))
+
+
 @pytest.mark.parametrize("name", ["lstm", "gru"])
 @pytest.mark.parametrize("heads", [0, 3])
 def test_heads_that_do_not_divide(name, heads):
@@ -79,6 +91,11 @@ def test_every_spectrum_of_s4d_is_stable_and_steps_as_it_scans(spectrum):
         ("s4d", {"spectrum": "lim"}, "Did you mean 'lin'"),
         ("min_gru", {"method": "asociative"}, "Did you mean 'associative'"),
         ("q_lstm", {"conv": 0}, "conv must be at least 1, got 0"),
+        ("slstm", {"heads": 3}, "features 8 do not divide into 3 heads"),
+        ("slstm", {"forget_slope": 0.0}, "forget_slope above 0, got 4, 0.0"),
+        ("gated_deltanet", {"head": 3}, "a width of 8 does not divide into heads of 3"),
+        ("gated_deltanet", {"expand": 0}, "at least 1, got 0, 4"),
+        ("gated_deltanet", {"method": "chunk"}, "Did you mean 'chunked'"),
     ],
 )
 def test_bad_options(name, options, match):

@@ -32,8 +32,9 @@ def stack(layer):
         for i in range(len(core.layers)):
             inside = layer_norm(params[f"norms_{i}"], x) if core.norm == "pre" else x
             y = layer(core.layers[i], params[f"layers_{i}"], carry[i], inside, reset)
-            if core.mixer == "full_glu":
-                value, gate = np.split(dense(params[f"gates_{i}"], gelu(y)), 2, axis=-1)
+            if core.mixer in ("full_glu", "glu"):
+                active = gelu(y) if core.mixer == "full_glu" else y
+                value, gate = np.split(dense(params[f"gates_{i}"], active), 2, axis=-1)
                 y = value * sigmoid(gate)
             x = x + y if core.residual else y
         return x
