@@ -114,7 +114,7 @@ class MLSTM(nn.Module):
         state, h = exponential_step(*self._read(key, value), Matrix(*carry[1]), reset)
         return (window, state), self._finish(h, key, z)
 
-    def _read(self, key: Array, value: Array) -> tuple[Array, ...]:
+    def _read(self, key: Array, value: Array) -> tuple[Array, Array, Array, Array, Array]:
         """Queries, keys and values [..., heads, P], log f and log i [..., heads]."""
         q, k = self._map(0, key), self._map(1, key)
         v = self._map(2, value)
