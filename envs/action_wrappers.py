@@ -76,6 +76,8 @@ class FrameSkip(Around):
         self.skip = skip
         self.max_steps = -(-inner.max_steps // skip)
         self.mean_length = inner.mean_length and -(-inner.mean_length // skip)
+        low, high = inner.reward_range
+        self.reward_range = (min(low, skip * low), max(high, skip * high))
 
     def step_env(
         self, key: jax.Array, state: Any, action: PyTree, params: Any

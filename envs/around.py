@@ -20,6 +20,7 @@ class Around(Env):
         self.can_truncate = inner.can_truncate
         self.max_steps = inner.max_steps
         self.mean_length = inner.mean_length
+        self.reward_range = inner.reward_range
 
     def inside(self, state: Any) -> Any:
         """The state of `inner` in the one of this environment."""

@@ -1,5 +1,6 @@
 """The common form of our own JAX environments, on top of gymnax 1.0's `Environment`."""
 
+import math
 from typing import Any
 
 import jax
@@ -17,12 +18,14 @@ class Env(Environment[Any, EnvParams]):
     holds the step limit alone and only counts where `can_truncate` is True.
 
     Where fresh states are dear, `mean_length` says how long episodes are about: as many of them
-    are then computed at a time as end in a step on average.
+    are then computed at a time as end in a step on average. `reward_range` holds the smallest
+    and the largest reward of a step, where they are known.
     """
 
     can_truncate: bool = False
     max_steps: int
     mean_length: int | None = None
+    reward_range: tuple[float, float] = (-math.inf, math.inf)
 
     @property
     def default_params(self) -> EnvParams:

@@ -1,6 +1,7 @@
 """Makes any gymnax environment an `Env` that also works under strict promotion rules."""
 
 import contextlib
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +12,33 @@ from gymnax.environments.environment import Environment
 
 from rlseq.envs.base import Env
 from rlseq.types import PyTree
+
+# Of one step with gymnax's own parameters, read off its source; tasks with normal noise have none.
+REWARDS = {
+    "CartPole-v1": (0.0, 1.0),
+    "Pendulum-v1": (-16.2736044, 0.0),
+    "Acrobot-v1": (-1.0, 0.0),
+    "MountainCar-v0": (-1.0, -1.0),
+    "MountainCarContinuous-v0": (-0.1, 100.0),
+    "Asterix-MinAtar": (0.0, 1.0),
+    "Breakout-MinAtar": (0.0, 1.0),
+    "Freeway-MinAtar": (0.0, 1.0),
+    "Seaquest-MinAtar": (0.0, math.inf),
+    "SpaceInvaders-MinAtar": (0.0, 24.0),
+    "Catch-bsuite": (-1.0, 1.0),
+    "MemoryChain-bsuite": (-1.0, 1.0),
+    "UmbrellaChain-bsuite": (-1.0, 1.0),
+    "DiscountingChain-v0": (0.0, 1.1),
+    "SimpleBandit-bsuite": (0.0, 1.0),
+    "FourRooms-misc": (0.0, 1.0),
+    "MetaMaze-misc": (0.0, 10.0),
+    "PointRobot-misc": (0.0, 1.0),
+    "BernoulliBandit-misc": (0.0, 1.0),
+    "Reacher-misc": (0.0, 1.0),
+    "Swimmer-misc": (0.0, 1.0),
+    "Pong-misc": (0.0, 1.0),
+    "FrozenLake-misc": (0.0, 1.0),
+}
 
 
 class Adapted(Env):
@@ -26,6 +54,7 @@ class Adapted(Env):
         self.inner = inner
         self.params = params
         self.max_steps = int(params.max_steps_in_episode)
+        self.reward_range = REWARDS.get(inner.name, self.reward_range)
 
     @property
     def default_params(self) -> Any:

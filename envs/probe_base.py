@@ -12,6 +12,7 @@ from rlseq.envs.base import Env
 class Probe(Env):
     """An `Env` with known values. obs float32 [D], entries in [-1, 1]."""
 
+    reward_range = (-1.0, 1.0)
     needs_memory: bool = False
     optimal_return: float  # expected undiscounted return of the best policy
     memoryless_return: float  # of the best policy that sees only the current observation

@@ -20,6 +20,7 @@ class Delayed(Probe):
     """Two steps, shown as 0 and 1; the second pays 1. Fails: discounting or bootstrapping."""
 
     max_steps = 2
+    reward_range = (0.0, 1.0)
     first_obs = np.zeros((1, 1), np.float32)
     optimal_return = memoryless_return = 1.0
 
@@ -44,6 +45,7 @@ class Truncated(Probe):
     """
 
     can_truncate = True
+    reward_range = (1.0, 1.0)
     first_obs = np.ones((1, 1), np.float32)
 
     def __init__(self, max_steps: int = 10):

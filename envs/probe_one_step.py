@@ -55,6 +55,7 @@ class OneStep(Probe):
 class Constant(OneStep):
     """Always pays 1. Fails: the value loss or its optimiser."""
 
+    reward_range = (1.0, 1.0)
     first_obs = np.zeros((1, 1), np.float32)
     best = np.ones(1)
 
@@ -91,6 +92,7 @@ class ActionObs(OneStep):
 class Continuous(OneStep):
     """Pays -(a - obs)^2. action float32 [1]. Fails: the continuous policy."""
 
+    reward_range = (-2.25, 0.0)
     first_obs = np.array([[-0.5], [0.0], [0.5]], np.float32)
     best = np.zeros(3)
 
@@ -106,6 +108,8 @@ class MultiAction(OneStep):
 
     action int32 [2] of MultiDiscrete(2, 3). Fails: joint log-probabilities or their order.
     """
+
+    reward_range = (0.0, 1.0)
 
     def payoff(self, seen: jax.Array, action: PyTree) -> jax.Array:
         wanted = jnp.where(seen[0] > 0, np.array([1, 2], np.int32), np.array([0, 1], np.int32))

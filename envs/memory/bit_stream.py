@@ -40,6 +40,7 @@ class BitStream(Env):
         self.n = n
         self.num_answers = num_answers
         self.max_steps = n - 1 + num_answers
+        self.reward_range = (-1 / num_answers, 1 / num_answers)
 
     def right_answers(self, bits: jax.Array) -> jax.Array:
         """int8 [L + 1] -> int8 [L + 1 - (n - 1)], of the windows of n bits, 0 or 1."""

@@ -68,6 +68,7 @@ class Growing(Env):
         self.window = window
         self.threshold = threshold
         self.max_steps = max_n - 1 + num_answers
+        self.reward_range = (-1 / num_answers, 1 / num_answers)
 
     def across_episodes(self, venv: Any) -> VecEnv:
         if venv.env is not self:

@@ -30,6 +30,7 @@ class MemoryLength(Env):
     """
 
     optimal_return = 1.0
+    reward_range = (-1.0, 1.0)
 
     def __init__(self, memory_length: int = 64, num_bits: int = 1):
         if not 1 <= memory_length <= 4096:

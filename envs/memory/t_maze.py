@@ -33,6 +33,7 @@ class TMaze(Env):
 
     can_truncate = True
     optimal_return = 1.0
+    reward_range = (-1.0, 1.0)
     memoryless_return = 0.0
 
     def __init__(self, corridor_length: int = 10):

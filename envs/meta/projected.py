@@ -75,6 +75,7 @@ class Projected(Env):
         self.same_start = same_start
         self.project_actions = project_actions
         self.max_steps = num_trials * self.trial_steps
+        self.reward_range = self.inner.reward_range
         self.seen_space = self.inner.observation_space(self.inner_params)
         self.task_actions = self.inner.action_space(self.inner_params)
         self._set_sizes(task, obs_size, action_size)

@@ -1,4 +1,4 @@
-"""A MinAtar game of gymnax of which not everything is seen."""
+"""A MinAtar game (Young and Tian, 1903.03176) as gymnax has it, seen whole or in part."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -29,7 +29,7 @@ class Autoencode(CardGame):
 
     def pay(self, state: CardGameState, action: jax.Array) -> jax.Array:
         right = action == self.card(state, self.max_steps - 1 - state.time)
-        earned = scored(right, 1 / self.num_cards)
+        earned = scored(right, self.unit)
         return jnp.where(self.mode(state) == PLAY, earned, jnp.float32(0))
 
     def observe(

@@ -44,6 +44,7 @@ class Battleship(Env):
             raise InputError(f"ship_sizes must be one or more sizes from 1, got {ship_sizes}")
         if self.num_targets >= self.max_steps or not fits(board_size, self.ship_sizes):
             raise InputError(f"ships {self.ship_sizes} are too many for board_size {board_size}")
+        self.reward_range = (-1 / (self.max_steps - self.num_targets), 1 / self.num_targets)
 
     def start(self, key: jax.Array) -> BattleshipState:
         board = jnp.zeros((self.board_size, self.board_size), bool)

@@ -33,6 +33,12 @@ class CardGame(Env):
         self.num_cards = deck_size(num_decks)
         self.num_kinds = NUM_KINDS[self.deck_type]
         self.max_steps = self.num_cards - (not last_card)
+        self.pays(1 / self.num_cards)
+
+    def pays(self, unit: float) -> None:
+        """A right answer earns `unit` and a wrong one costs it."""
+        self.unit = unit
+        self.reward_range = (-unit, unit)
 
     def pay(self, state: CardGameState, action: jax.Array) -> jax.Array:
         """float32 []: what this answer earns."""

@@ -49,6 +49,7 @@ class CartPole(Env):
         if max_steps < 1:
             raise InputError(f"max_steps must be at least 1, got {max_steps}")
         self.max_steps = max_steps
+        self.reward_range = (1 / max_steps, 1 / max_steps)
 
     def start(self, key: jax.Array) -> CartPoleState:
         near_rest = jax.random.uniform(key, (4,), jnp.float32, -0.05, 0.05)

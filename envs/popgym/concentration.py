@@ -48,6 +48,7 @@ class Concentration(Env):
         self.deck_type = deck_type
         self.num_kinds = NUM_KINDS[deck_type]
         self.max_steps = math.ceil(2 * n - n / (2 * n - 1))
+        self.reward_range = (-2 / self.max_steps, 2 / n)
 
     def start(self, key: jax.Array) -> ConcentrationState:
         cards = shuffled(key, self.num_decks, self.deck_type)

@@ -42,6 +42,7 @@ class CountRecall(Env):
         self.per_kind = num_cards // self.num_kinds
         self.num_answers = self.per_kind + (not old_action_space)
         self.max_steps = num_cards - 1
+        self.reward_range = (-1 / self.max_steps, 1 / self.max_steps)
 
     def start(self, key: jax.Array) -> CountRecallState:
         value_key, query_key = jax.random.split(key)

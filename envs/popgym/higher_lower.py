@@ -23,7 +23,7 @@ class HigherLower(CardGame):
     def pay(self, state: CardGameState, action: jax.Array) -> jax.Array:
         now, after = self.card(state, state.time), self.card(state, state.time + 1)
         right = (after > now) == (action == HIGHER)
-        return jnp.where(after == now, jnp.float32(0), scored(right, 1 / self.num_cards))
+        return jnp.where(after == now, jnp.float32(0), scored(right, self.unit))
 
     def action_space(self, params: Any) -> Discrete:
         return Discrete(2)

@@ -17,6 +17,9 @@ class LabyrinthEscape(MazeEnv):
 
     has_goal = True
 
+    def best_reward(self) -> float:
+        return 1 - 1 / (self.max_steps + 1)
+
     def advance(
         self, key: jax.Array, state: MazeState, action: jax.Array
     ) -> tuple[MazeState, jax.Array]:

@@ -4,6 +4,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from rlseq.envs.popgym.maze import FREE, WALL, MazeEnv, MazeState, moved
 
@@ -17,6 +18,10 @@ class LabyrinthExplore(MazeEnv):
     """
 
     has_goal = False
+
+    def best_reward(self) -> float:
+        walls = np.unpackbits(self.pool.view(np.uint8), axis=-1).sum(axis=-1)
+        return 1 / ((self.maze_dims + 1) ** 2 - int(walls.max()))
 
     def advance(
         self, key: jax.Array, state: MazeState, action: jax.Array

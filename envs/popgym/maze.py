@@ -64,11 +64,16 @@ class MazeEnv(Env):
         self.maze_dims = maze_dims
         self.max_steps = max_steps
         self.num_mazes = num_mazes
+        self.pool = drawn_pool(maze_dims // 2, num_mazes)
+        self.reward_range = (-1 / (max_steps + 1), self.best_reward())
 
     @property
     def default_params(self) -> MazeParams:
-        pool = jnp.asarray(drawn_pool(self.maze_dims // 2, self.num_mazes))
-        return MazeParams(max_steps_in_episode=self.max_steps, pool=pool)
+        return MazeParams(max_steps_in_episode=self.max_steps, pool=jnp.asarray(self.pool))
+
+    def best_reward(self) -> float:
+        """The largest reward of a step in any maze of the pool."""
+        raise NotImplementedError
 
     def reset_env(self, key: jax.Array, params: Any) -> tuple[PyTree, MazeState]:
         maze_key, entrance_key = jax.random.split(key)

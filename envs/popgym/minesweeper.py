@@ -43,6 +43,7 @@ class MineSweeper(Env):
                 "a board needs at least one mine and three safe squares, "
                 f"got size = {size}, num_mines = {num_mines}"
             )
+        self.reward_range = (-0.5 - 1 / self.max_steps, 1 / self.max_steps)
 
     def start(self, key: jax.Array) -> MineSweeperState:
         board = mined(key, self.size**2, self.num_mines).reshape(self.size, self.size)

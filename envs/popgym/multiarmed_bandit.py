@@ -35,6 +35,7 @@ class MultiarmedBandit(Env):
             )
         self.num_arms = num_arms
         self.max_steps = max_steps
+        self.reward_range = (-1 / max_steps, 1 / max_steps)
 
     def start(self, key: jax.Array) -> MultiarmedBanditState:
         chances = jax.random.uniform(key, (self.num_arms,), jnp.float32)

@@ -44,6 +44,7 @@ class PositionOnlyPendulum(Env):
         if max_steps < 1:
             raise InputError(f"max_steps must be at least 1, got {max_steps}")
         self.max_steps = max_steps
+        self.reward_range = (-1 / max_steps, 1 / max_steps)
 
     def start(self, key: jax.Array) -> PendulumState:
         high = jnp.asarray(np.array([np.pi, 1], np.float32))

@@ -15,9 +15,13 @@ class RepeatFirst(CardGame):
     The rest is as in `CardGame`; with `last_card` perfect play earns N / (N - 1).
     """
 
+    def __init__(self, num_decks: int = 1, last_card: bool = False):
+        super().__init__(num_decks, last_card)
+        self.pays(1 / (self.num_cards - 1))
+
     def pay(self, state: CardGameState, action: jax.Array) -> jax.Array:
         right = action == state.cards[0].astype(action.dtype)
-        return scored(right, 1 / (self.num_cards - 1))
+        return scored(right, self.unit)
 
     def reveal(self, state: CardGameState) -> tuple[jax.Array, jax.Array]:
         """The first suit, and the part of each suit that is still to come."""

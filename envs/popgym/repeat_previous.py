@@ -33,10 +33,11 @@ class RepeatPrevious(CardGame):
                 f"the lag must lie in 0 .. {self.max_steps - 1} with {self.num_cards} cards, "
                 f"got {self.lag} (k = {k})"
             )
+        self.pays(1 / (self.max_steps - self.lag))
 
     def pay(self, state: CardGameState, action: jax.Array) -> jax.Array:
         right = action == self.card(state, state.time - self.lag)
-        earned = scored(right, 1 / (self.max_steps - self.lag))
+        earned = scored(right, self.unit)
         return jnp.where(state.time >= self.lag, earned, jnp.float32(0))
 
     def reveal(self, state: CardGameState) -> tuple[jax.Array, jax.Array]:

@@ -1,6 +1,7 @@
 """Names that can go on the command line, with a line on each; nothing heavy is imported."""
 
 import ast
+import functools
 import importlib.resources
 import importlib.util
 import re
@@ -28,11 +29,23 @@ def listing(kind: str) -> list[tuple[str, str]]:
 
 
 def _envs() -> list[tuple[str, str]]:
-    from rlseq.envs import env_ids
+    """Spaces, length and rewards, then the source: what the environment's own module says."""
+    from rlseq.envs import catalogue, env_ids
 
-    families = {name: target.split(":")[0] for name, target in registry.TABLES["env"].items()}
-    about = {name: _first_sentence(module) for name, module in families.items()}
-    return [(name, about[name.split(":")[0]]) for name in env_ids()]
+    known = catalogue.lines()
+    about = functools.cache(_first_sentence)
+    return [
+        (name, "; ".join([*([known[name]] if name in known else []), about(_module(name))]))
+        for name in env_ids()
+    ]
+
+
+def _module(env_id: str) -> str:
+    """Where an environment is written, or its family's module if that keeps no table."""
+    family, _, name = env_id.partition(":")
+    table = getattr(registry.load("env", family), "table", {})
+    target = table[name].target if name in table else registry.TABLES["env"][family]
+    return target.split(":")[0]
 
 
 def _experiments() -> list[tuple[str, str]]:

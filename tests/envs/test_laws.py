@@ -187,6 +187,13 @@ def test_jit_changes_nothing_and_a_key_decides_everything(env_id, roll):
         )
 
 
+@pytest.mark.parametrize("env_id", DISTINCT)
+def test_rewards_lie_in_their_range(env_id, roll):
+    venv, rollout = _case(env_id, roll)
+    low, high = venv.env.reward_range
+    assert low - 1e-6 <= rollout.steps.reward.min() <= rollout.steps.reward.max() <= high + 1e-6
+
+
 def test_copies_differ_and_seeds_differ(roll):
     venv = make_env("popgym:RepeatFirstEasy", 8)
     one, two, same = (roll(venv, 20, seed) for seed in (0, 1, 0))
