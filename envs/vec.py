@@ -49,7 +49,7 @@ class JaxVecEnv:
 
     def reset(self, key: jax.Array) -> tuple[Any, TimeStep]:
         """Fresh episodes everywhere: (state, first time step)."""
-        obs, state = self._restart(jax.random.split(key, self.num_envs))
+        obs, state = self._restart(key, jnp.arange(self.num_envs, dtype=jnp.int32))
         no = jnp.zeros(self.num_envs, bool)
         reward = jnp.zeros(self.num_envs, jnp.float32)
         return state, TimeStep(obs, reward, no, no, jnp.ones_like(no), obs)
@@ -64,25 +64,27 @@ class JaxVecEnv:
         shown = TimeStep(obs, new.reward, new.terminated, new.truncated, ended, new.obs)
         return state, shown
 
-    def _restart(self, keys: jax.Array) -> tuple[PyTree, Any]:
+    def _restart(self, key: jax.Array, places: jax.Array) -> tuple[PyTree, Any]:
+        """Fresh (obs, state) of the copies at places [K]; each has a key of its own."""
+        keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, places)
         return jax.vmap(self.env.reset_env, in_axes=(0, None))(keys, self.params)
 
     def _restart_ended(
         self, ended: jax.Array, key: jax.Array, going_on: tuple[PyTree, Any]
     ) -> tuple[PyTree, Any]:
         """Fresh (obs, state) where ended [E]; each copy's own key decides, in either way."""
-        keys = jax.random.split(key, self.num_envs)
         if self.fresh_at_once < self.num_envs:
-            return self._restart_some(ended, keys, going_on)
+            return self._restart_some(ended, key, going_on)
 
         def restart() -> tuple[PyTree, Any]:
-            return jax.tree.map(lambda a, b: pick(ended, a, b), self._restart(keys), going_on)
+            fresh = self._restart(key, jnp.arange(self.num_envs, dtype=jnp.int32))
+            return jax.tree.map(lambda a, b: pick(ended, a, b), fresh, going_on)
 
         # A branch outside vmap: an ordinary step pays for no shuffled deck or drawn maze.
         return jax.lax.cond(jnp.any(ended), restart, lambda: going_on)
 
     def _restart_some(
-        self, ended: jax.Array, keys: jax.Array, going_on: tuple[PyTree, Any]
+        self, ended: jax.Array, key: jax.Array, going_on: tuple[PyTree, Any]
     ) -> tuple[PyTree, Any]:
         """`fresh_at_once` copies after another, as long as there are ended ones."""
         size = self.fresh_at_once
@@ -93,7 +95,7 @@ class JaxVecEnv:
         def restart(carried: tuple[jax.Array, tuple[PyTree, Any]]):
             done, tree = carried
             some = jax.lax.dynamic_slice(places, (done,), (size,))
-            fresh = self._restart(keys[jnp.minimum(some, last)])
+            fresh = self._restart(key, jnp.minimum(some, last))
             tree = jax.tree.map(lambda a, b: a.at[some].set(b, mode="drop"), tree, fresh)
             return done + size, tree
 

@@ -44,6 +44,7 @@ class CartPole(Env):
     """
 
     can_truncate = True
+    mean_length = 25  # about that of random play; of 12, 25 and 50 the fastest at 4096 environments
 
     def __init__(self, max_steps: int = 200):
         if max_steps < 1:

