@@ -90,11 +90,11 @@ def _row(name: str, quick: bool) -> dict[str, Any]:
     for size in sizes:
         row[f"{size} envs"] = _raw(rlseq.make_env(name, size), at_least)
     copies, steps = (8, 16) if quick else (ROLLOUT_ENVS, ROLLOUT_STEPS)
-    # Difficulties share their program and differ in sizes: one of them tells the others.
-    one_of_many = name.endswith(("Medium", "Hard"))
-    rollout = None if one_of_many else _rollout(rlseq.make_env(name, copies), steps)
+    # Difficulties share their program and differ in sizes: what is slow to measure, once each.
+    first = not name.endswith(("Medium", "Hard"))
+    rollout = _rollout(rlseq.make_env(name, copies), steps) if first else None
     row[f"ppo rollout, {copies} envs"] = rollout
-    row |= popgym_rates(name, at_least)
+    row |= popgym_rates(name, at_least, processes=first)
     one = row["popgym"]
     row["times popgym"] = None if one is None else row[f"{sizes[-1]} envs"] / one
     return row
