@@ -9,6 +9,7 @@ OUT/README.md is the table of all.
 import argparse
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -19,7 +20,8 @@ import rlseq
 
 THRESHOLD = 0.9
 KEPT = ("step", "seconds", "return")
-COLUMNS = ("core", "evaluation", "steps to 0.9", "seconds to 0.9", "steps", "whole process, s")
+COLUMNS = ("core", "evaluation", "steps to 0.9", "seconds to 0.9", "best training return")
+COLUMNS += ("steps", "ended", "whole process, s")
 
 
 def main() -> None:
@@ -29,6 +31,8 @@ def main() -> None:
     parser.add_argument("--env", default="popgym:RepeatPreviousEasy")
     parser.add_argument("--total-steps", type=int, default=1_200_000)
     parser.add_argument("--minutes", type=float, default=30.0, help="limit of one core")
+    parser.add_argument("--stop-at", type=float, help="mean training return that ends a run")
+    parser.add_argument("--options", nargs="*", default=[], metavar="KEY=VALUE")
     args = parser.parse_args()
     for core in args.cores or rlseq.core_names():
         if not (args.out / core / "row.json").exists():
@@ -38,22 +42,32 @@ def main() -> None:
 
 def _run(core: str, args: argparse.Namespace) -> None:
     options = [f"env.id={args.env}", f"core={core}", f"total_steps={args.total_steps}"]
-    command = ["rlseq", "train", "experiment=popgym_ppo", *options]
+    command = ["rlseq", "train", "experiment=popgym_ppo", *options, *args.options]
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
         start = time.perf_counter()
-        try:
-            done = subprocess.run([*command, f"run.dir={run}"], timeout=60 * args.minutes)
-            ended = "completed" if done.returncode == 0 else f"exit code {done.returncode}"
-        except subprocess.TimeoutExpired:
-            ended = f"stopped after {args.minutes:g} minutes"
+        process = subprocess.Popen([*command, f"run.dir={run}"])
+        ended = _wait(process, run / "metrics.jsonl", args)
         took = time.perf_counter() - start
         if not (run / "metrics.jsonl").exists():
             print(f"{core}: {ended}, nothing was logged", file=sys.stderr)
             return
-        if ended == "completed":
-            subprocess.run(["rlseq", "eval", str(run), "--episodes", "128"], check=True)
+        subprocess.run(["rlseq", "eval", str(run), "--episodes", "128"], check=True)
         _keep(run, args.out / core, " ".join(command), took, ended)
+
+
+def _wait(process: subprocess.Popen, log: Path, args: argparse.Namespace) -> str:
+    """How the run ended; one that is good enough or late is asked to save and leave."""
+    limit = time.monotonic() + 60 * args.minutes
+    while process.poll() is None:
+        time.sleep(1)
+        best = max((r["return"] or -1 for r in _lines(log)), default=-1) if log.exists() else -1
+        late = time.monotonic() > limit
+        if late or (args.stop_at is not None and best >= args.stop_at):
+            process.send_signal(signal.SIGTERM)
+            process.wait()
+            return f"stopped after {args.minutes:g} minutes" if late else f"stopped at {best:.3f}"
+    return "completed" if process.returncode == 0 else f"exit code {process.returncode}"
 
 
 def _keep(run: Path, out: Path, command: str, took: float, ended: str) -> None:
@@ -85,7 +99,9 @@ def _keep(run: Path, out: Path, command: str, took: float, ended: str) -> None:
 
 
 def _lines(path: Path) -> list[dict]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    """The rows of a file whose last line may still be on its way."""
+    *whole, _ = path.read_text().split("\n")
+    return [json.loads(line) for line in whole]
 
 
 def _table(out: Path) -> None:

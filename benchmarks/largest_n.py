@@ -1,0 +1,160 @@
+"""The largest N of N-parity and N-delayed-match that each core learns: `largest_n.py OUT`.
+
+A supervised probe (Khajehabdollahi et al. 2309.12927) with the single curriculum of
+`memory:ParityCurriculum`: random bits in, at each of them the answer about the last N out, N = 2
+at first. Where 20 updates in a row, each on fresh bits, give 98 % of the answers right on average,
+N is solved and becomes N + 1. The budget is a number of updates, the same for every core; a core
+has 64 features and two layers, as `experiment=popgym_ppo` sets layers, and its own defaults
+otherwise. Each core is one process; what OUT holds is not run again. OUT/CORE.jsonl keeps N and
+the share of right answers of every 20 updates, OUT/README.md the table of all.
+"""
+
+import argparse
+import json
+import multiprocessing
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+
+import rlseq
+from rlseq.cores import core_options
+from rlseq.envs.memory.curriculum import TASKS, Growing
+
+FEATURES, LAYERS, BATCH, LR, TOGETHER = 64, 2, 64, 1e-3, 20
+MAX_N, ANSWERS, THRESHOLD = 64, 32, 0.98
+
+
+class Probe(nn.Module):
+    """Bits int32 [T, B] -> logits of the answers [T, B]."""
+
+    core: str
+
+    @nn.compact
+    def __call__(self, bits: jax.Array) -> jax.Array:
+        layers = {"layers": LAYERS} if "layers" in core_options(self.core) else {}
+        core = rlseq.make_core(self.core, features=FEATURES, **layers)
+        x = nn.Dense(FEATURES)(jax.nn.one_hot(bits, 2))
+        reset = jnp.zeros(bits.shape, bool).at[0].set(True)
+        _, y = core(core.init_carry(bits.shape[1]), x, reset)
+        return nn.Dense(1)(nn.relu(nn.Dense(FEATURES)(y)))[..., 0]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("cores", nargs="*", help="all that are registered, if none is given")
+    parser.add_argument("--updates", type=int, default=1000)
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    fresh = multiprocessing.get_context("spawn")
+    for core in args.cores or rlseq.core_names():
+        if not (args.out / f"{core}.jsonl").exists():
+            process = fresh.Process(target=probe, args=(core, args.updates, args.out))
+            process.start()
+            process.join()
+        table(args.out)
+
+
+def probe(core: str, updates: int, out: Path) -> None:
+    """Both tasks; one line a task."""
+    rows = [learn(core, task, updates) for task in TASKS]
+    lines = [json.dumps(row) for row in rows]
+    (out / f"{core}.jsonl").write_text("\n".join(lines) + "\n")
+    print(*({key: row[key] for key in row if key != "curve"} for row in rows), flush=True)
+
+
+def learn(core: str, task: str, updates: int) -> dict[str, Any]:
+    """A row: the largest N solved, what it took, and the curve of [N, share right]."""
+    env, model, optimiser = Growing(task, max_n=MAX_N), Probe(core), optax.adam(LR)
+    key = jax.random.key(0)
+    params = jax.jit(model.init)(key, jnp.zeros((2, BATCH), jnp.int32))
+    state = params, optimiser.init(params)
+    advance = jax.jit(partial(train, env, model, optimiser)).lower(state, key, 2).compile()
+    start, level, curve = time.perf_counter(), 2, []
+    for index in range(updates // TOGETHER):
+        state, right = advance(state, jax.random.fold_in(key, index), level)
+        curve.append([level, round(float(right), 4)])
+        level += float(right) >= THRESHOLD
+        if level > MAX_N:
+            break
+    return {
+        "core": core,
+        "task": task,
+        "largest N": max(level - 1, 1),
+        "updates": TOGETHER * len(curve),
+        "updates to it": TOGETHER * sum(n < level for n, _ in curve),
+        "parameters": sum(leaf.size for leaf in jax.tree.leaves(params)),
+        "seconds": round(time.perf_counter() - start, 1),
+        "curve": curve,
+    }
+
+
+def train(
+    env: Growing,
+    model: Probe,
+    optimiser: optax.GradientTransformation,
+    state: Any,
+    key: jax.Array,
+    n: jax.Array,
+) -> tuple[Any, jax.Array]:
+    """`TOGETHER` updates at one N: the new state and the share of right answers."""
+
+    def loss(params: Any, bits: jax.Array, answers: jax.Array) -> tuple[jax.Array, jax.Array]:
+        logits = model.apply(params, bits)[env.max_n - 1 :]
+        right = jnp.mean((logits > 0) == (answers == 1), dtype=jnp.float32)
+        losses = optax.sigmoid_binary_cross_entropy(logits, answers.astype(jnp.float32))
+        return losses.mean(), right
+
+    def update(state: Any, key: jax.Array) -> tuple[Any, jax.Array]:
+        params, opt = state
+        bits, answers = stream(env, key, n)
+        gradient, right = jax.grad(loss, has_aux=True)(params, bits, answers)
+        step, opt = optimiser.update(gradient, opt)
+        return (optax.apply_updates(params, step), opt), right
+
+    state, right = jax.lax.scan(update, state, jax.random.split(key, TOGETHER))
+    return state, right.mean()
+
+
+def stream(env: Growing, key: jax.Array, n: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Bits int32 [T, B] and the answers about the last n of them from step max_n - 1 on."""
+    shape = (BATCH, env.max_n - 1 + ANSWERS)
+    bits = jax.random.bernoulli(key, 0.5, shape).astype(jnp.int32)
+    answers = jax.vmap(env.right_answers)(bits)[:, n - 2]
+    return bits.T, answers.T[env.max_n - 1 :]
+
+
+def table(out: Path) -> None:
+    """README.md from all rows."""
+    found = [json.loads(line) for path in sorted(out.glob("*.jsonl")) for line in path.open()]
+    columns = "core", "task", "largest N", "updates to it", "updates", "parameters", "seconds"
+    lines = ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
+    for row in found:
+        lines.append("| " + " | ".join(str(row[column]) for column in columns) + " |")
+    (out / "README.md").write_text(HEAD + "\n".join(lines) + "\n" + NOTE)
+
+
+HEAD = """# The largest N that each core learns
+
+`python benchmarks/largest_n.py results/parity`: N-parity and N-delayed-match-to-sample as a
+supervised probe with the single curriculum (Khajehabdollahi et al. 2309.12927). N = 2 at first;
+where 20 updates on fresh bits give 98 % of the answers right, it is solved and N grows by one.
+The budget of every core is the number of updates in the table, of 64 sequences of 95 bits each, by
+Adam with a learning rate of 1e-3: small, so N is what a core learns quickly, not what it can learn.
+A core has 64 features, two layers and its own defaults otherwise; seed 0.
+
+"""
+NOTE = """
+N = 1 stands for "not even 2". Seconds leave compilation out and were taken beside other processes.
+The raw curves, N and the share of right answers of every 20 updates, are in CORE.jsonl.
+"""
+
+
+if __name__ == "__main__":
+    main()
