@@ -13,7 +13,7 @@ from gymnax.environments import spaces
 from matplotlib.figure import Figure
 
 import rlseq
-from rlseq.envs import env_ids
+from rlseq.envs import catalogue, env_ids
 from rlseq.envs.spaces import flatten
 from rlseq.errors import InputError, check_names
 from rlseq.train.files import write_atomic
@@ -59,8 +59,15 @@ def gallery(
 
 
 def _write_page(out: Path, pictures: Sequence[Path]) -> None:
-    page = "".join(f"## {p.stem.replace('_', ':', 1)}\n\n![]({p.name})\n\n" for p in pictures)
-    write_atomic(out / "README.md", "# Environments under random actions\n\n" + page)
+    """README.md: a chapter a family, and of each environment what `rlseq list envs` says."""
+    about, page, family = catalogue.lines(), "# Environments under random actions\n\n", ""
+    for picture in pictures:
+        env_id = picture.stem.replace("_", ":", 1)
+        if env_id.partition(":")[0] != family:
+            family = env_id.partition(":")[0]
+            page += f"## {family}\n\n"
+        page += f"### {env_id}\n\n{about.get(env_id, '')}\n\n![{env_id}]({picture.name})\n\n"
+    write_atomic(out / "README.md", page)
 
 
 def _picture(out: Path, env_id: str) -> Path:

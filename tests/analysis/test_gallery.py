@@ -6,7 +6,7 @@ import pytest
 
 from rlseq import cli
 from rlseq.analysis import gallery
-from rlseq.envs import make_env
+from rlseq.envs import catalogue, make_env
 from rlseq.errors import InputError
 
 IDS = ["popgym:CountRecallEasy", "probe:Leak", "minatar:BreakoutMasked"]
@@ -23,7 +23,9 @@ def test_every_id_has_its_picture_and_is_on_the_page(folder):
     names = ["popgym_CountRecallEasy.png", "probe_Leak.png", "minatar_BreakoutMasked.gif"]
     assert {path.name for path in folder.iterdir()} == {*names, "README.md"}
     page = (folder / "README.md").read_text()
-    assert all(f"## {i}\n\n![]({name})" in page for i, name in zip(IDS, names, strict=True))
+    for env_id, name in zip(IDS, names, strict=True):
+        family, about = env_id.partition(":")[0], catalogue.lines()[env_id]
+        assert f"## {family}\n\n### {env_id}\n\n{about}\n\n![{env_id}]({name})" in page
     for name in names[:2]:
         assert imageio.imread(folder / name).std() > 10
 
