@@ -21,7 +21,7 @@ import rlseq
 THRESHOLD = 0.9
 KEPT = ("step", "seconds", "return")
 COLUMNS = ("core", "evaluation", "steps to 0.9", "seconds to 0.9", "best training return")
-COLUMNS += ("steps", "ended", "whole process, s")
+COLUMNS += ("steps", "ended", "whole process, s", "options")
 
 
 def main() -> None:
@@ -105,17 +105,27 @@ def _lines(path: Path) -> list[dict]:
 
 
 def _table(out: Path) -> None:
+    """README.md: all rows, and OUT/notes.md below them where somebody wrote it."""
     rows = [json.loads(path.read_text()) for path in sorted(out.glob("*/row.json"))]
     lines = ["| " + " | ".join(COLUMNS) + " |", "|---" * len(COLUMNS) + "|"]
     for row in rows:
-        lines.append("| " + " | ".join(str(row[column]) for column in COLUMNS) + " |")
-    commands = {row["command"].replace(f"core={row['core']}", "core=CORE") for row in rows}
-    head = "# Cores in PPO\n\nEach with `" + "`, `".join(sorted(commands)) + "` (seed 0).\n\n"
+        command, options = row["command"].split(f"core={row['core']} ")
+        row = row | {"options": f"`{options}`"}
+        lines.append("| " + " | ".join(_text(row[column]) for column in COLUMNS) + " |")
+    head = f"# Cores in PPO\n\nEach with `{command}core=CORE OPTIONS` (seed 0).\n\n"
     note = (
         "\nSeconds to 0.9 count training without compilation, from each run's own log; the whole\n"
         "process has imports and compilation in it. Raw data lie in the folder of each core.\n"
     )
+    written = out / "notes.md"
+    note += "\n" + written.read_text() if written.exists() else ""
     (out / "README.md").write_text(head + "\n".join(lines) + "\n" + note)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return "-" if value is None else str(value)
 
 
 if __name__ == "__main__":
