@@ -17,6 +17,8 @@ _FILES = {
     ),
     "probe_longer": ("Delayed", "Truncated", "Recall", "Leak"),
 }
+# The ball goes out of sight after the first row: three of eight columns without memory.
+_PIXELS = {"Catch": {}, "CatchBlind": {"visible_rows": 1}}
 
 FAMILY = Family(
     "probe",
@@ -24,6 +26,7 @@ FAMILY = Family(
         name: Entry(f"rlseq.envs.{file}:{name}", {})
         for file, names in _FILES.items()
         for name in names
-    },
+    }
+    | {name: Entry("rlseq.envs.probe_pixels:Catch", options) for name, options in _PIXELS.items()},
     aliases={},
 )

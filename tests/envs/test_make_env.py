@@ -94,6 +94,8 @@ def test_unknown_options_get_the_nearest_match(env_id, option, hint):
         ("probe:Truncated", {"max_steps": 0}),
         ("probe:Recall", {"delay": 0}),
         ("probe:Recall", {"num_cues": 1}),
+        ("probe:Catch", {"visible_rows": 0}),
+        ("probe:Catch", {"visible_rows": 9}),
         ("probe:Leak", {"max_steps": 0}),
         ("probe:Leak", {"num_envs": 0}),
         ("gymnax:CartPole-v1", {"num_envs": -3}),

@@ -9,6 +9,7 @@ from rlseq.envs import make_env
 from rlseq.envs.probe import FAMILY
 
 GAMMA = 0.9
+PIXELS = ("Catch", "CatchBlind")
 
 
 def nothing(key, state, ts):
@@ -30,7 +31,14 @@ BEST = {
     "Truncated": nothing,
     "Recall": lambda key, state, ts: state.cue,
     "Leak": lambda key, state, ts: state.first,
+    "Catch": lambda key, state, ts: towards(state),
+    "CatchBlind": lambda key, state, ts: towards(state),
 }
+
+
+def towards(state):
+    """The paddle's way to the ball."""
+    return 1 + jnp.sign(state.ball - state.paddle)
 
 
 def in_sight(key, state, ts):
@@ -41,16 +49,24 @@ def random(key, state, ts):
     return jax.random.randint(key, ts.reward.shape, 0, 2)
 
 
-MEMORYLESS = {"Recall": random, "Leak": in_sight}
+def from_the_paddle(key, state, ts):
+    """Towards the ball while it is seen, then away from the middle, where the paddle started."""
+    away = 1 + jnp.sign(state.paddle - 4)
+    return jnp.where(state.time == 0, towards(state), away)
 
 
-def first_episodes(roll, name, policy, num_envs=4000, **options):
+MEMORYLESS = {"Recall": random, "Leak": in_sight, "CatchBlind": from_the_paddle}
+
+
+def first_episodes(roll, name, policy, num_envs=None, **options):
     """(probe, row of first_obs each env started with, its rewards [T, E] up to the first end)."""
+    num_envs = num_envs or (1000 if name in PIXELS else 4000)  # images take their memory
     venv = make_env(f"probe:{name}", num_envs, **options)
     rollout = roll(venv, venv.spec.max_steps, policy=policy)
     ended = rollout.steps.reset.cumsum(0) - rollout.steps.reset
     rewards = np.where(ended == 0, rollout.steps.reward, 0).astype(np.float64)
-    match = (rollout.first.obs[:, None] == venv.env.first_obs).all(-1)
+    first = rollout.first.obs.reshape(num_envs, 1, -1)
+    match = (first == venv.env.first_obs.reshape(1, len(venv.env.first_obs), -1)).all(-1)
     assert (match.sum(1) == 1).all()
     return venv.env, match.argmax(1), rewards
 
@@ -104,3 +120,15 @@ def test_recall_options_set_delay_and_cues(roll):
     assert (rewards[-1] == 1).all()
     np.testing.assert_allclose(env.value(GAMMA), GAMMA**9)
     assert start.max() == 4
+
+
+def test_catch_draws_ball_and_paddle_and_hides_the_ball_after_its_visible_rows(roll):
+    rollout = roll(make_env("probe:Catch", 5, visible_rows=3), 6)
+    states, obs = rollout.states, np.asarray(rollout.steps.obs)
+    for t, e in np.ndindex(6, 5):
+        board = np.zeros((8, 8, 3), np.uint8)
+        board[7, states.paddle[t, e]] = [200, 72, 72]
+        if states.time[t, e] < 3:
+            board[states.time[t, e], states.ball[t, e]] = 236
+        np.testing.assert_array_equal(obs[t, e], np.kron(board, np.ones((8, 8, 1), np.uint8)))
+    assert obs.dtype == np.uint8
