@@ -38,7 +38,9 @@ def test_every_preset_of_a_group_composes(group):
 @pytest.mark.parametrize("core", registry.names("core"))
 def test_every_core_goes_on_every_experiment(core):
     for name in presets("experiment"):
-        composed = config.compose([f"experiment={name}", f"core={core}"])
+        # Images without an emulator, which takes long to start.
+        images = ["env.id=probe:Catch", "env.preset=null"] if name == "atari_ppo" else []
+        composed = config.compose([f"experiment={name}", f"core={core}", *images])
         assert composed.core["name"] == core
         build.build(composed)
 
