@@ -39,6 +39,8 @@ def make_env(
     start_flag: bool = False,
     flatten: bool = False,
     statistics: bool = False,
+    action_log: int = 0,
+    evaluation: bool = False,
     **options: Any,
 ) -> VecEnv:
     """E = num_envs copies of the environment "family:Name", usable inside jit.
@@ -52,6 +54,10 @@ def make_env(
     one flat float32 vector as observation, returns and lengths of episodes in the state
     (`rlseq.envs.wrappers.episode_stats`).
 
+    Two more say what it is for, and change only environments that know of them: `action_log` is
+    how many actions one whose state lives outside JAX keeps in sight (`rlseq.envs.action_log`);
+    `evaluation` plays as scores are counted, say without clipped rewards.
+
     Raises InputError for an unknown family, name or option, for impossible option values, for
     num_envs below 1, and for an environment without a state to show; unknown names come with the
     nearest match.
@@ -63,8 +69,11 @@ def make_env(
         raise unknown_name("value of observe", observe, OBSERVE)
     made = registry.load("env", family)
     inside = {"observe": observe, "sticky_actions": sticky_actions, "frame_skip": frame_skip}
-    make = _batched if hasattr(made, "make_batch") else _vmapped
-    venv = make(made, id, num_envs, options, **inside)
+    if hasattr(made, "make_batch"):
+        purpose = {"action_log": action_log, "evaluation": evaluation}
+        venv = _batched(made, id, num_envs, options, purpose, **inside)
+    else:
+        venv = _vmapped(made, id, num_envs, options, **inside)
 
     from rlseq.envs import action_wrappers, observation_wrappers, wrappers
 
@@ -89,19 +98,22 @@ def _batched(
     id: str,
     num_envs: int,
     options: dict[str, Any],
+    purpose: dict[str, Any],
     *,
     observe: str,
     sticky_actions: float,
     frame_skip: int,
 ) -> VecEnv:
-    """From a family that batches by itself."""
+    """From a family that batches by itself and hears of its purpose if it takes it."""
     if observe != "obs":
         raise InputError(f"{id} has no state to show, got observe={observe!r}")
     if sticky_actions != 0 or frame_skip != 1:
         raise InputError(f"{id} has sticky actions and frame skip of its own: give it a preset")
     known = inspect.signature(family.make_batch).parameters
-    check_names(f"option of {id}", options, [k for k in known if k not in ("name", "num_envs")])
-    return family.make_batch(id.partition(":")[2], num_envs, **options)
+    if all(k.kind is not k.VAR_KEYWORD for k in known.values()):  # else it checks them itself
+        check_names(f"option of {id}", options, [k for k in known if k not in ("name", "num_envs")])
+    heard = {name: value for name, value in purpose.items() if name in known}
+    return family.make_batch(id.partition(":")[2], num_envs, **options, **heard)
 
 
 def _vmapped(

@@ -224,15 +224,16 @@ def _export(options: argparse.Namespace) -> int:
 
 
 def _guarded(train) -> int:
-    """Training, with its two ways to end early as exit codes."""
+    """Training, with its ways to end early as exit codes."""
     from rlseq.train.loop import Interrupted, NonFinite
+    from rlseq.train.outside import OutsideFault
 
     try:
         train()
     except Interrupted as saved:
         print(f"rlseq: {saved}", file=sys.stderr)
         return INTERRUPTED
-    except NonFinite as error:
+    except (NonFinite, OutsideFault) as error:
         print(f"rlseq: {error}", file=sys.stderr)
         return FAILED
     return DONE

@@ -37,6 +37,7 @@ TABLES: dict[str, dict[str, str]] = {
     # A family makes the environments of one prefix: ids() and make(name, **options).
     "env": {
         "atari": "rlseq.envs.atari:FAMILY",
+        "gymnasium": "rlseq.envs.gymnasium_family:FAMILY",
         "gymnax": "rlseq.envs.gymnax_family:FAMILY",
         "memory": "rlseq.envs.memory:FAMILY",
         "meta": "rlseq.envs.meta:FAMILY",

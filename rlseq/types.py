@@ -44,6 +44,17 @@ class Ring(NamedTuple):
     written: jax.Array  # [E] int32, rows of each lane so far
 
 
+class Reference(NamedTuple):
+    """Mean returns on which a score is placed."""
+
+    random: float  # of uniformly random actions
+    human: float
+
+    def normalised(self, score: float) -> float:
+        """The human-normalised score: 0 is random play, 1 the human."""
+        return (score - self.random) / (self.human - self.random)
+
+
 class EnvSpec(NamedTuple):
     """What an agent needs to know before the first step."""
 
@@ -52,6 +63,8 @@ class EnvSpec(NamedTuple):
     action_space: Any
     can_truncate: bool  # False: the agent need not compute V(final_obs)
     max_steps: int | None  # the longest episode, in environment steps
+    reference: Reference | None = None  # where known
+    settings: str = ""  # how it is played, for the records of results
 
 
 class VecEnv(Protocol):

@@ -5,18 +5,17 @@ Nothing here imports the emulator, so that names can be listed at once.
 
 import importlib.util
 import re
+from importlib import metadata
+from typing import Any
 
-from rlseq.envs.atari.presets import PRESETS
-from rlseq.errors import InputError, unknown_name
-from rlseq.types import VecEnv
+from rlseq.envs.atari.presets import Preset, choose
+from rlseq.envs.atari.scores import REFERENCES
+from rlseq.errors import InputError, check_names, unknown_name
+from rlseq.types import EnvSpec, VecEnv
 
-GAMES = (
-    "Alien", "Amidar", "Assault", "Asterix", "BankHeist", "BattleZone", "Boxing", "Breakout",
-    "ChopperCommand", "CrazyClimber", "DemonAttack", "Freeway", "Frostbite", "Gopher", "Hero",
-    "Jamesbond", "Kangaroo", "Krull", "KungFuMaster", "MsPacman", "Pong", "PrivateEye", "Qbert",
-    "RoadRunner", "Seaquest", "UpNDown",
-)  # fmt: skip
+GAMES = tuple(REFERENCES)
 BACKENDS = ("ffi", "callback")
+OPTIONS = ("preset", "backend", "num_threads")
 
 
 def snake_case(game: str) -> str:
@@ -31,6 +30,11 @@ class AtariFamily:
         """The names after "atari:"."""
         return list(GAMES)
 
+    def about(self, name: str) -> str:
+        """A line on a game, for lists."""
+        random, human = REFERENCES[name]
+        return f"Atari game on ALE's emulator; random play {random:g}, human {human:g}"
+
     def make_batch(
         self,
         name: str,
@@ -38,24 +42,30 @@ class AtariFamily:
         *,
         preset: str = "atari100k",
         backend: str = "ffi",
-        life_loss: bool | None = None,
         num_threads: int = 0,
+        action_log: int = 0,
+        evaluation: bool = False,
+        **settings: Any,
     ) -> VecEnv:
         """E = num_envs copies of a game, played as `preset` says; 0 threads is one a core.
 
-        `life_loss` replaces the preset's word on whether a lost life ends an episode for the
-        learner. Raises InputError for an unknown game, preset or backend (naming the nearest),
-        for num_envs below 1 or num_threads below 0, and when ale-py is not installed.
+        `settings` are fields of `rlseq.envs.atari.presets.Preset`. For `evaluation`, games are
+        whole and scores raw: no clipped rewards, no ends by lost lives. `action_log` is the L of
+        `rlseq.envs.action_log`; 0 keeps none.
+
+        Raises InputError for an unknown game, preset, backend or setting (naming the nearest), a
+        setting that breaks the preset's name, num_envs below 1 or num_threads below 0, more games
+        than memory allows, and when ale-py is not installed.
         """
-        games = {snake_case(game): snake_case(game) for game in GAMES}
-        games |= {game: snake_case(game) for game in GAMES}
+        games = {snake_case(game): game for game in GAMES} | {game: game for game in GAMES}
         for kind, given, known in (
             ("atari environment", name, games),
-            ("atari preset", preset, PRESETS),
             ("atari backend", backend, BACKENDS),
         ):
             if given not in known:
                 raise unknown_name(kind, given, known)
+        check_names(f"option of atari:{name}", settings, [*OPTIONS, *Preset._fields])
+        chosen = choose(preset, settings)
         if num_envs < 1 or num_threads < 0:
             given = f"num_envs = {num_envs}, num_threads = {num_threads}"
             raise InputError(f"num_envs must be at least 1 and num_threads at least 0, got {given}")
@@ -64,10 +74,20 @@ class AtariFamily:
 
         from rlseq.envs.atari.vec import AtariVecEnv
 
-        chosen = PRESETS[preset]
-        if life_loss is not None:
-            chosen = chosen._replace(life_loss=life_loss)
-        return AtariVecEnv(games[name], num_envs, chosen, backend, num_threads, f"atari:{name}")
+        if evaluation:
+            chosen = chosen._replace(clip=False, life_loss=False)
+        game = games[name]
+        spec = EnvSpec(
+            f"atari:{name}", None, None, True, None, REFERENCES[game], _settings(preset, chosen)
+        )
+        return AtariVecEnv(
+            snake_case(game), num_envs, chosen, backend, num_threads, spec, action_log
+        )
+
+
+def _settings(name: str, preset: Preset) -> str:
+    values = ", ".join(f"{key} {value}" for key, value in preset._asdict().items())
+    return f"{name} ({values}), ale-py {metadata.version('ale-py')}"
 
 
 FAMILY = AtariFamily()

@@ -4,7 +4,9 @@ A program orders the calls by data alone, so every call takes a token and return
 """
 
 import functools
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import jax
@@ -13,9 +15,12 @@ import numpy as np
 from ale_py.vector_env import AtariVectorEnv
 from jax.experimental import io_callback
 
+from rlseq.envs.atari.pixels import NATIVE
 from rlseq.envs.atari.presets import Preset
+from rlseq.errors import InputError
 
 SKIP = 4  # frames an action lasts; the last two are merged by their maximum
+GAME_BYTES = 2_000_000  # ours, measured with ale-py 0.12: a game's emulator, rounded up
 
 
 class Frames(NamedTuple):
@@ -33,16 +38,27 @@ class Emulator(NamedTuple):
 
     reset: Callable[[jax.Array], tuple[jax.Array, Frames]]  # seeds int32 [R]
     step: Callable[[jax.Array, jax.Array], tuple[jax.Array, Frames]]  # token, actions int32 [R]
-    num_actions: int
 
 
 def make_emulator(game: str, rows: int, preset: Preset, backend: str, threads: int) -> Emulator:
-    """R = rows games in one emulator, by typed foreign calls ("ffi") or ordered callbacks."""
-    env = AtariVectorEnv(
+    """R = rows games in one emulator, by typed foreign calls ("ffi") or ordered callbacks.
+
+    Raises InputError where the machine has no memory for them.
+    """
+    check_memory(game, rows, preset)
+    env = open_games(game, rows, preset, threads)
+    return (_foreign if backend == "ffi" else _called_back)(env, rows)
+
+
+def open_games(game: str, rows: int, preset: Preset, threads: int) -> AtariVectorEnv:
+    """ALE's own object; its frames are native unless it is the one that shrinks them."""
+    native = preset.resize != "emulator"
+    height, width = NATIVE if native else (preset.size, preset.size)
+    return AtariVectorEnv(
         game,
         rows,
-        img_height=preset.size,
-        img_width=preset.size,
+        img_height=height,
+        img_width=width,
         grayscale=preset.grey,
         stack_num=preset.stack,
         frameskip=SKIP,
@@ -57,11 +73,38 @@ def make_emulator(game: str, rows: int, preset: Preset, backend: str, threads: i
         max_num_frames_per_episode=preset.max_frames,
         num_threads=threads,
     )
-    build = _foreign if backend == "ffi" else _called_back
-    return build(env, rows, int(cast(Any, env.single_action_space).n))
 
 
-def _foreign(env: AtariVectorEnv, rows: int, num_actions: int) -> Emulator:
+def count_actions(game: str, preset: Preset) -> int:
+    """How many actions the preset gives in a game; starts one game for a moment."""
+    env = open_games(game, 1, preset, 1)
+    return int(cast(Any, env.single_action_space).n)
+
+
+def check_memory(game: str, rows: int, preset: Preset) -> None:
+    """Raise InputError where `rows` games take more memory than the machine has left."""
+    side = NATIVE if preset.resize != "emulator" else (preset.size, preset.size)
+    frame = side[0] * side[1] * (1 if preset.grey else 3) * preset.stack
+    each = GAME_BYTES + 4 * frame  # kept by the emulator, on its way, in the state, in a carry
+    left = _memory_left()
+    if rows * each > left:
+        raise InputError(
+            f"{rows:,} games of {game} take about {rows * each / 1e9:.3g} GB, and "
+            f"{left / 1e9:.3g} GB are left: at most {left // each:,} (env.num_envs times seeds)"
+        )
+
+
+def _memory_left() -> int:
+    """Bytes the system can still give without swapping; where it does not say, all it has."""
+    info = Path("/proc/meminfo")
+    if info.exists():
+        for line in info.read_text(encoding="utf-8").splitlines():
+            if line.startswith("MemAvailable:"):
+                return 1024 * int(line.split()[1])
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def _foreign(env: AtariVectorEnv, rows: int) -> Emulator:
     with jax.ensure_compile_time_eval():  # also where the first use is inside a trace
         handle, ale_reset, ale_step = cast(Any, env).xla()  # annotated as if of NumPy
     # The handle is a raw pointer. States hold only its difference from what it was, which keeps
@@ -77,10 +120,10 @@ def _foreign(env: AtariVectorEnv, rows: int, num_actions: int) -> Emulator:
         after, (obs, reward, end, cut, info) = ale_step(token ^ pointer, actions)
         return after ^ pointer, Frames(obs, reward, end, cut, info["lives"])
 
-    return Emulator(reset, step, num_actions)
+    return Emulator(reset, step)
 
 
-def _called_back(env: AtariVectorEnv, rows: int, num_actions: int) -> Emulator:
+def _called_back(env: AtariVectorEnv, rows: int) -> Emulator:
     obs_shape = env.observation_space.shape
     kinds = ((obs_shape, np.uint8), ((rows,), np.int32), *2 * [((rows,), np.bool_)])
     shapes = Frames(*(jax.ShapeDtypeStruct(*kind) for kind in (*kinds, ((rows,), np.int32))))
@@ -93,7 +136,7 @@ def _called_back(env: AtariVectorEnv, rows: int, num_actions: int) -> Emulator:
     def step(token: jax.Array, actions: jax.Array) -> tuple[jax.Array, Frames]:
         return token, call(functools.partial(_host_step, env), actions=actions)
 
-    return Emulator(reset, step, num_actions)
+    return Emulator(reset, step)
 
 
 def _host_reset(env: AtariVectorEnv, seeds: Any) -> Frames:

@@ -1,12 +1,20 @@
-"""How the games are played: frozen settings of published benchmarks."""
+"""How the games are played: frozen settings of published benchmarks, and `custom` for others."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from rlseq.errors import InputError, unknown_name
+
+CUSTOM = "custom"
+# How the 210 x 160 frames shrink: "emulator" is OpenCV's INTER_AREA inside ALE; "area" is the same
+# to the bit, computed in JAX; "triangle" is Pillow's BILINEAR, in JAX.
+RESIZES = ("emulator", "area", "triangle")
+LARGEST = 160  # frames are shrunk, never enlarged
 
 
 class Preset(NamedTuple):
     """All that decides what an agent sees and what it is paid; frames are skipped by four."""
 
-    size: int  # height and width of an observation, shrunk by pixel area
+    size: int  # height and width of an observation
     grey: bool  # one channel a frame, else three
     stack: int  # frames side by side in the channels
     sticky: float  # probability that a frame repeats the action before
@@ -15,6 +23,7 @@ class Preset(NamedTuple):
     max_frames: int  # an episode is cut after so many frames of the emulator
     clip: bool  # rewards become their signs
     life_loss: bool  # a lost life ends an episode for the learner; the game goes on
+    resize: str = "emulator"  # one of RESIZES
 
 
 # Kaiser et al. 1903.00374 for the budget and games; 64 x 64 RGB and unclipped rewards as in IRIS
@@ -25,8 +34,61 @@ PRESETS = {
     "atari100k": ATARI100K,
     # Drama 2410.08893, env_wrapper.py and train.py: no idle frames.
     "atari100k_drama": ATARI100K._replace(noop_max=0),
+    # DreamerV3 2301.04104, embodied/envs/atari.py and configs.yaml: Pillow's pixels, lives unused.
+    "atari100k_dreamerv3": ATARI100K._replace(life_loss=False, resize="triangle"),
     # Mnih et al. 2015 (Nature 518), methods: 84 x 84 luminance, four frames, signs of rewards.
     "atari_dqn": Preset(84, True, 4, 0.0, 30, False, 108_000, True, True),
     # Machado et al. 1709.06009, section 5: sticky actions, all actions, whole games.
     "atari_machado": Preset(84, True, 4, 0.25, 0, True, 108_000, False, False),
+    CUSTOM: ATARI100K,  # where settings of one's own begin
 }
+
+
+def choose(name: str, settings: dict[str, Any]) -> Preset:
+    """The preset of a name with `settings` in place of its own.
+
+    Only `custom` takes others than its own: a result that carries a name was made by what that
+    name means. `resize="area"` shows what `"emulator"` shows and breaks no name.
+
+    Raises InputError for an unknown preset, with the nearest, for a setting that breaks the
+    preset's name and for values no game can be played with.
+    """
+    if name not in PRESETS:
+        raise unknown_name("atari preset", name, PRESETS)
+    own = PRESETS[name]
+    chosen = own._replace(**settings)
+    _check_values(chosen)
+    same = own._replace(resize=chosen.resize) if _same_pixels(own, chosen) else own
+    if name != CUSTOM and chosen != same:
+        changed = [key for key in settings if getattr(chosen, key) != getattr(same, key)]
+        raise InputError(
+            f"the preset {name!r} has {_as_text(same, changed)}; {_as_text(chosen, changed)} "
+            f"would not be {name!r} any more: give preset={CUSTOM!r}, which begins as "
+            "'atari100k', and what is to differ"
+        )
+    return chosen
+
+
+def _same_pixels(one: Preset, other: Preset) -> bool:
+    return {one.resize, other.resize} <= {"emulator", "area"}
+
+
+def _as_text(preset: Preset, keys: list[str]) -> str:
+    return ", ".join(f"{key}={getattr(preset, key)!r}" for key in keys)
+
+
+def _check_values(preset: Preset) -> None:
+    for key, value in preset._asdict().items():
+        kind = type(getattr(ATARI100K, key))
+        fine = isinstance(value, int | float) if kind is float else isinstance(value, kind)
+        if not fine or (kind is not bool and isinstance(value, bool)):
+            raise InputError(f"{key} must be of type {kind.__name__}, got {value!r}")
+    if preset.resize not in RESIZES:
+        raise unknown_name("atari resize", preset.resize, RESIZES)
+    if not 0 <= preset.sticky <= 1:
+        raise InputError(f"sticky is a probability, got {preset.sticky}")
+    bounds = {"size": (1, LARGEST), "stack": (1, 16), "noop_max": (0, 1000)}
+    bounds["max_frames"] = (4, 108_000)
+    for key, (low, high) in bounds.items():
+        if not low <= getattr(preset, key) <= high:
+            raise InputError(f"{key} must lie in {low} .. {high}, got {getattr(preset, key)}")

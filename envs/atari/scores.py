@@ -4,15 +4,7 @@ Wang et al. (1511.06581), tables of the appendix for starts with up to 30 idle f
 and rliable hold them: the constants behind the published human-normalised scores of Atari100k.
 """
 
-from typing import NamedTuple
-
-
-class Reference(NamedTuple):
-    """Mean returns between which a score is placed: 0 is random play, 1 the human."""
-
-    random: float
-    human: float
-
+from rlseq.types import Reference
 
 REFERENCES = {
     "Alien": Reference(227.8, 7127.7),
@@ -46,5 +38,4 @@ REFERENCES = {
 
 def human_normalised(game: str, score: float) -> float:
     """A mean return of a game ("KungFuMaster") in human units. Raises KeyError for another game."""
-    random, human = REFERENCES[game]
-    return (score - random) / (human - random)
+    return REFERENCES[game].normalised(score)

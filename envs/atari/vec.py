@@ -5,12 +5,25 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from gymnax.environments import spaces
-from jax.custom_batching import custom_vmap
 
-from rlseq.envs.atari.emulator import SKIP, Emulator, Frames, make_emulator
+from rlseq.envs import action_log
+from rlseq.envs.action_log import ActionLog
+from rlseq.envs.atari.emulator import (
+    SKIP,
+    Emulator,
+    Frames,
+    check_memory,
+    count_actions,
+    make_emulator,
+)
+from rlseq.envs.atari.pixels import shrink
 from rlseq.envs.atari.presets import Preset
+from rlseq.envs.folding import folding
 from rlseq.types import EnvSpec, TimeStep
+
+_ACTION = jax.ShapeDtypeStruct((), jnp.uint8)  # as the log keeps it: there are 18 at most
 
 
 class AtariState(NamedTuple):
@@ -19,6 +32,7 @@ class AtariState(NamedTuple):
     token: jax.Array  # [E, 8] uint8: orders the calls
     lives: jax.Array  # [E] int32
     ended: jax.Array  # [E] bool, the next step restarts and ignores its action
+    log: ActionLog | None  # what brings the games back
 
 
 class AtariVecEnv:
@@ -27,29 +41,39 @@ class AtariVecEnv:
     A game that ended starts anew in the next step, whose action is ignored: `valid` is False and
     `reset` True there. `learn_terminal` marks lost lives when the preset says so. Actions out of
     range are clipped, because the emulator would wait for ever on one. The emulator is one for
-    the object: a state can be stepped once and is not to be kept. Under vmap the rows of all
-    members play in one emulator of their own.
+    the object: a state can be stepped once and is not to be kept; its `log` brings the games
+    back (`rlseq.envs.action_log`). Under vmap the rows of all members play in one emulator of
+    their own.
     """
 
     def __init__(
-        self, game: str, num_envs: int, preset: Preset, backend: str, threads: int, env_id: str
+        self,
+        game: str,
+        num_envs: int,
+        preset: Preset,
+        backend: str,
+        threads: int,
+        spec: EnvSpec,
+        log_length: int = 0,
     ):
+        check_memory(game, num_envs, preset)
+        self.game = game
         self.num_envs = num_envs
         self.preset = preset
+        self.log_length = log_length
+        # Started when a program is traced that plays with so many.
         self._make = functools.cache(
             lambda rows: make_emulator(game, rows, preset, backend, threads)
         )
         channels = preset.stack * (1 if preset.grey else 3)
-        shape = (preset.size, preset.size, channels)
-        self.num_actions = self._make(num_envs).num_actions
-        self.spec = EnvSpec(
-            id=env_id,
-            obs_space=spaces.Box(0, 255, shape, jnp.uint8),
+        self.num_actions = count_actions(game, preset)
+        self.spec = spec._replace(
+            obs_space=spaces.Box(0, 255, (preset.size, preset.size, channels), jnp.uint8),
             action_space=spaces.Discrete(self.num_actions),
             can_truncate=True,
             max_steps=-(-preset.max_frames // SKIP),
         )
-        self._reset, self._step = _folding(self._reset_rows), _folding(self._step_rows)
+        self._reset, self._step = folding(self._reset_rows), folding(self._step_rows)
 
     def reset(self, key: jax.Array) -> tuple[AtariState, TimeStep]:
         """Fresh games everywhere, by seeds drawn from the key: (state, first time step)."""
@@ -57,7 +81,10 @@ class AtariVecEnv:
         token, frames = self._reset(seeds)
         no = jnp.zeros(self.num_envs, bool)
         shown = self._shown(frames, no, no)
-        return AtariState(token, frames.lives, no), shown._replace(reset=~no, valid=~no)
+        log = None
+        if self.log_length:
+            log = action_log.start(seeds, _ACTION, self.log_length, shown.obs)
+        return AtariState(token, frames.lives, no, log), shown._replace(reset=~no, valid=~no)
 
     def step(
         self, state: AtariState, action: jax.Array, key: jax.Array
@@ -66,7 +93,25 @@ class AtariVecEnv:
         action = jnp.clip(action.astype(jnp.int32), 0, self.num_actions - 1)
         token, frames = self._step(state.token, action)
         shown = self._shown(frames, state.ended, (frames.lives < state.lives) & ~state.ended)
-        return AtariState(token, frames.lives, shown.terminated | shown.truncated), shown
+        log = state.log and action_log.record(state.log, action, shown.obs)
+        return AtariState(token, frames.lives, shown.terminated | shown.truncated, log), shown
+
+    def replay(self, seeds: np.ndarray, actions: np.ndarray) -> jax.Array:
+        """Reset R games by seeds [R] and take actions uint8 [T, R]: checksums of all frames [R]."""
+        emulator: Emulator = self._make(len(seeds))
+
+        def body(carried: tuple[jax.Array, jax.Array], action: jax.Array) -> Any:
+            token, frames = emulator.step(carried[0], action.astype(jnp.int32))
+            return (token, action_log.look(carried[1], self._pixels(frames.obs))), None
+
+        @jax.jit
+        def run(seeds: jax.Array, actions: jax.Array) -> jax.Array:
+            token, frames = emulator.reset(seeds)
+            seen = jnp.zeros(len(seeds), jnp.uint32)
+            begun = token, action_log.look(seen, self._pixels(frames.obs))
+            return jax.lax.scan(body, begun, actions)[0][1]
+
+        return run(jnp.asarray(seeds), jnp.asarray(actions))
 
     def _shown(self, frames: Frames, restarted: jax.Array, life_lost: jax.Array) -> TimeStep:
         going = ~restarted
@@ -84,7 +129,9 @@ class AtariVecEnv:
         )
 
     def _pixels(self, obs: jax.Array) -> jax.Array:
-        """[E, stack, H, W(, 3)] -> [E, H, W, channels], the oldest frame first."""
+        """[R, stack, H, W(, 3)] -> [R, size, size, channels], the oldest frame first."""
+        if self.preset.resize != "emulator":
+            obs = shrink(obs, self.preset.size, self.preset.resize)
         if self.preset.grey:
             obs = obs[..., None]
         return jnp.moveaxis(obs, 1, -2).reshape(obs.shape[0], *self.spec.obs_space.shape)
@@ -99,20 +146,3 @@ class AtariVecEnv:
         # All rows hold one token; reading them all makes the call wait for them all.
         token, frames = emulator.step(tokens.max(axis=0), actions)
         return jnp.broadcast_to(token, tokens.shape), frames
-
-
-def _folding(function: Any) -> Any:
-    """`function` of arrays [R, ...] whose vmap over M members is one call with M * R rows."""
-    folded = custom_vmap(function)
-
-    @folded.def_vmap
-    def rule(members: int, batched: list[bool], *args: jax.Array) -> tuple[Any, Any]:
-        full = [
-            x if mapped else jnp.broadcast_to(x, (members, *x.shape))
-            for x, mapped in zip(args, batched, strict=True)
-        ]
-        out = _folding(function)(*(x.reshape(-1, *x.shape[2:]) for x in full))
-        split = jax.tree.map(lambda x: x.reshape(members, -1, *x.shape[1:]), out)
-        return split, jax.tree.map(lambda _: True, out)
-
-    return folded

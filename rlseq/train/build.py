@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from rlseq.config import Config, EnvConfig
+from rlseq.envs import action_log
 from rlseq.errors import InputError
 from rlseq.train import sharding
 from rlseq.types import Agent, PyTree, VecEnv
@@ -47,9 +48,11 @@ def build(config: Config) -> Job:
     """The job of a configuration. Raises InputError for anything the parts refuse, shapes that do
     not fit and a mesh that cannot be had: nothing is compiled, nothing written.
     """
-    env = make_env(config.env, config.env.num_envs)
-    steps_per_update = _make_agent(config, env, 1).steps_per_update
+    num_envs = config.env.num_envs
+    steps_per_update = _make_agent(config, make_env(config.env, num_envs), 1).steps_per_update
     schedule = make_schedule(config.total_steps, steps_per_update, config.run.chunks)
+    # What lives outside JAX shows its actions until the host has read them, once a chunk.
+    env = make_env(config.env, num_envs, action_log=-(-schedule.chunk_steps // num_envs))
     job = Job(config, _make_agent(config, env, schedule.updates), schedule)
     abstract_state(job)
     _layout(job)
@@ -71,12 +74,13 @@ def make_schedule(total_steps: float, steps_per_update: int, chunks: int) -> Sch
     return Schedule(steps_per_update, chunk, math.ceil(updates / chunk))
 
 
-def make_env(config: EnvConfig, num_envs: int) -> VecEnv:
-    """The configured environment, `num_envs` of it. Raises InputError."""
+def make_env(config: EnvConfig, num_envs: int, **purpose: Any) -> VecEnv:
+    """The configured environment, `num_envs` of it. `purpose` is `action_log` or `evaluation`, as
+    `rlseq.envs.make_env` has them. Raises InputError."""
     from rlseq.envs import make_env as make
 
     preset = {} if config.preset is None else {"preset": config.preset}
-    return make(config.id, num_envs=num_envs, **preset, **config.options)
+    return make(config.id, num_envs=num_envs, **{**preset, **config.options, **purpose})
 
 
 def seed_keys(config: Config) -> jax.Array:
@@ -126,6 +130,11 @@ def _layout(job: Job) -> PyTree | None:
     config = job.config
     if config.run.mesh is None:
         return None
+    if action_log.find(job.agent.env) is not None:
+        raise InputError(
+            f"run.mesh cannot split {config.env.id}: its environments live outside JAX, in one "
+            "process and place"
+        )
     mesh = sharding.make_mesh(config.run.mesh, seeds=config.seeds, num_envs=config.env.num_envs)
     state = abstract_state(job)
     batched = job.agent.batched(jax.eval_shape(job.agent.init, seed_keys(config)[0]))

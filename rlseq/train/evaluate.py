@@ -11,8 +11,8 @@ import numpy as np
 from jax import Array
 
 from rlseq.errors import InputError
-from rlseq.train import build, checkpoint, logging, runs
-from rlseq.types import Agent, Carry, Params, PyTree, TimeStep, VecEnv
+from rlseq.train import build, checkpoint, logging, outside, runs
+from rlseq.types import Agent, Carry, Params, PyTree, Reference, TimeStep, VecEnv
 
 _CHUNK = 64  # environment steps between two looks of the host
 
@@ -120,8 +120,9 @@ def evaluate_run(
         check_seed(job, seed_index)
     seeds = list(range(job.config.seeds)) if seed_index is None else [seed_index]
     played = play_job(job, params, seeds, episodes, greedy=greedy)
-    logging.append(run.folder / logging.EPISODES, episode_rows(job, seeds, at, played))
-    return summary(played)
+    rows = episode_rows(job, seeds, at, played, greedy=greedy)
+    logging.append(run.folder / logging.EPISODES, rows)
+    return summary(played, job.agent.env.spec.reference)
 
 
 def export_run(path: str | Path, out: Path, *, step: str | None = None) -> tuple[Path, Path]:
@@ -138,7 +139,7 @@ def export_run(path: str | Path, out: Path, *, step: str | None = None) -> tuple
 def load_params(run: runs.Run, step: int | None = None) -> tuple[build.Job, Params, int]:
     """(job, parameters of every seed [S, ...], step) of a checkpoint. Raises InputError."""
     job = build.build(run.config)
-    like = build.abstract_state(job)
+    like = outside.stored(build.abstract_state(job))
     step, state = checkpoint.restore(run.folder / "checkpoints", like, step)
     return job, jax.vmap(job.agent.policy_params)(state), step
 
@@ -154,7 +155,7 @@ def play_job(
 ) -> Episodes:
     """About `episodes` episodes for each seed index, as many in every slot; params are [S, ...]."""
     slots = min(job.config.env.num_envs, episodes)
-    env = build.make_env(job.config.env, slots)
+    env = build.make_env(job.config.env, slots, evaluation=True)
     chosen = jax.tree.map(lambda leaf: leaf[np.array(seeds)], params)
     # Folded in so that evaluation sees other episodes than training began with.
     keys = jax.vmap(jax.random.fold_in, (0, None))(build.seed_keys(job.config), 0x5EED)
@@ -163,8 +164,14 @@ def play_job(
     )
 
 
-def episode_rows(job: build.Job, seeds: list[int], step: int, played: Episodes) -> list[dict]:
-    """One row an episode, as `episodes.jsonl` holds them."""
+def episode_rows(
+    job: build.Job, seeds: list[int], step: int, played: Episodes, *, greedy: bool = False
+) -> list[dict]:
+    """One row an episode, as `episodes.jsonl` holds them.
+
+    `human_normalised` is there where the environment knows a human's score.
+    """
+    reference = job.agent.env.spec.reference
     return [
         {
             "step": step,
@@ -173,16 +180,25 @@ def episode_rows(job: build.Job, seeds: list[int], step: int, played: Episodes) 
             "episode": k,
             "return": float(value),
             "length": int(played.lengths[s, slot, k]),
+            "greedy": greedy,
+            **({"human_normalised": float(reference.normalised(value))} if reference else {}),
         }
         for (s, slot, k), value in np.ndenumerate(played.returns)
     ]
 
 
-def summary(played: Episodes) -> str:
-    """`mean return X ± Y over N episodes`, where Y is the standard error of the mean."""
+def summary(played: Episodes, reference: Reference | None = None) -> str:
+    """`mean return X ± Y over N episodes`, where Y is the standard error of the mean.
+
+    With the means of random play and of a human, the human-normalised score is on a line before.
+    """
     flat = played.returns.ravel().astype(np.float64)
     error = flat.std(ddof=1) / np.sqrt(flat.size) if flat.size > 1 else 0.0
-    return f"mean return {flat.mean():.4g} ± {error:.2g} over {flat.size} episodes"
+    line = f"mean return {flat.mean():.4g} ± {error:.2g} over {flat.size} episodes"
+    if reference is None:
+        return line
+    score, (random, human) = reference.normalised(flat.mean()), reference
+    return f"human-normalised {score:.3g} (random play {random:g}, human {human:g})\n{line}"
 
 
 def _checkpoint_step(run: runs.Run, text: str | None) -> int | None:
@@ -223,7 +239,10 @@ def _step(
     old = play.timestep
     carry, action = agent.act(params, play.carry, old.obs, old.reset, act_key, greedy=greedy)
     env_state, new = env.step(play.env_state, action, env_key)
-    score, length = play.score + new.reward, play.length + 1
+    # A step that was ignored is none: it has no reward that counts, and takes no time.
+    counted = jnp.ones(env.num_envs, bool) if new.valid is None else new.valid
+    score = play.score + jnp.where(counted, new.reward, 0)
+    length = play.length + counted.astype(jnp.int32)
     ended = new.terminated | new.truncated
     # Episodes beyond the K-th match no column: they are played and forgotten.
     column = jnp.arange(play.returns.shape[1])[None] == play.count[:, None]

@@ -34,10 +34,14 @@ def _envs() -> list[tuple[str, str]]:
 
     known = catalogue.lines()
     about = functools.cache(_first_sentence)
-    return [
-        (name, "; ".join([*([known[name]] if name in known else []), about(_module(name))]))
-        for name in env_ids()
-    ]
+    listed = []
+    for name in env_ids():
+        family, _, own = name.partition(":")
+        # Of the environment itself where its family has something to say on each.
+        says = getattr(registry.load("env", family), "about", None)
+        text = says(own) if says else about(_module(name))
+        listed.append((name, "; ".join([*([known[name]] if name in known else []), text])))
+    return listed
 
 
 def _module(env_id: str) -> str:

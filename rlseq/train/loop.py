@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from rlseq.errors import InputError
-from rlseq.train import build, checkpoint, evaluate, logging, runs
+from rlseq.train import build, checkpoint, evaluate, logging, outside, runs
 from rlseq.train.build import Job
 from rlseq.train.console import Reporter
 from rlseq.train.extras import check_loggers, make_extras
@@ -57,6 +57,7 @@ def train(config: Any) -> Run:
         InputError: anything wrong in the configuration, before a folder is made.
         Interrupted: a signal came, and the state is saved.
         NonFinite: the loss is not finite any more.
+        OutsideFault: an environment outside JAX failed or cannot be brought back.
     """
     check_loggers(config.run.loggers)
     job = build.build(config)
@@ -80,7 +81,8 @@ def resume(run: Run, total_steps: int | None = None) -> Run:
 def drive(job: Job, folder: Path, stop: Stop | None = None) -> PyTree:
     """Train what is left of a job in its run folder; the final state [S, ...]."""
     with runs.locked(folder), stop or Stop() as stop:
-        state, step = _begin(job, folder)
+        actions = outside.Actions(folder, job.agent.env)
+        state, step = _begin(job, folder, actions)
         settings = job.config.run
         total = max(job.schedule.steps, step)
         reporter = Reporter(total, quiet=settings.quiet)
@@ -90,7 +92,7 @@ def drive(job: Job, folder: Path, stop: Stop | None = None) -> PyTree:
         )
         try:
             reporter.say(f"run {folder}" + (f", from step {step:,}" if step else ""))
-            state, step = _chunks(job, folder, state, step, logs, reporter, stop)
+            state, step = _chunks(job, folder, actions, state, step, logs, reporter, stop)
             reporter.close()
             _finish(job, folder, state, step, logs, reporter)
         finally:
@@ -99,19 +101,26 @@ def drive(job: Job, folder: Path, stop: Stop | None = None) -> PyTree:
         return state
 
 
-def _begin(job: Job, folder: Path) -> tuple[PyTree, int]:
+def _begin(job: Job, folder: Path, actions: outside.Actions) -> tuple[PyTree, int]:
     """The state to go on from: the newest checkpoint, or a fresh one."""
     checkpoints = folder / "checkpoints"
-    step, state = 0, None
-    if checkpoint.steps(checkpoints):
-        step, state = checkpoint.restore(checkpoints, build.abstract_state(job))
+    if not checkpoint.steps(checkpoints):
+        logging.cut_back(folder, 0)
+        state = build.init(job)
+        actions.begin(state)
+        return state, 0
+    like = build.abstract_state(job)
+    step, state = checkpoint.restore(checkpoints, outside.stored(like))
     logging.cut_back(folder, step)
-    return build.init(job) if state is None else build.place(job, state), step
+    if step < job.schedule.steps:
+        actions.replay(state)
+    return build.place(job, outside.with_actions(state, like)), step
 
 
 def _chunks(
     job: Job,
     folder: Path,
+    actions: outside.Actions,
     state: PyTree,
     step: int,
     logs: logging.Logs,
@@ -128,8 +137,7 @@ def _chunks(
     score = float("nan")
     while step < schedule.steps and not stop.requested:
         began = time.perf_counter()
-        state, metrics = train_chunk(state)
-        metrics = jax.device_get(metrics)
+        state, metrics = _chunk(train_chunk, state, step, actions, folder)
         took = time.perf_counter() - began
         step, chunk, seconds = step + schedule.chunk_steps, chunk + 1, seconds + took
         rate = job.config.seeds * schedule.chunk_steps / took
@@ -149,9 +157,27 @@ def _chunks(
     return state, step
 
 
+def _chunk(
+    train_chunk: Any, state: PyTree, step: int, actions: outside.Actions, folder: Path
+) -> tuple[PyTree, dict[str, np.ndarray]]:
+    """The state and metrics after one more chunk; actions are in their file."""
+    try:
+        state, metrics = train_chunk(state)
+        metrics = jax.device_get(metrics)
+    except jax.errors.JaxRuntimeError as error:
+        if actions.env is None:
+            raise
+        raise outside.OutsideFault(
+            f"the environment failed after step {step:,}: {_last_line(error)}; {_kept(folder)}"
+        ) from error
+    actions.append(state)
+    return state, metrics
+
+
 def _save(job: Job, folder: Path, step: int, state: PyTree, score: float) -> float:
     keep = job.config.run.keep
-    return checkpoint.save(folder / "checkpoints", step, state, keep=keep, score=score)
+    stored = outside.without_actions(state)
+    return checkpoint.save(folder / "checkpoints", step, stored, keep=keep, score=score)
 
 
 def _finish(
@@ -165,7 +191,7 @@ def _finish(
         seeds = list(range(job.config.seeds))
         played = evaluate.play_job(job, params, seeds, episodes)
         logs.episodes(evaluate.episode_rows(job, seeds, step, played))
-        reporter.say(evaluate.summary(played))
+        reporter.say(evaluate.summary(played, job.agent.env.spec.reference))
     reporter.say(f"done: {step:,} steps, in {folder}")
     reporter.say(f"  learning curve   rlseq plot {folder}")
     reporter.say(f"  play it          rlseq eval {folder}")
@@ -195,12 +221,22 @@ def _check_finite(job: Job, folder: Path, step: int, metrics: dict[str, np.ndarr
     if fine.all():
         return
     seeds = ", ".join(str(job.config.seed + int(i)) for i in np.flatnonzero(~fine))
-    kept = checkpoint.steps(folder / "checkpoints")
-    last = f"the checkpoint of step {kept[-1]:,} is kept" if kept else "there is no checkpoint yet"
     raise NonFinite(
-        f"the loss is not finite at step {step:,} (seed {seeds}): stopped; {last} in {folder}. "
+        f"the loss is not finite at step {step:,} (seed {seeds}): stopped; {_kept(folder)}. "
         "A smaller agent.lr or agent.max_grad_norm usually helps"
     )
+
+
+def _kept(folder: Path) -> str:
+    kept = checkpoint.steps(folder / "checkpoints")
+    last = f"the checkpoint of step {kept[-1]:,} is kept" if kept else "there is no checkpoint yet"
+    return f"{last} in {folder}"
+
+
+def _last_line(error: Exception) -> str:
+    """Of a host's traceback, as JAX hands it on: the error itself."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__
 
 
 def _mean_score(metrics: dict[str, np.ndarray], before: float) -> float:

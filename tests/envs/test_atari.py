@@ -11,7 +11,6 @@ from ale_py.vector_env import AtariVectorEnv as Original
 from rlseq.envs import make_env
 from rlseq.envs.atari import GAMES, snake_case
 from rlseq.envs.atari.presets import PRESETS
-from rlseq.envs.atari.vec import AtariVecEnv
 from rlseq.envs.wrappers import EpisodeStatistics, episode_stats
 from rlseq.errors import InputError
 
@@ -112,8 +111,7 @@ def test_backends_agree_on_actions_out_of_range_too():
 
 
 def test_a_cut_is_no_end_and_the_ignored_step_is_not_counted():
-    preset = PRESETS["atari100k_drama"]._replace(max_frames=40)
-    inner = AtariVecEnv("breakout", E, preset, "ffi", 0, "atari:Breakout")
+    inner = make_env("atari:Breakout", E, preset="custom", noop_max=0, max_frames=40)
     assert inner.spec.max_steps == 10
     _, steps, states = play(EpisodeStatistics(inner), jax.random.key(0), some_actions(25, 4))
     truncated = np.asarray(steps.truncated)
@@ -148,7 +146,18 @@ def test_both_names_of_a_game_work():
         ("Pong", {"preset": "atari100"}, "Did you mean 'atari100k'"),
         ("Pong", {"backend": "fffi"}, "Did you mean 'ffi'"),
         ("Pong", {"num_thread": 1}, "Did you mean 'num_threads'"),
-        ("Pong", {"sticky": 0.25}, "unknown option"),
+        ("Pong", {"stickyness": 0.25}, "Did you mean 'sticky'"),
+        ("Pong", {"sticky": 0.25}, "has sticky=0.0; sticky=0.25 would not be 'atari100k'"),
+        ("Pong", {"life_loss": False}, "give preset='custom'"),
+        ("Pong", {"resize": "triangle"}, "would not be 'atari100k' any more"),
+        ("Pong", {"preset": "atari100k_dreamerv3", "resize": "area"}, "would not be"),
+        ("Pong", {"preset": "custom", "resize": "triangel"}, "Did you mean 'triangle'"),
+        ("Pong", {"preset": "custom", "size": 161}, "size must lie in 1 .. 160, got 161"),
+        ("Pong", {"preset": "custom", "size": "64"}, "size must be of type int, got '64'"),
+        ("Pong", {"preset": "custom", "size": True}, "size must be of type int"),
+        ("Pong", {"preset": "custom", "max_frames": 0}, "max_frames must lie in 4 .. 108000"),
+        ("Pong", {"preset": "custom", "sticky": 2}, "probability"),
+        ("Pong", {"num_envs": 10**7}, "10,000,000 games of pong take about .* at most"),
         ("Pong", {"num_envs": 0}, "at least 1"),
         ("Pong", {"num_threads": -1}, "at least 0"),
     ],

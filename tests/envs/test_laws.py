@@ -44,8 +44,8 @@ OVER += ["gymnax:CartPole-v1 sticky", "popgym:MineSweeperEasy skipping"]
 OVER += ["popgym:PositionOnlyPendulumEasy skipping", "popgym:PositionOnlyCartPoleEasy all"]
 
 
-# Atari restarts one step later and has laws of its own, in test_atari.py.
-LAWFUL = [i for i in env_ids() if not i.startswith("atari:")]
+# What lives outside JAX has laws of its own: test_atari.py and test_gymnasium.py.
+LAWFUL = [i for i in env_ids() if not i.startswith(("atari:", "gymnasium:"))]
 # One id of each program of ours, and gymnax ids that end by either kind of end.
 OTHERS = ("gymnax", "minatar", "meta")
 DISTINCT = [

@@ -1,0 +1,161 @@
+"""gymnasium's vector environments behind the batched interface of `rlseq.types.VecEnv`."""
+
+import functools
+from typing import Any, NamedTuple
+
+import gymnasium
+import jax
+import jax.numpy as jnp
+import numpy as np
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from jax.experimental import io_callback
+
+from rlseq.envs import action_log
+from rlseq.envs.action_log import ActionLog
+from rlseq.envs.folding import folding
+from rlseq.envs.gymnasium_spaces import convert, received, sent, shapes
+from rlseq.errors import InputError
+from rlseq.types import EnvSpec, PyTree, TimeStep
+
+
+class Told(NamedTuple):
+    """What the host answers for R environments."""
+
+    obs: PyTree  # [R, ...]
+    reward: Any  # [R] float32
+    terminated: Any  # [R] bool
+    truncated: Any  # [R] bool
+    final_obs: PyTree  # [R, ...]
+
+
+class GymnasiumState(NamedTuple):
+    """What is known of E environments outside the host, which holds them."""
+
+    seeds: jax.Array  # [E] int32, of the reset: through them a vmap knows what belongs together
+    log: ActionLog | None  # what brings them back
+
+
+class GymnasiumVecEnv:
+    """E environments of gymnasium on the host; JAX calls them in order, once a step.
+
+    They restart in the step of their end, as gymnasium's SAME_STEP does. Discrete actions out of
+    range are clipped. The environments are the object's own: a state can be stepped once and is
+    not to be kept; its `log` brings them back where they are deterministic given a seed. Under
+    vmap all members' environments are one batch on the host.
+
+    Raises InputError for what gymnasium refuses and for spaces without a counterpart here.
+    """
+
+    def __init__(self, name: str, num_envs: int, options: dict[str, Any], log_length: int):
+        self.num_envs = num_envs
+        self.log_length = log_length
+        one = _make(name, options)
+        self._make = functools.cache(lambda rows: _Host(name, rows, options))
+        self.spaces = one.observation_space, one.action_space
+        limit = one.spec.max_episode_steps if one.spec else None
+        self.spec = EnvSpec(
+            id=f"gymnasium:{name}",
+            obs_space=convert(one.observation_space),
+            action_space=convert(one.action_space),
+            can_truncate=True,  # environments may cut episodes by themselves
+            max_steps=limit,
+            settings=f"gymnasium {gymnasium.__version__}",
+        )
+        one.close()
+        self.action = shapes(one.action_space, 1)
+        if not isinstance(self.action, jax.ShapeDtypeStruct):
+            raise InputError(f"{self.spec.id} takes actions of several parts: {one.action_space}")
+        self._reset, self._step = folding(self._reset_rows), folding(self._step_rows)
+
+    def reset(self, key: jax.Array) -> tuple[GymnasiumState, TimeStep]:
+        """Fresh episodes everywhere, by seeds drawn from the key: (state, first time step)."""
+        seeds = jax.random.randint(key, (self.num_envs,), 0, 2**31 - 1, jnp.int32)
+        told = self._reset(seeds)
+        log = None
+        if self.log_length:
+            kind = jax.ShapeDtypeStruct(self.action.shape[1:], self.action.dtype)
+            log = action_log.start(seeds, kind, self.log_length, told.obs)
+        return GymnasiumState(seeds, log), _shown(told, jnp.ones(self.num_envs, bool))
+
+    def step(
+        self, state: GymnasiumState, action: jax.Array, key: jax.Array
+    ) -> tuple[GymnasiumState, TimeStep]:
+        """One step of every environment; they have dice of their own, not `key`."""
+        action = action.astype(self.action.dtype)
+        told = self._step(state.seeds, action)
+        log = None if state.log is None else action_log.record(state.log, action, told.obs)
+        return state._replace(log=log), _shown(told, told.terminated | told.truncated)
+
+    def replay(self, seeds: np.ndarray, actions: np.ndarray) -> jax.Array:
+        """Reset R environments by seeds [R] and take actions [T, R, ...]: checksums [R]."""
+
+        @jax.jit
+        def run(seeds: jax.Array, actions: jax.Array) -> jax.Array:
+            told = self._reset_rows(seeds)
+            seen = action_log.look(jnp.zeros(len(seeds), jnp.uint32), told.obs)
+
+            def body(seen: jax.Array, action: jax.Array) -> tuple[jax.Array, None]:
+                return action_log.look(seen, self._step_rows(seeds, action).obs), None
+
+            return jax.lax.scan(body, seen, actions)[0]
+
+        return run(jnp.asarray(seeds), jnp.asarray(actions))
+
+    def _reset_rows(self, seeds: jax.Array) -> Told:
+        host = self._make(len(seeds))
+        return io_callback(host.reset, self._kinds(len(seeds)), seeds, ordered=True)
+
+    def _step_rows(self, seeds: jax.Array, actions: jax.Array) -> Told:
+        host = self._make(len(seeds))
+        return io_callback(host.step, self._kinds(len(seeds)), actions, ordered=True)
+
+    def _kinds(self, rows: int) -> Told:
+        obs = shapes(self.spaces[0], rows)
+        number, flag = (jax.ShapeDtypeStruct((rows,), kind) for kind in (np.float32, np.bool_))
+        return Told(obs, number, flag, flag, obs)
+
+
+def _shown(told: Told, reset: jax.Array) -> TimeStep:
+    ends = told.terminated, told.truncated
+    return TimeStep(told.obs, told.reward, *ends, reset=reset, final_obs=told.final_obs)
+
+
+class _Host:
+    """R environments and what is asked of them."""
+
+    def __init__(self, name: str, rows: int, options: dict[str, Any]):
+        makers = [functools.partial(_make, name, options)] * rows
+        self.env = SyncVectorEnv(makers, autoreset_mode=AutoresetMode.SAME_STEP)
+        self.obs_space = self.env.single_observation_space
+        self.action_space = self.env.single_action_space
+
+    def reset(self, seeds: Any) -> Told:
+        obs, _ = self.env.reset(seed=[int(seed) for seed in np.asarray(seeds)])
+        shown = received(self.obs_space, obs)
+        no = np.zeros(len(seeds), bool)
+        return Told(shown, np.zeros(len(seeds), np.float32), no, no, shown)
+
+    def step(self, actions: Any) -> Told:
+        taken: Any = sent(self.action_space, np.asarray(actions))
+        obs, reward, terminated, truncated, info = self.env.step(taken)
+        shown = received(self.obs_space, obs)
+        final = shown
+        if "final_obs" in info:
+            final = jax.tree.map(np.copy, shown)
+            for row in np.flatnonzero(info["_final_obs"]):
+                last = received(self.obs_space, info["final_obs"][row])
+                jax.tree.map(functools.partial(_put, row=int(row)), final, last)
+        # Never both: what ended for good was not cut.
+        cut = truncated & ~terminated
+        return Told(shown, reward.astype(np.float32), terminated, cut, final)
+
+
+def _put(into: np.ndarray, one: np.ndarray, row: int) -> None:
+    into[row] = one
+
+
+def _make(name: str, options: dict[str, Any]) -> gymnasium.Env:
+    try:
+        return gymnasium.make(name, **options)
+    except (gymnasium.error.Error, ImportError, TypeError) as error:
+        raise InputError(f"gymnasium cannot make {name!r}: {error}") from error
