@@ -81,6 +81,22 @@ def _eval(options: argparse.Namespace) -> int:
     return DONE
 
 
+def _video(options: argparse.Namespace) -> int:
+    from rlseq.analysis.video import film
+
+    line = film(
+        options.run,
+        options.out,
+        episodes=options.episodes,
+        steps=options.steps,
+        greedy=options.greedy,
+        seed_index=options.seed_index,
+        step=options.checkpoint,
+    )
+    print(line)
+    return DONE
+
+
 def _plot(options: argparse.Namespace) -> int:
     from rlseq.analysis.plots import plot_runs
 
@@ -157,8 +173,8 @@ def _bench(options: argparse.Namespace) -> int:
         print(f"{name}: {(BENCHES | LONG)[name]}", flush=True)
         if name == "cores":
             _bench_cores(options)
-        elif name == "envs":
-            _bench_envs(options)
+        elif name in ("envs", "atari"):
+            _bench_envs(options, name)
         else:
             print(as_table(run_bench(name)), flush=True)
     return DONE
@@ -181,14 +197,15 @@ def _bench_cores(options: argparse.Namespace) -> None:
     print(core_plot.write(folder, rows))
 
 
-def _bench_envs(options: argparse.Namespace) -> None:
+def _bench_envs(options: argparse.Namespace, name: str) -> None:
     from functools import partial
 
-    from rlseq.analysis.bench import as_table, envs
+    from rlseq.analysis.bench import as_table, atari, envs
 
-    folder = options.output or Path("results/env_speed")
+    bench, place = {"envs": (envs, "env_speed"), "atari": (atari, "atari_speed")}[name]
+    folder = options.output or Path("results") / place
     show = partial(print, flush=True)
-    print(as_table(envs.run(folder, options.envs, quick=options.quick, show=show)))
+    print(as_table(bench.run(folder, options.envs, quick=options.quick, show=show)))
 
 
 def _bench_choices(options: argparse.Namespace) -> None:
@@ -260,6 +277,7 @@ def _parser() -> tuple[argparse.ArgumentParser, list[str]]:
     resume.add_argument("run", help="the run folder")
     resume.add_argument("--total-steps", type=_count, help="a longer run than it was started with")
     _add_eval(command("eval", _eval, "play fresh episodes with a trained policy"))
+    _add_video(command("video", _video, "film a trained policy: GIF or MP4"))
     plot = command("plot", _plot, "draw learning curves as PNG and SVG")
     plot.add_argument("runs", nargs="+", metavar="RUN", help="run folders")
     plot.add_argument("--out", type=Path, help="folder to write to (one run: its plots/)")
@@ -306,18 +324,28 @@ def _add_eval(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--checkpoint", metavar="STEP", help="step or `best` (default: newest)")
 
 
+def _add_video(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", help="the run folder")
+    parser.add_argument("--out", type=Path, required=True, help="a new .gif or .mp4 file")
+    parser.add_argument("--episodes", type=_count, default=1, help="how many (default: 1)")
+    parser.add_argument("--steps", type=_count, default=3000, help="at most (default: 3000)")
+    parser.add_argument("--greedy", action="store_true", help="the likeliest action, not a sample")
+    parser.add_argument("--seed-index", type=int, default=0, help="which seed (default: 0)")
+    parser.add_argument("--checkpoint", metavar="STEP", help="step or `best` (default: newest)")
+
+
 def _add_bench(parser: argparse.ArgumentParser) -> None:
-    names = "scans, ppo (default: these two), envs, cores, choices"
+    names = "scans, ppo (default: these two), envs, atari, cores, choices"
     parser.add_argument("names", nargs="*", metavar="NAME", help=names)
     parser.add_argument("--cores", type=_names, default=[], help="of cores: s5,gru (default: all)")
     parser.add_argument(
-        "--envs", type=_names, default=[], help="of envs: popgym:AutoencodeEasy,..."
+        "--envs", type=_names, default=[], help="of envs and atari: popgym:AutoencodeEasy,..."
     )
     parser.add_argument("--lengths", type=_counts, default=[], help="of cores: 128,1024,8192")
     parser.add_argument(
-        "--quick", action="store_true", help="small sizes of envs, cores and choices"
+        "--quick", action="store_true", help="small sizes of envs, atari, cores, choices"
     )
-    where = "a folder that is added to: results/core_costs, results/env_speed; choices: the file"
+    where = "folder to add to: results/core_costs, env_speed, atari_speed; choices: the file"
     parser.add_argument("--output", type=Path, help=where)
     parser.add_argument(
         "--docs",

@@ -6,7 +6,7 @@ from rlseq.errors import InputError, unknown_name
 
 CUSTOM = "custom"
 # How the 210 x 160 frames shrink: "emulator" is OpenCV's INTER_AREA inside ALE; "area" is the same
-# to the bit, computed in JAX; "triangle" is Pillow's BILINEAR, in JAX.
+# in JAX, to the bit at size 64; "triangle" is Pillow's BILINEAR, in JAX.
 RESIZES = ("emulator", "area", "triangle")
 LARGEST = 160  # frames are shrunk, never enlarged
 
@@ -48,7 +48,7 @@ def choose(name: str, settings: dict[str, Any]) -> Preset:
     """The preset of a name with `settings` in place of its own.
 
     Only `custom` takes others than its own: a result that carries a name was made by what that
-    name means. `resize="area"` shows what `"emulator"` shows and breaks no name.
+    name means. `resize="area"` at size 64 shows what `"emulator"` shows and breaks no name.
 
     Raises InputError for an unknown preset, with the nearest, for a setting that breaks the
     preset's name and for values no game can be played with.
@@ -70,7 +70,7 @@ def choose(name: str, settings: dict[str, Any]) -> Preset:
 
 
 def _same_pixels(one: Preset, other: Preset) -> bool:
-    return {one.resize, other.resize} <= {"emulator", "area"}
+    return one.size == 64 and {one.resize, other.resize} <= {"emulator", "area"}
 
 
 def _as_text(preset: Preset, keys: list[str]) -> str:

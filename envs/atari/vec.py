@@ -1,6 +1,7 @@
 """Atari games behind the batched interface of `rlseq.types.VecEnv`."""
 
 import functools
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -17,6 +18,7 @@ from rlseq.envs.atari.emulator import (
     check_memory,
     count_actions,
     make_emulator,
+    open_games,
 )
 from rlseq.envs.atari.pixels import shrink
 from rlseq.envs.atari.presets import Preset
@@ -112,6 +114,22 @@ class AtariVecEnv:
             return jax.lax.scan(body, begun, actions)[0][1]
 
         return run(jnp.asarray(seeds), jnp.asarray(actions))
+
+    @property
+    def pictures_per_second(self) -> float:
+        """Of `film`, at the speed of the console."""
+        return 60 / SKIP
+
+    def film(self, seeds: np.ndarray, actions: np.ndarray) -> Iterator[np.ndarray]:
+        """Native pictures uint8 [210, 160, 3] of one game: seeds [1], actions [T, 1].
+
+        The game is played again, in an emulator that shows it in colour and unshrunk.
+        """
+        preset = self.preset._replace(grey=False, stack=1, resize="area")
+        env = open_games(self.game, 1, preset, 1)
+        yield env.reset(seed=np.asarray(seeds))[0][0, 0]
+        for action in np.clip(actions, 0, self.num_actions - 1):
+            yield env.step(action.astype(np.int32))[0][0, 0]
 
     def _shown(self, frames: Frames, restarted: jax.Array, life_lost: jax.Array) -> TimeStep:
         going = ~restarted

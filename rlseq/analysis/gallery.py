@@ -73,7 +73,7 @@ def _write_page(out: Path, pictures: Sequence[Path]) -> None:
 def _picture(out: Path, env_id: str) -> Path:
     env = rlseq.make_env(env_id)
     stem = out / env_id.replace(":", "_")
-    if _is_image(env.spec.obs_space):
+    if is_image(env.spec.obs_space):
         steps = _play(env)
         path = stem.with_name(stem.name + ".gif")
         imageio.imwrite(path, frames(np.asarray(steps.obs)), duration=120, loop=0)
@@ -132,7 +132,7 @@ def strip(env: VecEnv, steps: TimeStep) -> Figure:
         panel.imshow(rows, aspect="auto", cmap="cividis", interpolation="nearest")
         panel.set_ylabel(title)
         panel.set_yticks([])
-    below.bar(np.arange(STEPS), steps.reward, color="#0072B2", width=0.8)
+    below.bar(np.arange(len(steps.reward)), steps.reward, color="#0072B2", width=0.8)
     below.set_ylabel("reward")
     for start in np.flatnonzero(steps.reset):
         for panel in (*panels, below):
@@ -142,5 +142,6 @@ def strip(env: VecEnv, steps: TimeStep) -> Figure:
     return figure
 
 
-def _is_image(space: Any) -> bool:
+def is_image(space: Any) -> bool:
+    """A Box of two or three axes whose first two are a picture's."""
     return isinstance(space, spaces.Box) and len(space.shape) in (2, 3) and min(space.shape[:2]) > 1

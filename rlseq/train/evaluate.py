@@ -115,7 +115,7 @@ def evaluate_run(
     Raises InputError as `load_policy`.
     """
     run = runs.open_run(path)
-    job, params, at = load_params(run, _checkpoint_step(run, step))
+    job, params, at = load_params(run, checkpoint_step(run, step))
     if seed_index is not None:
         check_seed(job, seed_index)
     seeds = list(range(job.config.seeds)) if seed_index is None else [seed_index]
@@ -130,7 +130,7 @@ def export_run(path: str | Path, out: Path, *, step: str | None = None) -> tuple
     if out.suffix != ".npz":
         raise InputError(f"the weights go to a file that ends in .npz, got {str(out)!r}")
     run = runs.open_run(path)
-    _, params, at = load_params(run, _checkpoint_step(run, step))
+    _, params, at = load_params(run, checkpoint_step(run, step))
     about = {"step": at, "first_axis": "seed", "config": dataclasses.asdict(run.config)}
     checkpoint.export(out, params, about)
     return out, out.with_suffix(".json")
@@ -201,7 +201,7 @@ def summary(played: Episodes, reference: Reference | None = None) -> str:
     return f"human-normalised {score:.3g} (random play {random:g}, human {human:g})\n{line}"
 
 
-def _checkpoint_step(run: runs.Run, text: str | None) -> int | None:
+def checkpoint_step(run: runs.Run, text: str | None) -> int | None:
     """A step from the command line: a number, `best`, or None for the newest."""
     if text == "best":
         return checkpoint.best(run.folder / "checkpoints")

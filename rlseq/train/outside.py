@@ -45,7 +45,7 @@ class Actions:
         """
         if self.env is None:
             return
-        log = jax.device_get(_log(state))
+        log = jax.device_get(_only_log(state))
         steps, length = int(log.steps.flat[0]), log.recent.shape[2]
         if not 0 <= steps - self.rows <= length:
             raise OutsideFault(
@@ -67,7 +67,7 @@ class Actions:
         """
         if self.env is None:
             return
-        log = jax.device_get(_log(state))
+        log = jax.device_get(_only_log(state))
         steps = int(log.steps.flat[0])
         row = log.recent.itemsize * log.seeds.size * int(np.prod(log.recent.shape[3:]))
         size = self.path.stat().st_size if self.path.exists() else 0
@@ -114,12 +114,17 @@ def with_actions(state: PyTree, abstract: PyTree) -> PyTree:
     return jax.tree.map(roomy, state, abstract, is_leaf=_is_log)
 
 
+def logs(state: PyTree) -> list[ActionLog]:
+    """Every action log in a state."""
+    return [x for x in jax.tree.leaves(state, is_leaf=_is_log) if _is_log(x)]
+
+
 def _is_log(x: Any) -> bool:
     return isinstance(x, ActionLog)
 
 
-def _log(state: PyTree) -> ActionLog:
-    logs = [x for x in jax.tree.leaves(state, is_leaf=_is_log) if _is_log(x)]
-    if len(logs) != 1:
-        raise OutsideFault(f"the agent's state holds {len(logs)} action logs instead of one")
-    return logs[0]
+def _only_log(state: PyTree) -> ActionLog:
+    found = logs(state)
+    if len(found) != 1:
+        raise OutsideFault(f"the agent's state holds {len(found)} action logs instead of one")
+    return found[0]

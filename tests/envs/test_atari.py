@@ -151,6 +151,7 @@ def test_both_names_of_a_game_work():
         ("Pong", {"life_loss": False}, "give preset='custom'"),
         ("Pong", {"resize": "triangle"}, "would not be 'atari100k' any more"),
         ("Pong", {"preset": "atari100k_dreamerv3", "resize": "area"}, "would not be"),
+        ("Pong", {"preset": "atari_dqn", "resize": "area"}, "would not be"),
         ("Pong", {"preset": "custom", "resize": "triangel"}, "Did you mean 'triangle'"),
         ("Pong", {"preset": "custom", "size": 161}, "size must lie in 1 .. 160, got 161"),
         ("Pong", {"preset": "custom", "size": "64"}, "size must be of type int, got '64'"),

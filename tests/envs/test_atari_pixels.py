@@ -24,26 +24,33 @@ def frames():
     return np.concatenate(taken)
 
 
-@pytest.mark.parametrize("size", [64, 84, 96, 160])
+def by_opencv(frames, size):
+    return np.stack([cv2.resize(f, (size, size), interpolation=cv2.INTER_AREA) for f in frames])
+
+
+@pytest.mark.parametrize("size", [64, 96, 160])
 def test_area_is_opencvs_to_the_bit(frames, size):
-    ours = np.asarray(shrink(frames[:, None], size, "area"))[:, 0]
-    theirs = [cv2.resize(f, (size, size), interpolation=cv2.INTER_AREA) for f in frames]
-    np.testing.assert_array_equal(ours, np.stack(theirs))
+    ours = shrink(frames[:, None], size, "area")[:, 0]
+    np.testing.assert_array_equal(ours, by_opencv(frames, size))
 
 
-@pytest.mark.parametrize("size", [64, 84])
-def test_triangle_is_pillows_but_for_its_fixed_point(frames, size):
-    ours = np.asarray(shrink(frames[:, None], size, "triangle"))[:, 0].astype(int)
+def test_area_leaves_halves_open(frames):
+    ours = np.asarray(shrink(frames[:, None], 84, "area"))[:, 0].astype(int)
+    apart = np.abs(ours - by_opencv(frames, 84))
+    assert apart.max() <= 1 and apart.mean() < 1e-3
+
+
+@pytest.mark.parametrize("size", [64, 84, 160])
+def test_triangle_is_pillows_to_the_bit(frames, size):
+    ours = shrink(frames[:, None], size, "triangle")[:, 0]
     pictures = (Image.fromarray(f).resize((size, size), Image.Resampling.BILINEAR) for f in frames)
-    apart = np.abs(ours - np.stack([np.asarray(p) for p in pictures]))
-    assert apart.max() <= 1 and apart.astype(bool).mean() < 1e-4
+    np.testing.assert_array_equal(ours, np.stack([np.asarray(p) for p in pictures]))
 
 
-@pytest.mark.parametrize("preset", ["atari100k", "atari_dqn"])
-def test_a_game_looks_the_same_whoever_shrinks_it(preset):
+def test_a_game_looks_the_same_whoever_shrinks_it():
     runs = []
     for resize in ("emulator", "area"):
-        env = make_env("atari:MsPacman", 2, preset=preset, resize=resize)
+        env = make_env("atari:MsPacman", 2, resize=resize)
 
         def play(key, env=env):
             def body(state, t):

@@ -7,6 +7,7 @@ import pytest
 
 from rlseq.errors import InputError
 from rlseq.train import evaluate
+from rlseq.types import Reference
 from tests.train.fake_agent import FakeAgent
 from tests.train.fake_env import FakeEnv
 
@@ -37,6 +38,38 @@ def test_equals_its_slow_twin(slots, episodes):
         np.testing.assert_array_equal(played.lengths[seed], lengths)
 
 
+class Late(FakeEnv):
+    """A game that ended starts anew one step later, whose action is ignored and reward false."""
+
+    def reset(self, key):
+        state, ts = super().reset(key)
+        return (state, ts.terminated), ts._replace(valid=ts.reset)
+
+    def step(self, state, action, key):
+        (step, episode), over = state
+        (next_step, next_episode), ts = super().step(state[0], action, key)
+        kept = (jnp.where(over, step, next_step), jnp.where(over, episode, next_episode))
+        ended = (ts.terminated | ts.truncated) & ~over
+        ts = ts._replace(
+            obs=jnp.where(over[:, None], 0, ts.obs),
+            reward=jnp.where(over, 1e6, ts.reward),
+            terminated=ts.terminated & ~over,
+            truncated=ts.truncated & ~over,
+            reset=over,
+            valid=~over,
+            learn_terminal=~over,
+        )
+        return (kept, ended), ts
+
+
+def test_ignored_steps_and_lost_lives_count_for_nothing():
+    params, keys = {"scale": jnp.array([1])}, jax.random.split(jax.random.key(0), 1)
+    played = evaluate.evaluate(Counter(), params, Late(3), keys, 4)
+    returns, lengths = twin(3, 4, 1)
+    np.testing.assert_array_equal(played.returns[0], returns)
+    np.testing.assert_array_equal(played.lengths[0], lengths)
+
+
 def test_greedy_reaches_the_agent():
     params, keys = {"b": jnp.zeros(1)}, jax.random.split(jax.random.key(0), 1)
     greedy, sampled = (
@@ -49,6 +82,13 @@ def test_greedy_reaches_the_agent():
 def test_the_summary_reads_as_documented():
     played = evaluate.Episodes(np.array([[[1.0, 0.0]]]), np.ones((1, 1, 2), int))
     assert evaluate.summary(played) == "mean return 0.5 ± 0.5 over 2 episodes"
+
+
+def test_a_score_is_placed_between_random_play_and_a_human():
+    played = evaluate.Episodes(np.array([[[1.0, 3.0]]]), np.ones((1, 1, 2), int))
+    assert evaluate.summary(played, Reference(-1.0, 5.0)) == (
+        "human-normalised 0.5 (random play -1, human 5)\nmean return 2 ± 1 over 2 episodes"
+    )
 
 
 def test_no_episodes_are_refused():

@@ -11,6 +11,7 @@ BENCHES = {
 # These take options and long; `rlseq bench` without a name leaves them out.
 LONG = {
     "envs": "environment steps per second, raw, inside a PPO rollout and of popgym itself",
+    "atari": "Atari steps per second: in jitted rollouts, in ALE's loop and in gymnasium's forms",
     "cores": "steps and sequences of every core and method, one layer each",
     "choices": "the fastest method of each scan by length and size, as scans/choices.json",
 }

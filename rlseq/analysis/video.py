@@ -1,0 +1,179 @@
+"""Films of a trained policy: GIF or MP4 of evaluation episodes.
+
+Atari games are shown at their native 210 x 160, by playing the actions again in an emulator that
+draws; other environments as the gallery draws them.
+"""
+
+import importlib.util
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import imageio.v3 as imageio
+import jax
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+from rlseq.analysis.gallery import frames, is_image, strip
+from rlseq.envs import action_log
+from rlseq.errors import InputError
+from rlseq.train import build, evaluate, outside, runs
+from rlseq.types import PyTree, TimeStep, VecEnv
+
+FORMATS = (".gif", ".mp4")
+_CHUNK = 64  # steps between two looks of the host
+
+
+class _Moment(NamedTuple):
+    """What one environment showed, and what was done then."""
+
+    timestep: TimeStep  # [1, ...]
+    action: PyTree  # [1, ...]
+
+
+def film(
+    path: str | Path,
+    out: Path,
+    *,
+    episodes: int = 1,
+    steps: int = 3000,
+    greedy: bool = False,
+    seed_index: int = 0,
+    step: str | None = None,
+) -> str:
+    """Film a run's policy in fresh evaluation episodes: a line that says what is in the file.
+
+    Args:
+        path: the run folder.
+        out: a new file that ends in .gif or .mp4.
+        episodes: how many, one after the other.
+        steps: where the film ends at the latest, in environment steps.
+        greedy: the likeliest action instead of a sample.
+        seed_index: which of the run's seeds plays.
+        step: of the checkpoint, or "best"; the newest without it.
+
+    Raises InputError for another kind of file, one that exists, a missing package for MP4 and as
+    `rlseq.train.evaluate.load_policy`.
+    """
+    _check_file(out)
+    run = runs.open_run(path)
+    job, params, _ = evaluate.load_params(run, evaluate.checkpoint_step(run, step))
+    evaluate.check_seed(job, seed_index)
+    params = jax.tree.map(lambda leaf: leaf[seed_index], params)
+    env = build.make_env(job.config.env, 1, evaluation=True, action_log=_CHUNK)
+    key = jax.random.fold_in(build.seed_keys(job.config)[seed_index], 0xF117)
+    act = partial(job.agent.act, params, greedy=greedy)
+    seeds, told = _play(env, act, job.agent.init_carry(1), key, episodes, steps)
+    pictures, rate = _pictures(env, seeds, told)
+    write(out, pictures, rate)
+    ends = told.timestep.terminated | told.timestep.truncated
+    total = float(np.where(_counted(told.timestep), told.timestep.reward, 0).sum())
+    return f"{out}: {len(ends)} steps, {int(ends.sum())} episodes ended, rewards sum to {total:.4g}"
+
+
+def write(out: Path, pictures: Iterable[np.ndarray], rate: float) -> None:
+    """Pictures uint8 [H, W, 3], `rate` a second, as the file's name says. Raises InputError."""
+    _check_file(out)
+    beside = out.with_name(f".new-{out.name}")
+    if out.suffix == ".gif":
+        imageio.imwrite(beside, np.stack(list(pictures)), duration=1000 / rate, loop=0)
+    else:
+        _write_mp4(beside, iter(pictures), rate)
+    beside.replace(out)
+
+
+def _check_file(out: Path) -> None:
+    if out.suffix not in FORMATS:
+        raise InputError(f"a film goes to a file that ends in .gif or .mp4, got {str(out)!r}")
+    if out.exists():
+        raise InputError(f"{str(out)!r} exists already and is not overwritten")
+    if not out.absolute().parent.is_dir():
+        raise InputError(f"no folder {str(out.absolute().parent)!r} for the film")
+    if out.suffix == ".mp4" and importlib.util.find_spec("imageio_ffmpeg") is None:
+        raise InputError("MP4 needs the package imageio-ffmpeg: pip install 'rlseq[video]'")
+
+
+def _write_mp4(out: Path, pictures: Iterator[np.ndarray], rate: float) -> None:
+    import imageio_ffmpeg  # an extra
+
+    first = _even(next(pictures))
+    size = first.shape[1], first.shape[0]
+    # The pixels as they are; the codec's own colours need even sides.
+    writer = imageio_ffmpeg.write_frames(str(out), size, fps=rate, macro_block_size=2)
+    writer.send(None)
+    writer.send(first.tobytes())
+    for picture in pictures:
+        writer.send(_even(picture).tobytes())
+    writer.close()
+
+
+def _even(picture: np.ndarray) -> np.ndarray:
+    odd = [(0, side % 2) for side in picture.shape[:2]]
+    return np.ascontiguousarray(np.pad(picture, (*odd, (0, 0)), mode="edge"))
+
+
+def _play(
+    env: VecEnv, act: Callable, carry: Any, key: jax.Array, episodes: int, steps: int
+) -> tuple[np.ndarray | None, _Moment]:
+    """Until enough episodes ended: (seeds of what lives outside JAX, moments [T, 1, ...]).
+
+    A moment is a time step and the action that led to it; the first has no action but zeros.
+    """
+
+    def body(carried: tuple, _: None) -> tuple[tuple, _Moment]:
+        state, ts, carry, key = carried
+        key, act_key, env_key = jax.random.split(key, 3)
+        carry, action = act(carry, ts.obs, ts.reset, act_key)
+        state, new = env.step(state, action, env_key)
+        return (state, new, carry, key), _Moment(new, action)
+
+    key, env_key = jax.random.split(key)
+    state, first = jax.jit(env.reset)(env_key)
+    logs = outside.logs(state)
+    seeds = np.asarray(logs[0].seeds) if logs else None
+    advance = jax.jit(lambda carried: jax.lax.scan(body, carried, length=_CHUNK))
+    carried, parts, ended, length = (state, first, carry, key), [], 0, 0
+    while ended < episodes and length < steps:
+        carried, moments = advance(carried)
+        parts.append(jax.device_get(moments))
+        ended += int((parts[-1].timestep.terminated | parts[-1].timestep.truncated).sum())
+        length += _CHUNK
+    told = jax.tree.map(lambda *x: np.concatenate(x), *parts)
+    start = _Moment(jax.device_get(first), jax.tree.map(lambda x: np.zeros_like(x[0]), told.action))
+    told = jax.tree.map(lambda a, b: np.concatenate([a[None], b]), start, told)
+    ends = np.flatnonzero(told.timestep.terminated | told.timestep.truncated)
+    last = min(steps, ends[episodes - 1] if len(ends) >= episodes else steps)
+    return seeds, jax.tree.map(lambda x: x[: last + 1], told)
+
+
+def _pictures(
+    env: VecEnv, seeds: np.ndarray | None, told: _Moment
+) -> tuple[Iterator[np.ndarray], float]:
+    """(pictures of every step, how many a second)."""
+    emulator: Any = action_log.find(env)
+    if seeds is not None and hasattr(emulator, "film"):
+        return emulator.film(seeds, told.action[1:]), emulator.pictures_per_second
+    steps = jax.tree.map(lambda x: x[:, 0], told.timestep)
+    if is_image(env.spec.obs_space):
+        return iter(frames(steps.obs)), 8.0
+    return _over_time(env, steps), 8.0
+
+
+def _over_time(env: VecEnv, steps: TimeStep) -> Iterator[np.ndarray]:
+    """The gallery's strip, of which each picture shows one more step."""
+    figure = strip(env, steps)
+    figure.set_dpi(100)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    whole = np.asarray(canvas.buffer_rgba())[..., :3]
+    time = figure.axes[0].transData
+    edges = [int(time.transform((t - 0.5, 0))[0]) for t in range(len(steps.reward) + 1)]
+    for now in edges[1:]:
+        picture = whole.copy()
+        picture[:, now : edges[-1]] = 255 - (255 - picture[:, now : edges[-1]]) // 5
+        yield picture
+
+
+def _counted(ts: TimeStep) -> np.ndarray:
+    return np.ones(np.shape(ts.reward), bool) if ts.valid is None else np.asarray(ts.valid)

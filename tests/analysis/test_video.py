@@ -1,0 +1,98 @@
+"""Films: what is in the file is what was played, at the size and speed it should have."""
+
+import imageio.v3 as imageio
+import jax
+import numpy as np
+import pytest
+
+from rlseq import cli
+from rlseq.analysis import video
+from rlseq.envs import make_env
+from rlseq.envs.atari.pixels import shrink
+from rlseq.errors import InputError
+from rlseq.train import logging
+
+
+@pytest.fixture(scope="module")
+def breakout(tmp_path_factory):
+    """A run of PPO on Breakout with the smallest networks, short games and clipped rewards."""
+    folder = tmp_path_factory.mktemp("film") / "run"
+    settings = ["env.id=atari:Breakout", "env.preset=custom", "env.num_envs=2", "core=mlp"]
+    settings += [f"env.options.{o}" for o in ("max_frames=160", "size=16", "grey=true")]
+    settings += [f"agent.{o}" for o in ("num_steps=8", "minibatches=1", "epochs=1", "encoder=4")]
+    settings += ["agent.head=4", "core.features=4", "run.quiet=true", "run.eval_episodes=4"]
+    command = ["train", *settings, "total_steps=32", "run.chunks=2", f"run.dir={folder}"]
+    assert cli.main(command) == cli.DONE
+    return folder
+
+
+def test_evaluation_is_in_human_units(breakout, capsys):
+    rows = logging.read(breakout / logging.EPISODES)
+    assert len(rows) == 4 and all(row["length"] <= 40 for row in rows)
+    for row in rows:
+        assert row["human_normalised"] == pytest.approx((row["return"] - 1.7) / (30.5 - 1.7))
+        assert row["greedy"] is False
+    assert cli.main(["eval", str(breakout), "--episodes", "2", "--greedy"]) == cli.DONE
+    assert "human-normalised" in capsys.readouterr().out
+    assert logging.read(breakout / logging.EPISODES)[-1]["greedy"] is True
+
+
+def test_a_gif_of_atari_is_native_and_in_colour(breakout, tmp_path, capsys):
+    out = tmp_path / "play.gif"
+    assert cli.main(["video", str(breakout), "--out", str(out), "--episodes", "2"]) == cli.DONE
+    said = capsys.readouterr().out
+    shown = imageio.imread(out, index=None)
+    assert shown.shape[1:] == (210, 160, 3) and "2 episodes ended" in said
+    assert f"{len(shown)} steps" in said and 40 < len(shown) <= 82
+    assert cli.main(["video", str(breakout), "--out", str(out)]) == cli.BAD_INPUT
+
+
+def test_the_film_is_the_game_that_was_played():
+    """Shrunk as the policy saw them, the pictures are its observations, step by step."""
+    settings = {"preset": "custom", "sticky": 0.25, "max_frames": 160}
+    env = make_env("atari:Breakout", 1, action_log=64, **settings)
+
+    def act(carry, obs, reset, key):
+        return carry, jax.random.randint(key, (1,), 0, 4)
+
+    seeds, told = video._play(env, act, None, jax.random.key(0), 2, 500)
+    pictures, rate = video._pictures(env, seeds, told)
+    shrunk = shrink(np.stack(list(pictures))[:, None], 64, "area")
+    np.testing.assert_array_equal(shrunk[:, 0], told.timestep.obs[:, 0])
+    assert rate == 15 and (told.timestep.truncated | told.timestep.terminated).sum() == 2
+
+
+def test_an_mp4_holds_every_picture(tmp_path):
+    rng = np.random.default_rng(0)
+    pictures = np.repeat(rng.integers(0, 256, (12, 21, 16, 3), np.uint8), 4, 1).repeat(4, 2)
+    video.write(tmp_path / "noise.mp4", pictures[:, :83], 15.0)
+    shown = imageio.imread(tmp_path / "noise.mp4", plugin="FFMPEG")
+    assert shown.shape == (12, 84, 64, 3)
+    assert np.abs(shown[:, :80].astype(int) - pictures[:, :80]).mean() < 60
+
+
+def test_vectors_are_filmed_as_the_gallery_draws_them():
+    env = make_env("popgym:RepeatFirstEasy", 1)
+
+    def act(carry, obs, reset, key):
+        return carry, jax.random.randint(key, (1,), 0, 4)
+
+    seeds, told = video._play(env, act, None, jax.random.key(0), 1, 500)
+    pictures = list(video._pictures(env, seeds, told)[0])
+    assert seeds is None and len(pictures) == 52
+    lighter = [picture.mean() for picture in pictures]
+    assert lighter == sorted(lighter, reverse=True) and lighter[0] > lighter[-1]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"), [("a.avi", "ends in .gif or .mp4"), ("no/where/a.gif", "no folder")]
+)
+def test_bad_files_are_refused_at_once(tmp_path, name, message):
+    with pytest.raises(InputError, match=message):
+        video.film(tmp_path / "no run", tmp_path / name)
+
+
+def test_mp4_without_its_package_names_the_extra(tmp_path, monkeypatch):
+    monkeypatch.setattr(video.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"pip install 'rlseq\[video\]'"):
+        video.film(tmp_path / "no run", tmp_path / "a.mp4")
