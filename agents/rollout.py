@@ -91,7 +91,7 @@ def _step(env: VecEnv, policy: Policy, actor: Actor, _: None) -> tuple[Actor, tu
     )
     cut_value = _value_of_cut(env, policy, carry, new)
     actor = Actor(env_state, new, carry, key)
-    return actor, (step, cut_value, _ended(env_state, new))
+    return actor, (step, cut_value, ended_episodes(env_state, new))
 
 
 def _value_of_cut(env: VecEnv, policy: Policy, carry: Carry, new: TimeStep) -> Array:
@@ -107,7 +107,8 @@ def _value_of_cut(env: VecEnv, policy: Policy, carry: Carry, new: TimeStep) -> A
     return lax.cond(new.truncated.any(), look, lambda: nothing)
 
 
-def _ended(env_state: Any, new: TimeStep) -> Episodes:
+def ended_episodes(env_state: Any, new: TimeStep) -> Episodes:
+    """Sums over the episodes that end in this step; the env must count statistics."""
     stats = episode_stats(env_state)
     done = new.terminated | new.truncated
     lengths = stats.ended_length.astype(jnp.float32)

@@ -1,7 +1,8 @@
 """What a run is made of: typed schemas, composed by Hydra from `configs/` and dotted overrides.
 
-The groups `core` and `agent` come from the registry: a core's own options are its schema, so a new
-core is usable here the moment it is registered. YAML files hold presets and experiments only.
+The groups `core`, `agent` and `world_model` come from the registry: a core's own options are its
+schema, so a new core is usable here the moment it is registered. YAML files hold presets and
+experiments only; the presets of world models come with them.
 """
 
 import dataclasses
@@ -21,6 +22,8 @@ from rlseq.config_errors import OPEN_KEY, explain, first_line
 from rlseq.errors import InputError
 
 CONFIG_MODULE = "rlseq.configs"
+GROUPS = ("core", "agent", "world_model")
+NO_MODEL = "none"  # world_model of agents that learn from what happens
 _LEAVES = (bool, int, float, str)
 
 
@@ -51,11 +54,12 @@ class RunConfig:
 
 @dataclasses.dataclass
 class Config:
-    """A whole run. `core` and `agent` are dicts: `name` and that entry's own options."""
+    """A whole run. `core`, `agent` and `world_model` are dicts: `name` and its own options."""
 
     env: EnvConfig = dataclasses.field(default_factory=EnvConfig)
     core: Any = MISSING
     agent: Any = MISSING
+    world_model: Any = dataclasses.field(default_factory=lambda: {"name": NO_MODEL})
     run: RunConfig = dataclasses.field(default_factory=RunConfig)
     seed: int = 0  # seed i of `seeds` is seed + i
     seeds: int = 1  # trained side by side in one program
@@ -102,7 +106,8 @@ def finish(composed: DictConfig) -> Config:
     except OmegaConfBaseException as error:
         raise InputError(first_line(error)) from error
     assert isinstance(config, Config)
-    config.core, config.agent = (_as_dict(part) for part in (config.core, config.agent))
+    for kind in GROUPS:
+        setattr(config, kind, _as_dict(getattr(config, kind)))
     return _checked(config)
 
 
@@ -111,8 +116,9 @@ def load(path: Path) -> Config:
     try:
         raw = typing.cast(DictConfig, OmegaConf.load(path))
         schema = OmegaConf.structured(Config)
-        for kind in ("core", "agent"):
-            schema[kind] = OmegaConf.structured(_schema(kind, raw[kind]["name"]))
+        for kind in GROUPS:
+            if kind in raw:  # runs of before there were world models have none
+                schema[kind] = OmegaConf.structured(_schema(kind, raw[kind]["name"]))
         return finish(typing.cast(DictConfig, OmegaConf.merge(schema, raw)))
     except (OmegaConfBaseException, KeyError, TypeError) as error:
         raise InputError(f"{path} is no configuration of a run: {first_line(error)}") from error
@@ -129,26 +135,32 @@ def flat(config: Config) -> dict[str, Any]:
 
 
 def register_groups() -> None:
-    """Tell Hydra the schemas of every registered core and agent."""
+    """Tell Hydra the schemas of every registered core, agent and world model."""
     store = ConfigStore.instance()
     store.store(name="schema", node=Config)
-    for kind in ("core", "agent"):
+    for kind in GROUPS:
         for name in _group_options(kind):
             store.store(group=kind, name=name, node=_schema(kind, name))
+    for model in registry.names("world_model"):
+        for preset, values in registry.load("world_model", model).presets.items():
+            schema = _schema("world_model", model, values)
+            store.store(group="world_model", name=preset, node=schema)
 
 
 def _group_options(kind: str) -> list[str]:
-    """What `core=` and `agent=` take: the registered names, and "stack" for mixed cores."""
+    """What a group takes: the registered names, "stack" for mixed cores, "none" for no model."""
     from rlseq.cores import STACK
 
-    return [*registry.names(kind), *([STACK] if kind == "core" else [])]
+    return [*registry.names(kind), *{"core": [STACK], "world_model": [NO_MODEL]}.get(kind, [])]
 
 
-def _schema(kind: str, name: str) -> type:
+def _schema(kind: str, name: str, preset: dict[str, Any] | None = None) -> type:
     """A dataclass of an entry's options, with its name as the first field."""
     fields: list[Any] = [("name", str, dataclasses.field(default=name))]
     for key, (kind_of_value, default) in _options(kind, name).items():
-        factory = dataclasses.field(default_factory=lambda value=default: value)
+        default = (preset or {}).get(key, default)
+        value = list(default) if isinstance(default, tuple) else default
+        factory = dataclasses.field(default_factory=lambda value=value: value)
         fields.append((key, _field_type(kind_of_value), factory))
     return dataclasses.make_dataclass(f"{name}_{kind}", fields)
 
@@ -159,16 +171,19 @@ def _options(kind: str, name: str) -> dict[str, tuple[Any, Any]]:
         from rlseq.cores import core_options
 
         return core_options(name)
+    if name == NO_MODEL:
+        return {}
     from rlseq.agents import agent_config
+    from rlseq.world_models import world_model_config
 
-    schema = agent_config(name)
+    schema = agent_config(name) if kind == "agent" else world_model_config(name)
     types = typing.get_type_hints(schema)
     return {f.name: (types[f.name], f.default) for f in dataclasses.fields(schema)}
 
 
 def _field_type(annotation: Any) -> Any:
     """The annotation where OmegaConf can check it; its owner checks the others."""
-    if typing.get_origin(annotation) is list:
+    if typing.get_origin(annotation) in (list, tuple):
         return Any  # a number of layers, as experiments give it, may stand where names will
     members = typing.get_args(annotation) or (annotation,)
     checkable = all(part in (*_LEAVES, type(None)) for part in members)

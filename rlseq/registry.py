@@ -46,6 +46,7 @@ TABLES: dict[str, dict[str, str]] = {
         "probe": "rlseq.envs.probe:FAMILY",
     },
     "agent": {
+        "imagination": "rlseq.agents.imagination:Imagination",
         "ppo": "rlseq.agents.ppo:PPO",
     },
     "world_model": {

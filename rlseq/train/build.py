@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from rlseq.config import Config, EnvConfig
+from rlseq.config import NO_MODEL, Config, EnvConfig
 from rlseq.envs import action_log
 from rlseq.errors import InputError
 from rlseq.train import sharding
@@ -122,7 +122,10 @@ def _make_agent(config: Config, env: VecEnv, updates: int) -> Any:
 
     options = dict(config.agent)
     name = options.pop("name")
-    agent: Agent = make_agent(name, env, core=config.core, num_updates=updates, **options)
+    model = None if config.world_model["name"] == NO_MODEL else config.world_model
+    agent: Agent = make_agent(
+        name, env, core=config.core, world_model=model, num_updates=updates, **options
+    )
     return agent
 
 

@@ -1,7 +1,8 @@
 """Checkpoints: one folder a step, whole or absent, checked when read. Alone in using orbax.
 
 `checkpoints/<step>/` holds `arrays/` (orbax) and `index.json` (the leaves: path, shape, dtype and
-checksum). Leaves keep every bit: typed PRNG keys are stored as their key data.
+checksum). Leaves keep every bit: typed PRNG keys are stored as their key data. The rows of rings
+lie beside them in `checkpoints/rows/`, each written once: see `rlseq.train.rings`.
 """
 
 import json
@@ -17,6 +18,7 @@ import jax
 import numpy as np
 
 from rlseq.errors import InputError
+from rlseq.train import rings
 from rlseq.train.files import sync_folder, write_atomic
 from rlseq.types import PyTree
 
@@ -49,13 +51,15 @@ def save(
         Seconds taken.
     """
     began = time.perf_counter()
-    arrays, leaves = _to_host(state)
+    segments = rings.append(folder, step, state, _segments_before(folder, step))
+    arrays, leaves = _to_host(rings.without_rows(state))
     beside = folder / f".new-{step}-{os.getpid()}"
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir(parents=True)
     _write_arrays(beside / "arrays", arrays)
     finite = score if score is not None and np.isfinite(score) else None
     index = {"step": step, "score": finite, "leaves": {k: v._asdict() for k, v in leaves.items()}}
+    index["rows"] = [segment._asdict() for segment in segments]
     write_atomic(beside / _INDEX, json.dumps(index))
     place = folder / _name(step)
     if place.exists():
@@ -175,7 +179,8 @@ def _read_arrays(place: Path, names: list[str]) -> dict[str, np.ndarray]:
 def _read(place: Path, like: PyTree) -> PyTree:
     index = json.loads((place / _INDEX).read_text(encoding="utf-8"))
     leaves = {k: Leaf(**leaf) for k, leaf in index["leaves"].items()}
-    wanted = _flatten(like)
+    bare = rings.without_rows(like)
+    wanted = _flatten(bare)
     _check_same(leaves, wanted, place)
     data = {k: _storage(x) for k, x in wanted.items()}
     stored = _read_arrays(place / "arrays", [k for k, x in data.items() if x.size])
@@ -185,7 +190,8 @@ def _read(place: Path, like: PyTree) -> PyTree:
         if _checksum(array) != leaves[key].crc32:
             raise ValueError(f"the checksum of {key} is wrong")
         restored.append(_typed(array, leaves[key].impl))
-    return jax.tree.unflatten(jax.tree.structure(like), restored)
+    state = jax.tree.unflatten(jax.tree.structure(bare), restored)
+    return rings.fill(place.parent, state, like, _segments(index))
 
 
 def _check_same(leaves: dict[str, Leaf], wanted: dict[str, Any], place: Path) -> None:
@@ -211,10 +217,25 @@ def _typed(array: np.ndarray, impl: str | None) -> jax.Array:
 
 
 def _score(folder: Path, step: int) -> float | None:
+    return _index(folder, step).get("score")  # damaged: it has no say in which is the best
+
+
+def _index(folder: Path, step: int) -> dict[str, Any]:
+    """Of a checkpoint; empty if it is damaged."""
     try:
-        return json.loads((folder / _name(step) / _INDEX).read_text(encoding="utf-8"))["score"]
-    except (OSError, ValueError, KeyError):
-        return None  # damaged: it has no say in which is the best
+        return json.loads((folder / _name(step) / _INDEX).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+
+
+def _segments(index: dict[str, Any]) -> list[rings.Segment]:
+    return [rings.Segment(**segment) for segment in index.get("rows", [])]
+
+
+def _segments_before(folder: Path, step: int) -> list[rings.Segment]:
+    """Those of the newest checkpoint before `step`, which a state of that step carries on."""
+    earlier = [known for known in steps(folder) if known < step]
+    return _segments(_index(folder, earlier[-1])) if earlier else []
 
 
 def _rotate(folder: Path, keep: int) -> None:
@@ -224,6 +245,7 @@ def _rotate(folder: Path, keep: int) -> None:
     for step in steps(folder):
         if step not in staying:
             _remove(folder / _name(step))
+    rings.prune(folder, [s for step in steps(folder) for s in _segments(_index(folder, step))])
 
 
 def _remove(place: Path) -> None:

@@ -1,0 +1,72 @@
+"""Acting with a world model's memory, and what of it the replay keeps."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+
+from rlseq.agents.rollout import Actor, Episodes, ended_episodes
+from rlseq.types import Carry, PyTree, Sequences, TimeStep, VecEnv
+from rlseq.world_models.replay import Replay, add
+
+# (carry, obs [E, ...], reset [E], key) -> (carry, action [E])
+Act = Callable[[Carry, PyTree, Array, Array], tuple[Carry, Array]]
+
+
+def gather(
+    env: VecEnv,
+    act: Act,
+    actor: Actor,
+    replay: Replay,
+    num_steps: int,
+    *,
+    keep_terminal_frame: bool,
+) -> tuple[Actor, Replay, Episodes]:
+    """`num_steps` steps of every environment into the replay; `env` must count statistics.
+
+    With `keep_terminal_frame` the last frame of an episode stands where the next one's first
+    belongs, as in the code released with Drama.
+    """
+    body = partial(_step, env, act, keep_terminal_frame)
+    (actor, replay), episodes = lax.scan(body, (actor, replay), None, num_steps)
+    return actor, replay, jax.tree.map(jnp.sum, episodes)
+
+
+def as_row(old: TimeStep, action: Array, new: TimeStep) -> Sequences:
+    """What the replay keeps of one transition; an end for the learner alone is an end here."""
+    ended = new.terminated
+    if new.learn_terminal is not None:
+        ended = ended | new.learn_terminal
+    return Sequences(old.obs, action, new.reward, ended, old.reset)
+
+
+def _step(
+    env: VecEnv,
+    act: Act,
+    keep_terminal_frame: bool,
+    state: tuple[Actor, Replay],
+    _: None,
+) -> tuple[tuple[Actor, Replay], Episodes]:
+    actor, replay = state
+    key, act_key, env_key = jax.random.split(actor.key, 3)
+    old = actor.timestep
+    carry, action = act(actor.carry, old.obs, old.reset, act_key)
+    env_state, new = env.step(actor.env_state, action, env_key)
+    replay = add(replay, as_row(old, action, new), new.valid)
+    episodes = ended_episodes(env_state, new)
+    if keep_terminal_frame:
+        new = _with_terminal_frame(old, new)
+    return (Actor(env_state, new, carry, key), replay), episodes
+
+
+def _with_terminal_frame(old: TimeStep, new: TimeStep) -> TimeStep:
+    """The new time step with the last frame of the episode before in place of a first one."""
+    last: Any = new.final_obs if new.valid is None else old.obs
+
+    def pick(terminal: Array, first: Array) -> Array:
+        return jnp.where(jnp.expand_dims(new.reset, range(1, first.ndim)), terminal, first)
+
+    return new._replace(obs=jax.tree.map(pick, last, new.obs))
