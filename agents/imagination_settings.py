@@ -54,6 +54,7 @@ AT_LEAST_ONE = (
     "num_steps", "updates", "capacity", "batch", "length", "contexts", "context", "start_every",
     "horizon", "actor", "critic", "epochs", "minibatches",
 )  # fmt: skip
+LARGEST = 2**31 - 1  # places in the replay are int32
 SHARES = ("gamma", "lam", "slow_decay")
 NOT_NEGATIVE = ("warmup", "entropy_coef", "lr_warmup", "target_kl")
 POSITIVE = ("lr", "max_grad_norm", "clip")
@@ -78,6 +79,8 @@ def check(config: ImaginationConfig, num_envs: int) -> None:
     ):  # fmt: skip
         if getattr(config, name) not in known:
             raise unknown_name(f"agent.{name}", getattr(config, name), known)
+    if config.capacity > LARGEST:
+        raise InputError(f"agent.capacity must be at most {LARGEST}, got {config.capacity}")
     _check_windows(config, num_envs)
     _check_minibatches(config)
 

@@ -294,7 +294,9 @@ def _parser() -> tuple[argparse.ArgumentParser, list[str]]:
     suite.add_argument("--dry-run", action="store_true", help="print the plan, run nothing")
     _add_overrides(suite)
     listed = command("list", _list, "names that can go on the command line")
-    listed.add_argument("kind", metavar="KIND", help="cores, envs, experiments or agents")
+    listed.add_argument(
+        "kind", metavar="KIND", help="cores, envs, experiments, agents or world_models"
+    )
     _add_overrides(command("plan", _plan, "sizes, memory and FLOPs of a run; trains nothing"))
     _add_bench(command("bench", _bench, "measure scans, PPO, environments and cores here"))
     drawn = command("gallery", _gallery, "draw every environment: GIFs and strips over time")

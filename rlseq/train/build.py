@@ -1,6 +1,7 @@
 """From a configuration to what the host loop drives: agent, schedule and compiled functions."""
 
 import math
+import os
 from typing import Any, NamedTuple
 
 import jax
@@ -54,7 +55,7 @@ def build(config: Config) -> Job:
     # What lives outside JAX shows its actions until the host has read them, once a chunk.
     env = make_env(config.env, num_envs, action_log=-(-schedule.chunk_steps // num_envs))
     job = Job(config, _make_agent(config, env, schedule.updates), schedule)
-    abstract_state(job)
+    _check_memory(abstract_state(job))
     _layout(job)
     return job
 
@@ -127,6 +128,33 @@ def _make_agent(config: Config, env: VecEnv, updates: int) -> Any:
         name, env, core=config.core, world_model=model, num_updates=updates, **options
     )
     return agent
+
+
+def state_bytes(state: PyTree) -> int:
+    """How much a state, real or abstract, takes."""
+    bare = jax.eval_shape(lambda tree: jax.tree.map(_without_type, tree), state)
+    return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(bare))
+
+
+def _without_type(leaf: jax.Array) -> jax.Array:
+    is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    return jax.random.key_data(leaf) if is_key else leaf
+
+
+def _check_memory(state: PyTree) -> None:
+    """Raise InputError for a state that no device here could hold; nothing is allocated."""
+    device = jax.devices()[0]
+    limit = (device.memory_stats() or {}).get("bytes_limit")
+    if limit is None:
+        limit = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    total = limit * jax.device_count() if device.platform != "cpu" else limit
+    if (size := state_bytes(state)) > total:
+        parts = getattr(state, "_asdict", dict)()
+        name, most = max(((k, state_bytes(v)) for k, v in parts.items()), key=lambda x: x[1])
+        raise InputError(
+            f"the state of all seeds takes {size / 1e9:,.1f} GB, of which {name} "
+            f"{most / 1e9:,.1f}, and the memory here is {total / 1e9:,.1f} GB"
+        )
 
 
 def _layout(job: Job) -> PyTree | None:

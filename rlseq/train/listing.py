@@ -11,7 +11,7 @@ from pathlib import Path
 from rlseq import registry
 from rlseq.errors import unknown_name
 
-KINDS = ("cores", "envs", "experiments", "agents")
+KINDS = ("cores", "envs", "experiments", "agents", "world_models")
 
 
 def listing(kind: str) -> list[tuple[str, str]]:

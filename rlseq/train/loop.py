@@ -214,15 +214,17 @@ def _rows(
 
 
 def _check_finite(job: Job, folder: Path, step: int, metrics: dict[str, np.ndarray]) -> None:
-    fine = np.asarray(metrics["finite"]) > 0
+    fine, wrong = np.asarray(metrics["finite"]) > 0, []
     for name, values in metrics.items():
-        if name.startswith("loss"):
+        if name.startswith("loss") and not np.isfinite(values).all():
             fine = fine & np.isfinite(values)
+            wrong.append(name)
     if fine.all():
         return
     seeds = ", ".join(str(job.config.seed + int(i)) for i in np.flatnonzero(~fine))
+    named = f", {', '.join(wrong)}" if wrong else ""
     raise NonFinite(
-        f"the loss is not finite at step {step:,} (seed {seeds}): stopped; {_kept(folder)}. "
+        f"the loss is not finite at step {step:,} (seed {seeds}){named}: stopped; {_kept(folder)}. "
         "A smaller agent.lr or agent.max_grad_norm usually helps"
     )
 

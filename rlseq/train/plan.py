@@ -53,11 +53,11 @@ def _bytes(job: build.Job, state: PyTree) -> list[tuple[str, str]]:
     seeds, steps = job.config.seeds, job.schedule.steps_per_update
     env = build.make_env(job.config.env, job.config.env.num_envs)
     observed = jax.eval_shape(env.reset, jax.random.key(0))[1].obs
-    rollout = seeds * steps // env.num_envs * _size(observed)
+    rollout = seeds * steps // env.num_envs * build.state_bytes(observed)
     parts = getattr(state, "_asdict", dict)()
-    rows = [(f"  {name}", _human(_size(part))) for name, part in parts.items()]
+    rows = [(f"  {name}", _human(build.state_bytes(part))) for name, part in parts.items()]
     return [
-        ("state, all seeds", _human(_size(state))),
+        ("state, all seeds", _human(build.state_bytes(state))),
         *rows,
         ("observations of a rollout", _human(rollout)),
     ]
@@ -73,16 +73,6 @@ def _compiled(compiled: jax.stages.Compiled, seconds: float) -> list[tuple[str, 
     if cost and "flops" in cost:
         rows.append(("FLOPs", f"{cost['flops']:.3g} as XLA counts: the body of each loop once"))
     return rows
-
-
-def _size(tree: PyTree) -> int:
-    leaves = jax.tree.leaves(jax.eval_shape(lambda t: jax.tree.map(_bare, t), tree))
-    return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in leaves)
-
-
-def _bare(leaf: jax.Array) -> jax.Array:
-    is_key = jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-    return jax.random.key_data(leaf) if is_key else leaf
 
 
 def _human(size: float) -> str:

@@ -158,7 +158,7 @@ print([name for name in ("gymnax", "orbax", "hydra", "matplotlib") if name in sy
 """
 
 
-@pytest.mark.parametrize("kind", ["cores", "envs", "experiments", "agents"])
+@pytest.mark.parametrize("kind", ["cores", "envs", "experiments", "agents", "world_models"])
 def test_list_imports_nothing_heavy(kind, tmp_path):
     script = _IMPORTED.format(arguments=["list", kind])
     said = subprocess.run(
