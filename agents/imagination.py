@@ -4,6 +4,7 @@ Every round plays some steps, trains the world model on sequences of the replay,
 follow and improves actor and critic on that alone, all in one jitted program.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
@@ -165,6 +166,28 @@ class Imagination:
             action = jnp.where(random, any_action, action)
         return self.model.advance(params.model, carry, seen.latent, action, reset), action
 
+    def parts(self) -> dict[str, tuple[Callable[[ImaginationState, Array], Any], int]]:
+        """What a round consists of beside the environment: (function, how often), by name.
+
+        "learning" is an update of world model and behaviour, "model" that of the world model alone.
+        """
+        c = self.config
+
+        def acting(state: ImaginationState, key: Array) -> Any:
+            ts = state.actor.timestep
+            return self._act(self.policy_params(state), state.actor.carry, ts.obs, ts.reset, key)
+
+        def model(state: ImaginationState, key: Array) -> Any:
+            rows = windows(state.replay, jnp.arange(c.batch, dtype=jnp.int32), c.length)
+            return self.train_model(state.model, rows, key)
+
+        def learning(state: ImaginationState, key: Array) -> Any:
+            return self._learn_once(state.replay, _learning(state, state.replay), key)
+
+        times = {"acting": c.num_steps, "model": c.updates, "learning": c.updates}
+        made = {"acting": acting, "model": model, "learning": learning}
+        return {name: (made[name], times[name]) for name in made}
+
     @partial(jax.jit, static_argnums=(0, 2))
     def train(self, state: ImaginationState, num_updates: int) -> tuple[ImaginationState, Metrics]:
         """`num_updates` rounds of acting and learning; metrics are means over those that learned.
@@ -199,7 +222,7 @@ class Imagination:
             keep_terminal_frame=c.keep_terminal_frame,
         )  # fmt: skip
         key, learn_key = jax.random.split(state.key)
-        old = Learning(state.model, state.behaviour, replay.model_draws, replay.policy_draws)
+        old = _learning(state, replay)
         learn = partial(self._learn, replay)
         shapes = jax.eval_shape(learn, old, learn_key)[1]
         nothing = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
@@ -269,6 +292,10 @@ class Imagination:
             scores = jnp.zeros_like(scores)
         allowed = allowed_starts(replay, length)
         return draw(key, scores.reshape(-1), allowed.reshape(-1), number)
+
+
+def _learning(state: ImaginationState, replay: Replay) -> Learning:
+    return Learning(state.model, state.behaviour, replay.model_draws, replay.policy_draws)
 
 
 @jax.custom_batching.custom_vmap

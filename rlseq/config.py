@@ -49,6 +49,7 @@ class RunConfig:
     keep: int = 3  # newest checkpoints kept, beside the best
     eval_episodes: int = 128  # per seed, after training; 0: none
     loggers: list[str] = dataclasses.field(default_factory=list)
+    time_parts: bool = False  # time acting, world model and agent before training, and log them
     quiet: bool = False
 
 

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from rlseq.errors import InputError
-from rlseq.train import build, checkpoint, evaluate, logging, outside, runs
+from rlseq.train import build, checkpoint, evaluate, logging, outside, parts, runs
 from rlseq.train.build import Job
 from rlseq.train.console import Reporter
 from rlseq.train.extras import check_loggers, make_extras
@@ -133,6 +133,7 @@ def _chunks(
     began = time.perf_counter()
     train_chunk = build.compile_chunk(job)
     reporter.say(f"compiled in {time.perf_counter() - began:.1f} s")
+    by_part = parts.measure(job, state) if settings.time_parts else None
     seconds, chunk = _seconds_so_far(folder), step // schedule.chunk_steps
     score = float("nan")
     while step < schedule.steps and not stop.requested:
@@ -141,7 +142,10 @@ def _chunks(
         took = time.perf_counter() - began
         step, chunk, seconds = step + schedule.chunk_steps, chunk + 1, seconds + took
         rate = job.config.seeds * schedule.chunk_steps / took
-        logs.metrics(_rows(job, step, seconds, rate, metrics))
+        rows = _rows(job, step, seconds, rate, metrics)
+        if by_part is not None:
+            rows = [row | by_part.of_chunk(schedule.chunk, took) for row in rows]
+        logs.metrics(rows)
         _check_finite(job, folder, step, metrics)
         score = _mean_score(metrics, score)
         reporter.progress(step, rate, score)

@@ -1,0 +1,49 @@
+"""Where training time goes: parts of a round, timed on their own before a run begins.
+
+Inside one compiled program no clock can be read, so each part is compiled and timed by itself; what
+a chunk takes beyond them is the environment's. Needs an agent that names its parts.
+"""
+
+import time
+from typing import NamedTuple
+
+import jax
+
+from rlseq.errors import InputError
+from rlseq.train.build import Job, seed_keys
+from rlseq.types import PyTree
+
+CALLS = 5
+
+
+class Parts(NamedTuple):
+    """Seconds of one update, all seeds together."""
+
+    acting: float
+    model: float
+    agent: float
+
+    def of_chunk(self, updates: int, seconds: float) -> dict[str, float]:
+        """What to log of a chunk that took `seconds`."""
+        known = {name: value * updates for name, value in self._asdict().items()}
+        known["environment"] = max(0.0, seconds - sum(known.values()))
+        return {f"seconds/{name}": round(value, 4) for name, value in known.items()}
+
+
+def measure(job: Job, state: PyTree) -> Parts:
+    """Time the parts on a state [S, ...], which stays as it is.
+
+    Raises InputError for an agent that does not name its parts.
+    """
+    if not hasattr(job.agent, "parts"):
+        raise InputError(f"agent {job.config.agent['name']!r} names no parts: run.time_parts=false")
+    found = {}
+    for name, (function, times) in job.agent.parts().items():
+        keys = seed_keys(job.config)
+        compiled = jax.jit(jax.vmap(function)).lower(state, keys).compile()
+        jax.block_until_ready(compiled(state, keys))
+        began = time.perf_counter()
+        for _ in range(CALLS):
+            jax.block_until_ready(compiled(state, keys))
+        found[name] = times * (time.perf_counter() - began) / CALLS
+    return Parts(found["acting"], found["model"], max(0.0, found["learning"] - found["model"]))
