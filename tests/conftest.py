@@ -29,6 +29,15 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture(autouse=True, scope="module")
+def compile_quickly(request):
+    """Laws compile hundreds of small programs: LLVM's dear passes are left out where asked for."""
+    wanted = getattr(request.module, "COMPILE_QUICKLY", False)
+    jax.config.update("jax_disable_most_optimizations", wanted)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.fixture(autouse=True, scope="module")
 def forget_compiled_programs():
     """Each program keeps memory maps, of which Linux gives a process 65,530; beyond, it crashes."""
     yield

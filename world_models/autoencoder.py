@@ -6,12 +6,15 @@ observations. Pictures live in [0, 1] inside, vectors in symlog space.
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from gymnax.environments import spaces
-from jax import Array
+from jax import Array, lax
+from jax.ad_checkpoint import checkpoint_name
 
 from rlseq.envs.spaces import describe, flat_size, flatten
 from rlseq.errors import InputError, unknown_name
@@ -23,6 +26,8 @@ from rlseq.types import PyTree
 
 ENCODERS = ("conv", "patch", "grid", "vector")
 GRID = 16  # pictures up to this size are grids: MinAtar's are 10 x 10
+KEPT = "convolution"  # all that the backward pass keeps of a group of pictures
+GROUP = 8  # ours, pictures at a time on a CPU: what lies between two convolutions fits its caches
 
 
 class ConvEncoder(nn.Module):
@@ -39,7 +44,7 @@ class ConvEncoder(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         for i, width in enumerate(self.channels):
-            x = Conv2D(width, self.kernel, stride=2 if i else 1)(x)
+            x = checkpoint_name(Conv2D(width, self.kernel, stride=2 if i else 1)(x), KEPT)
             x = _active(x)
         return x.reshape(*x.shape[:-3], -1)
 
@@ -58,7 +63,7 @@ class ConvDecoder(nn.Module):
         x = nn.Dense(math.prod(low), kernel_init=fan_average())(latent)
         x = _active(x.reshape(*latent.shape[:-1], *low))
         for width in self.channels[-2::-1]:
-            x = _active(ConvTransposed2D(width, self.kernel)(x))
+            x = _active(checkpoint_name(ConvTransposed2D(width, self.kernel)(x), KEPT))
         return nn.sigmoid(Conv2D(self.shape[-1], self.kernel)(x))
 
 
@@ -139,6 +144,23 @@ def _active(x: Array) -> Array:
     return nn.silu(nn.LayerNorm(epsilon=1e-5)(x))
 
 
+def in_groups(function: Callable[[Array], Array], x: Array) -> Array:
+    """function of x [N, ...], on CPUs some of the N at a time.
+
+    The backward pass keeps the results of convolutions and computes what lies between them again,
+    which is quicker than to fetch it from memory and takes a fraction of it.
+    """
+    n = x.shape[0]
+    size = next(m for m in range(min(GROUP, n), 0, -1) if n % m == 0)
+    if jax.default_backend() != "cpu" or size == n:
+        return function(x)
+    policy = jax.checkpoint_policies.save_only_these_names(KEPT)
+    again = jax.checkpoint(function, policy=policy, prevent_cse=False)
+    parts = x.reshape(n // size, size, *x.shape[1:])
+    y = lax.scan(lambda _, part: (None, again(part)), None, parts)[1]
+    return y.reshape(n, *y.shape[2:])
+
+
 class Autoencoder(NamedTuple):
     """How observations of a space become features, and latents observations."""
 
@@ -146,6 +168,7 @@ class Autoencoder(NamedTuple):
     decoder: nn.Module
     inward: Callable[[PyTree], Array]  # [..., *obs] -> what the encoder reads and the loss compares
     outward: Callable[[Array], Array]  # what the decoder says -> units of the space
+    grouped: bool  # convolutions: `in_groups` pays
 
 
 def make_autoencoder(
@@ -172,9 +195,8 @@ def make_autoencoder(
     kind = encoder_of(space, encoder)
     if kind == "vector":
         decoder = VectorDecoder(flat_size(space), widths[::-1])
-        return Autoencoder(
-            NormedStack(widths), decoder, lambda x: symlog(flatten(space, x)), symexp
-        )
+        inward = partial(_flat_symlog, space)
+        return Autoencoder(NormedStack(widths), decoder, inward, symexp, grouped=False)
     top = _brightest(space)
     if kind == "conv":
         _check_sides(space, kind, 2 ** (len(channels) - 1))
@@ -184,7 +206,16 @@ def make_autoencoder(
         pair = PatchEncoder(patch, widths), PatchDecoder(space.shape, patch, widths)
     else:
         pair = GridEncoder(channels[0]), GridDecoder(space.shape, channels[0])
-    return Autoencoder(*pair, lambda x: x.astype(jnp.float32) / top, lambda x: x * top)
+    inward = partial(_scaled, 1 / top)
+    return Autoencoder(*pair, inward, partial(_scaled, top), grouped=kind == "conv")
+
+
+def _flat_symlog(space: Any, x: PyTree) -> Array:
+    return symlog(flatten(space, x))
+
+
+def _scaled(factor: float, x: Array) -> Array:
+    return x.astype(jnp.float32) * factor
 
 
 def encoder_of(space: Any, wanted: str) -> str:

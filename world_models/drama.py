@@ -6,6 +6,7 @@ The posterior q does not see d, so that encoding, decoding and the core run over
 at once. In imagination p takes the place of q and the core goes step by step.
 """
 
+from functools import partial
 from typing import Any, ClassVar
 
 import jax
@@ -27,7 +28,7 @@ from rlseq.types import (
     Sequences,
     WorldCarry,
 )
-from rlseq.world_models.autoencoder import Autoencoder, make_autoencoder
+from rlseq.world_models.autoencoder import Autoencoder, in_groups, make_autoencoder
 from rlseq.world_models.latents import draw, entropy
 from rlseq.world_models.losses import balanced_kl, ending_loss
 from rlseq.world_models.network import DramaNetwork
@@ -98,7 +99,7 @@ class Drama:
         self, params: Params, batch: Sequences, x: Array, seen: Observed, valid: Array
     ) -> Metrics:
         c = self.config
-        error = jnp.square(self._run(params, seen.latent, method="decode") - x)
+        error = jnp.square(self._decoded(params, seen.latent) - x)
         hidden = seen.next_hidden
         reward = two_hot_loss(self._run(params, hidden, method="reward"), batch.reward)
         ending = ending_loss(self._run(params, hidden, method="ending"), batch.terminated)
@@ -118,11 +119,28 @@ class Drama:
     def encode(self, params: Params, obs: PyTree, key: Array) -> Array:
         """Observations [..., *obs] -> latents [..., L] drawn from their posteriors."""
         x = self.autoencoder.inward(obs)
-        return draw(self._run(params, x, method="posterior"), key)
+        return draw(self._posterior(params, x), key)
 
     def decode(self, params: Params, latent: Array) -> Array:
         """Latents [..., L] -> observations, float32 in the units of the observation space."""
-        return self.autoencoder.outward(self._run(params, latent, method="decode"))
+        return self.autoencoder.outward(self._decoded(params, latent))
+
+    def _posterior(self, params: Params, x: Array) -> Array:
+        """Log-probabilities [..., K, C]; x [..., *obs] as the encoder reads it."""
+        encode = partial(self._run, params, method="features")
+        if not self.autoencoder.grouped:
+            return self._run(params, encode(x), method="posterior")
+        features = in_groups(encode, x.reshape(-1, *x.shape[-3:]))
+        features = features.reshape(*x.shape[:-3], features.shape[-1])
+        return self._run(params, features, method="posterior")
+
+    def _decoded(self, params: Params, latent: Array) -> Array:
+        """Latents [..., L] -> [..., *obs] as the loss compares them."""
+        decode = partial(self._run, params, method="decode")
+        if not self.autoencoder.grouped:
+            return decode(latent)
+        x = in_groups(decode, latent.reshape(-1, latent.shape[-1]))
+        return x.reshape(*latent.shape[:-1], *x.shape[1:])
 
     def observe(
         self,
@@ -146,7 +164,7 @@ class Drama:
         key: Array,
         drop_key: Array | None = None,
     ) -> tuple[WorldCarry, Observed]:
-        posterior = self._run(params, x, method="posterior")
+        posterior = self._posterior(params, x)
         latent = draw(posterior, key)
         reset = self._reset(is_first)
         rngs = None if drop_key is None else {"dropout": drop_key}

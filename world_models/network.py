@@ -35,14 +35,18 @@ class DramaNetwork(nn.Module):
 
     def __call__(self, carry: Carry, x: Array, action: Array, reset: Array) -> None:
         """Everything once, which makes all parameters."""
-        latent = draw(self.posterior(x), jax.random.key(0))
+        latent = draw(self.posterior(self.features(x)), jax.random.key(0))
         self.decode(latent)
         _, hidden = self.through(carry, latent, action, reset)
         self.prior(hidden), self.reward(hidden), self.ending(hidden)
 
-    def posterior(self, x: Array) -> Array:
-        """Log-probabilities [..., K, C] of the latents of x [..., *obs]."""
-        return self._categoricals(self.posterior_head(self.encoder(x)))
+    def features(self, x: Array) -> Array:
+        """What the encoder makes of x [..., *obs]: [..., F]."""
+        return self.encoder(x)
+
+    def posterior(self, features: Array) -> Array:
+        """Log-probabilities [..., K, C] of the latents behind features [..., F]."""
+        return self._categoricals(self.posterior_head(features))
 
     def prior(self, hidden: Array) -> Array:
         """Log-probabilities [..., K, C] of the next latents after hidden [..., H]."""

@@ -1,12 +1,21 @@
-"""Convolutions over pictures [..., H, W, C] that keep or halve the sides, and ones that double."""
+"""Convolutions over pictures [..., H, W, C] that keep or divide the sides, and ones that double.
+
+On CPUs XLA's gradients of strided convolutions and of kernels take many times a forward pass.
+There the gradient of the input is a convolution of stride 1 whose channels become places, and that
+of the kernel a product of matrices per row of taps, a few pictures at a time.
+"""
+
+from functools import partial
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
 from rlseq.nn.initialisers import fan_average
 
 AXES = ("NHWC", "HWIO", "NHWC")
+PLACES = 4096  # ours: outputs whose taps are gathered at a time; more of them leave the caches
 
 
 def conv2d(x: Array, kernel: Array, stride: int = 1) -> Array:
@@ -14,23 +23,18 @@ def conv2d(x: Array, kernel: Array, stride: int = 1) -> Array:
 
     Padded with k // 2 zeros at the top and left, with as many at the other ends as it takes.
     """
-    size = kernel.shape[0]
-    pads = [_padding(side, size, stride) for side in x.shape[1:3]]
-    return lax.conv_general_dilated(x, kernel, (stride, stride), pads, dimension_numbers=AXES)
+    return _conv_on_cpu(x, kernel, stride) if _on_cpu() else _conv(x, kernel, stride)
 
 
 def conv2d_transposed(x: Array, kernel: Array) -> Array:
     """x [N, H, W, C], kernel [k, k, C, D] -> [N, 2 H, 2 W, D]: the adjoint of stride 2."""
+    if _on_cpu():
+        return _transposed_on_cpu(x, kernel)
     size = kernel.shape[0]
     pads = [(size - 1 - size // 2, size // 2 + 1)] * 2
     return lax.conv_general_dilated(
         x, jnp.flip(kernel, (0, 1)), (1, 1), pads, lhs_dilation=(2, 2), dimension_numbers=AXES
     )
-
-
-def _padding(side: int, size: int, stride: int) -> tuple[int, int]:
-    before = size // 2
-    return before, max((side // stride - 1) * stride + size - side - before, 0)
 
 
 class Conv2D(nn.Module):
@@ -43,11 +47,9 @@ class Conv2D(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """x [..., H, W, C] -> [..., H / stride, W / stride, width]."""
-        shape = (self.kernel, self.kernel, x.shape[-1], self.width)
-        kernel = self.param("kernel", fan_average(), shape)
-        bias = self.param("bias", nn.initializers.zeros, (self.width,))
-        y = conv2d(x.reshape(-1, *x.shape[-3:]), kernel, self.stride)
-        return _shift(y, bias).reshape(*x.shape[:-3], *y.shape[1:])
+        kernel, bias = _parameters(self, x.shape[-1])
+        y = conv2d(x.reshape(-1, *x.shape[-3:]), kernel, self.stride) + bias
+        return y.reshape(*x.shape[:-3], *y.shape[1:])
 
 
 class ConvTransposed2D(nn.Module):
@@ -59,12 +61,114 @@ class ConvTransposed2D(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """x [..., H, W, C] -> [..., 2 H, 2 W, width]."""
-        shape = (self.kernel, self.kernel, x.shape[-1], self.width)
-        kernel = self.param("kernel", fan_average(), shape)
-        bias = self.param("bias", nn.initializers.zeros, (self.width,))
-        y = conv2d_transposed(x.reshape(-1, *x.shape[-3:]), kernel)
-        return _shift(y, bias).reshape(*x.shape[:-3], *y.shape[1:])
+        kernel, bias = _parameters(self, x.shape[-1])
+        y = conv2d_transposed(x.reshape(-1, *x.shape[-3:]), kernel) + bias
+        return y.reshape(*x.shape[:-3], *y.shape[1:])
 
 
-def _shift(y: Array, bias: Array) -> Array:
-    return y + jnp.expand_dims(bias, (0, 1, 2))
+def _parameters(layer: Conv2D | ConvTransposed2D, channels: int) -> tuple[Array, Array]:
+    """The kernel [k, k, channels, width] and the bias [1, 1, 1, width]."""
+    shape = (layer.kernel, layer.kernel, channels, layer.width)
+    kernel = layer.param("kernel", fan_average(), shape)
+    bias = layer.param("bias", nn.initializers.zeros, (layer.width,))
+    return kernel, jnp.expand_dims(bias, (0, 1, 2))
+
+
+def _on_cpu() -> bool:
+    return jax.default_backend() == "cpu"
+
+
+def _padding(side: int, size: int, stride: int) -> tuple[int, int]:
+    before = size // 2
+    return before, max((side // stride - 1) * stride + size - side - before, 0)
+
+
+def _conv(x: Array, kernel: Array, stride: int) -> Array:
+    pads = [_padding(side, kernel.shape[0], stride) for side in x.shape[1:3]]
+    return lax.conv_general_dilated(x, kernel, (stride, stride), pads, dimension_numbers=AXES)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _conv_on_cpu(x: Array, kernel: Array, stride: int) -> Array:
+    return _conv(x, kernel, stride)
+
+
+def _conv_forward(x: Array, kernel: Array, stride: int) -> tuple[Array, tuple[Array, Array]]:
+    return _conv(x, kernel, stride), (x, kernel)
+
+
+def _conv_backward(stride: int, kept: tuple[Array, Array], g: Array) -> tuple[Array, Array]:
+    x, kernel = kept
+    return _spread(g, kernel, stride), _kernel_gradient(x, g, kernel.shape[0], stride)
+
+
+_conv_on_cpu.defvjp(_conv_forward, _conv_backward)
+
+
+@jax.custom_vjp
+def _transposed_on_cpu(x: Array, kernel: Array) -> Array:
+    return _spread(x, jnp.swapaxes(kernel, 2, 3), 2)
+
+
+def _transposed_forward(x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
+    return _transposed_on_cpu(x, kernel), (x, kernel)
+
+
+def _transposed_backward(kept: tuple[Array, Array], g: Array) -> tuple[Array, Array]:
+    x, kernel = kept
+    of_kernel = _kernel_gradient(g, x, kernel.shape[0], 2)
+    return _conv(g, jnp.swapaxes(kernel, 2, 3), 2), jnp.swapaxes(of_kernel, 2, 3)
+
+
+_transposed_on_cpu.defvjp(_transposed_forward, _transposed_backward)
+
+
+def _spread(g: Array, kernel: Array, stride: int) -> Array:
+    """The adjoint of `_conv` in its input: g [N, h, w, D] -> [N, stride h, stride w, C].
+
+    Output stride * a + b sees input a + m through tap stride * q + b, where m = before / stride -
+    q: taps of one q are a convolution, and those of one b make up a channel of it.
+    """
+    size, _, channels, width = kernel.shape
+    front = -(size // 2) % stride
+    count = -(-(size + front) // stride)
+    taps = (front, count * stride - size - front)
+    kernel = jnp.pad(kernel, (taps, taps, (0, 0), (0, 0)))
+    kernel = kernel.reshape(count, stride, count, stride, channels, width)
+    kernel = jnp.flip(kernel, (0, 2)).transpose(0, 2, 5, 1, 3, 4)
+    kernel = kernel.reshape(count, count, width, stride * stride * channels)
+    after = (size // 2 + front) // stride
+    pads = [(count - 1 - after, after)] * 2
+    y = lax.conv_general_dilated(g, kernel, (1, 1), pads, dimension_numbers=AXES)
+    n, high, wide, _ = g.shape
+    y = y.reshape(n, high, wide, stride, stride, channels).transpose(0, 1, 3, 2, 4, 5)
+    return y.reshape(n, stride * high, stride * wide, channels)
+
+
+def _kernel_gradient(x: Array, g: Array, size: int, stride: int) -> Array:
+    """The gradient [size, size, C, D] of `_conv` in its kernel: x [N, H, W, C], g [N, h, w, D]."""
+    n, high, wide, width = g.shape
+    most = max(1, PLACES // (high * wide))
+    group = next(m for m in range(min(most, n), 0, -1) if n % m == 0)
+    parts = tuple(leaf.reshape(n // group, group, *leaf.shape[1:]) for leaf in (x, g))
+    zero = jnp.zeros((size, size * x.shape[-1], width), x.dtype)
+
+    def body(total, part):
+        return total + _row_products(*part, size, stride), None
+
+    total, _ = lax.scan(body, zero, parts)
+    return total.reshape(size, size, x.shape[-1], width)
+
+
+def _row_products(x: Array, g: Array, size: int, stride: int) -> Array:
+    """`_kernel_gradient` of few pictures, [size, size * C, D]: one product per row of taps."""
+    _, high, wide, width = g.shape
+    pads = [_padding(side, size, stride) for side in x.shape[1:3]]
+    x = jnp.pad(x, ((0, 0), *pads, (0, 0)))
+    ends = (stride * (wide - 1) + 1, stride * (high - 1) + 1)
+    taps = [x[:, :, i : i + ends[0] : stride] for i in range(size)]
+    beside = jnp.concatenate(taps, axis=-1)
+    rows = [beside[:, i : i + ends[1] : stride] for i in range(size)]
+    g = g.reshape(-1, width)
+    flat = (g.shape[0], size * x.shape[-1])
+    return jnp.stack([row.reshape(flat).T @ g for row in rows])

@@ -12,6 +12,7 @@ import rlseq
 from rlseq.types import Carry, Params
 
 WIDTH, FEATURES, BATCH = 5, 8, 3
+LENGTH = 40  # of most laws, so that they share programs; more than a chunk on CPUs, which has 32
 
 
 class Runs(NamedTuple):
@@ -22,6 +23,8 @@ class Runs(NamedTuple):
     scan: Callable
     step: Callable
     fold: Callable  # the sequence as steps, in a lax.scan
+    scan_gradients: Callable  # as `gradients_of` says, through the scan
+    fold_gradients: Callable  # and through the steps
 
 
 class Case(NamedTuple):
@@ -46,18 +49,33 @@ def runs(name: str, extra: tuple) -> Runs:
             lambda carry, inputs: fns.step(params, carry, *inputs), carry, (x, reset)
         )
 
-    return Runs(jax.jit(fns.init), fns.init_carry, *map(jax.jit, (fns.scan, fns.step, fold)))
+    gradients = gradients_of(fns.scan), gradients_of(fold)
+    jitted = map(jax.jit, (fns.scan, fns.step, fold, *gradients))
+    return Runs(jax.jit(fns.init), fns.init_carry, *jitted)
 
 
-def case(name: str, length: int, seed: int = 0, reset_rate: float = 0.25, **extra) -> Case:
+def gradients_of(run: Callable) -> Callable:
+    """(params, carry, x, reset, mix, end) -> gradients by the first three.
+
+    Of (y * mix).sum() + end * the sum of the last carry; mix [T, B, FEATURES], end a float.
+    """
+
+    def value(params, carry, x, reset, mix, end):
+        carry, y = run(params, carry, x, reset)
+        return (y * mix).sum() + end * sum(jnp.real(x).sum() for x in jax.tree.leaves(carry))
+
+    return jax.grad(value, argnums=(0, 1, 2))
+
+
+def case(name: str, length: int = LENGTH, seed: int = 0, reset_rate: float = 0.25, **extra) -> Case:
     fns = runs(name, tuple(extra.items()))
     keys = jax.random.split(jax.random.key(seed), 5)
     params = fns.init(keys[0])
     dtype = extra.get("dtype", "float32")
     x = jax.random.normal(keys[1], (length, BATCH, WIDTH), dtype)
     reset = jax.random.bernoulli(keys[2], reset_rate, (length, BATCH))
-    warm = jax.random.normal(keys[3], (4, BATCH, WIDTH), dtype)
-    carry, _ = fns.scan(params, fns.init_carry(BATCH), warm, jnp.zeros((4, BATCH), bool))
+    warm = jax.random.normal(keys[3], (LENGTH, BATCH, WIDTH), dtype)
+    carry, _ = fns.scan(params, fns.init_carry(BATCH), warm, jnp.zeros((LENGTH, BATCH), bool))
     return Case(fns, params, carry, x, reset)
 
 

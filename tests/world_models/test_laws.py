@@ -1,5 +1,7 @@
 """Imagination, acting and learning are one model: what it does step by step is what it scans."""
 
+from functools import cache
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -65,15 +67,17 @@ def test_remembered_carries_are_those_of_acting():
         np.testing.assert_allclose(b, c[::3], rtol=1e-4, atol=1e-5)
 
 
-def observed(model, is_first):
-    batch = random_batch()
-
-    @jax.jit
-    def run(key):
-        params, carry = model.init(key), model.init_carry(2)
+@cache
+def observer(model):
+    def run(key, is_first):
+        batch, params, carry = random_batch(), model.init(key), model.init_carry(2)
         return model.observe(params, carry, batch.obs, batch.action, is_first, key)[1]
 
-    return run(KEY)
+    return jax.jit(run)
+
+
+def observed(model, is_first):
+    return observer(model)(KEY, is_first)
 
 
 def test_an_episode_knows_nothing_of_the_one_before():
@@ -90,14 +94,18 @@ def test_an_episode_knows_nothing_of_the_one_before():
 
 def test_what_is_perceived():
     model = make()
-    params = jax.jit(model.init)(KEY)
-    carry = model.init_carry(64)._replace(hidden=jnp.ones((64, 16)))
     first = jnp.arange(64) < 32
-    obs = jnp.zeros((64, WIDTH))
-    latent, guess, hidden = jax.jit(model.perceive)(params, carry, obs, first, KEY)
+
+    @jax.jit
+    def run(key):
+        params = model.init(key)
+        carry = model.init_carry(64)._replace(hidden=jnp.ones((64, 16)))
+        prior = jnp.exp(model.network.apply(params, carry.hidden[:1], method="prior"))[0]
+        return prior, model.perceive(params, carry, jnp.zeros((64, WIDTH)), first, key)
+
+    prior, (latent, guess, hidden) = run(KEY)
     np.testing.assert_array_equal(guess[:32], latent[:32])
     np.testing.assert_array_equal(hidden, np.where(first[:, None], 0, np.ones((64, 16))))
-    prior = np.exp(model.network.apply(params, carry.hidden[:1], method="prior"))[0]
     share = np.asarray(guess[32:]).reshape(-1, 4, 4).mean(0)
     assert np.abs(share - prior).max() < 0.3
     assert (np.asarray(latent).reshape(64, 4, 4).sum(-1) == 1).all()
@@ -106,18 +114,25 @@ def test_what_is_perceived():
 @pytest.mark.parametrize("late", [False, True])
 def test_rewards_and_ends_are_told_from_the_memory_after_the_action(late):
     model = make(reward_before_action=late)
-    params = jax.jit(model.init)(KEY)
-    head = params["params"]["reward_head"]
-    head["kernel"] = jax.random.normal(KEY, head["kernel"].shape)
-    carry = model.init_carry(2)._replace(hidden=jax.random.normal(KEY, (2, 16)))
-    action, reset = jnp.array([0, 2]), jnp.zeros(2, bool)
-    latent = model.encode(params, jnp.ones((2, WIDTH)), KEY)
-    after, told = jax.jit(model.imagine_step)(params, carry, latent, action, reset, KEY)
-    source = carry.hidden if late else after.hidden
-    logits = model.network.apply(params, source, method="reward")
-    ending = model.network.apply(params, source, method="ending")
-    np.testing.assert_allclose(told.reward, two_hot_mean(logits), rtol=1e-5)
-    np.testing.assert_allclose(told.ending, ending, rtol=1e-5)
+    head = jax.random.normal(KEY, (16, 255))
+
+    @jax.jit
+    def run(key):
+        params = model.init(key)
+        params["params"]["reward_head"]["kernel"] = head
+        carry = model.init_carry(2)._replace(hidden=jax.random.normal(key, (2, 16)))
+        latent = model.encode(params, jnp.ones((2, WIDTH)), key)
+        args = (latent, jnp.array([0, 2]), jnp.zeros(2, bool), key)
+        after, told = model.imagine_step(params, carry, *args)
+        source = carry.hidden if late else after.hidden
+        reward, ending = (
+            model.network.apply(params, source, method=m) for m in ("reward", "ending")
+        )
+        following = draw(model.network.apply(params, after.hidden, method="prior"), key)
+        return told, two_hot_mean(reward), ending, following
+
+    told, reward, ending, following = run(KEY)
+    np.testing.assert_allclose(told.reward, reward, rtol=1e-4)
+    np.testing.assert_allclose(told.ending, ending, rtol=1e-4)
     np.testing.assert_array_equal(told.terminated, ending > 0)
-    following = draw(model.network.apply(params, after.hidden, method="prior"), KEY)
     np.testing.assert_array_equal(told.latent, following)

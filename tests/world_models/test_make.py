@@ -1,0 +1,124 @@
+"""Presets have the sizes they claim, every space gets its encoder, bad input is said."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from gymnax.environments import spaces
+
+from rlseq import registry
+from rlseq.cores.mlp import MLP
+from rlseq.envs.spaces import MultiDiscrete
+from rlseq.errors import InputError
+from rlseq.world_models import make_world_model
+from tests.world_models.small import make
+
+FRAME = spaces.Box(0, 255, (64, 64, 3), jnp.uint8)
+GRID = spaces.Box(0.0, 1.0, (10, 10, 4), jnp.float32)
+
+
+def sizes(model):
+    """Parameters by part."""
+    made = jax.eval_shape(model.init, jax.random.key(0))["params"]
+    return {k: sum(math.prod(x.shape) for x in jax.tree.leaves(v)) for k, v in made.items()}
+
+
+def test_drama_xs_has_the_published_size_part_by_part():
+    count = sizes(make_world_model("drama", FRAME, 18, preset="drama_xs"))
+    assert sum(count.values()) == 7_161_603
+    assert count["encoder"] == 232_272
+    assert count["decoder"] == 1_281_811
+    assert count["posterior_head"] + count["prior_head"] == 1_574_912
+    assert count["core"] + count["sequence"] == 3_743_648
+    assert count["reward_body"] + count["reward_head"] == 197_119
+    assert count["ending_body"] + count["ending_head"] == 131_841
+
+
+@pytest.mark.parametrize(("preset", "millions"), [("drama_s", 17.2), ("nano", 2.4)])
+def test_the_other_presets_have_the_sizes_of_the_docs(preset, millions):
+    total = sum(sizes(make_world_model("drama", FRAME, 18, preset=preset)).values())
+    assert abs(total / 1e6 - millions) < 0.05
+
+
+SPACES = [
+    ("conv", spaces.Box(0, 255, (16, 32, 3), jnp.uint8), {"channels": (2, 3, 4)}),
+    ("patch", spaces.Box(0, 255, (24, 32, 3), jnp.uint8), {"encoder": "patch"}),
+    ("grid", GRID, {}),
+    ("vector", GRID, {"encoder": "vector"}),
+    ("vector", spaces.Discrete(5), {}),
+    ("vector", MultiDiscrete([3, 2]), {}),
+]
+
+
+@pytest.mark.parametrize(("kind", "space", "changes"), SPACES)
+def test_every_space_is_encoded_and_decoded(kind, space, changes):
+    model = make(space=space, **({"encoder": "conv", "channels": (4, 4)} | changes))
+    assert kind in type(model.autoencoder.decoder).__name__.lower()
+    obs = jax.vmap(jax.vmap(space.sample))(jax.random.split(jax.random.key(0), (2, 3)))
+
+    @jax.jit
+    def run(key):
+        params = model.init(key)
+        latent = model.encode(params, obs, key)
+        return latent, model.decode(params, latent), model.autoencoder.inward(obs)
+
+    latent, decoded, x = run(jax.random.key(1))
+    assert latent.shape == (2, 3, 16)
+    assert decoded.shape == x.shape and decoded.dtype == x.dtype == jnp.float32
+    if kind != "vector":
+        assert decoded.shape == (2, 3, *space.shape)
+        assert x.min() >= 0 and x.max() <= 1
+        top = float(np.max(space.high))
+        assert decoded.min() >= 0 and decoded.max() <= top and decoded.max() > 0.3 * top
+
+
+class Mute(MLP):
+    """A core that only scans."""
+
+    step = None
+
+
+@pytest.mark.parametrize(
+    ("settings", "match"),
+    [
+        ({"preset": "drama_xss"}, "unknown preset of drama 'drama_xss'. Did you mean 'drama_xs'"),
+        ({"encodr": "conv"}, "Did you mean 'encoder'"),
+        ({"encoder": "convolution"}, "unknown encoder 'convolution'"),
+        ({"core": {"name": "mamba3x"}}, "unknown core 'mamba3x'"),
+        ({"core": {"name": "gru", "state_sizes": 3}}, "option of core 'gru'"),
+        ({"core": {"name": "mute"}}, "core 'mute' cannot step, which imagination needs"),
+        ({"obs_space": spaces.Box(0, 255, (84, 60, 3), jnp.uint8)}, "by 16, which 84 x 60 do not"),
+        (
+            {"encoder": "patch", "obs_space": spaces.Box(0, 255, (84, 84, 3), jnp.uint8)},
+            "by 8, which 84 x 84 do not",
+        ),
+        ({"obs_space": spaces.Box(-1, 1, (32, 32, 1), jnp.float32)}, "lie between 0 and a bound"),
+        ({"encoder": "grid", "obs_space": spaces.Discrete(3)}, "'grid' needs pictures"),
+        ({"num_actions": 0}, "num_actions must be at least 1"),
+        ({"latents": 0}, "world_model.latents must be at least 1"),
+        ({"classes": 1}, "world_model.classes must be at least 2"),
+        ({"unimix": 1.0}, "world_model.unimix must lie in"),
+        ({"free_bits": -1.0}, "world_model.free_bits must be at least 0"),
+        ({"lr": 0.0}, "world_model.lr must be above 0"),
+        ({"dropout": 1.0}, "world_model.dropout must lie in"),
+        ({"channels": (0,)}, "are at least 1"),
+    ],
+)
+def test_bad_input(settings, match, monkeypatch):
+    monkeypatch.setitem(registry.TABLES["core"], "mute", f"{__name__}:Mute")
+    given = {"obs_space": FRAME, "num_actions": 4, "preset": "drama_xs"} | settings
+    with pytest.raises(InputError, match=match):
+        make_world_model("drama", given.pop("obs_space"), given.pop("num_actions"), **given)
+
+
+def test_unknown_world_models_are_named():
+    with pytest.raises(InputError, match="unknown world_model 'dramma'\\. Did you mean 'drama'"):
+        make_world_model("dramma", FRAME, 4)
+
+
+def test_steps_that_do_not_divide_are_said():
+    model = make()
+    with pytest.raises(InputError, match="every must divide 4 steps, got 3"):
+        model.remember({}, None, jnp.zeros((4, 1, 16)), None, None, every=3)
