@@ -143,6 +143,23 @@ def _run_suite(entries, show) -> None:
         raise loop.NonFinite("; ".join(failed))
 
 
+def _imagine(options: argparse.Namespace) -> int:
+    from rlseq.analysis.imagine import film_imagination
+
+    line = film_imagination(
+        options.run,
+        options.out,
+        context=options.context,
+        horizon=options.horizon,
+        start=options.start,
+        greedy=options.greedy,
+        seed_index=options.seed_index,
+        step=options.checkpoint,
+    )
+    print(line)
+    return DONE
+
+
 def _list(options: argparse.Namespace) -> int:
     from rlseq.train.listing import listing
 
@@ -278,6 +295,11 @@ def _parser() -> tuple[argparse.ArgumentParser, list[str]]:
     resume.add_argument("--total-steps", type=_count, help="a longer run than it was started with")
     _add_eval(command("eval", _eval, "play fresh episodes with a trained policy"))
     _add_video(command("video", _video, "film a trained policy: GIF or MP4"))
+    dream = command("imagine", _imagine, "film what a world model foresees beside what came")
+    dream.add_argument("--context", type=_count, default=16, help="steps it sees (default: 16)")
+    dream.add_argument("--horizon", type=_count, default=48, help="steps imagined (default: 48)")
+    dream.add_argument("--start", type=int, default=0, help="steps of the episode before them")
+    _add_film(dream)
     plot = command("plot", _plot, "draw learning curves as PNG and SVG")
     plot.add_argument("runs", nargs="+", metavar="RUN", help="run folders")
     plot.add_argument("--out", type=Path, help="folder to write to (one run: its plots/)")
@@ -327,10 +349,14 @@ def _add_eval(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_video(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", help="the run folder")
-    parser.add_argument("--out", type=Path, required=True, help="a new .gif or .mp4 file")
     parser.add_argument("--episodes", type=_count, default=1, help="how many (default: 1)")
     parser.add_argument("--steps", type=_count, default=3000, help="at most (default: 3000)")
+    _add_film(parser)
+
+
+def _add_film(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", help="the run folder")
+    parser.add_argument("--out", type=Path, required=True, help="a new .gif or .mp4 file")
     parser.add_argument("--greedy", action="store_true", help="the likeliest action, not a sample")
     parser.add_argument("--seed-index", type=int, default=0, help="which seed (default: 0)")
     parser.add_argument("--checkpoint", metavar="STEP", help="step or `best` (default: newest)")

@@ -22,10 +22,10 @@ from rlseq.train import build, evaluate, outside, runs
 from rlseq.types import PyTree, TimeStep, VecEnv
 
 FORMATS = (".gif", ".mp4")
-_CHUNK = 64  # steps between two looks of the host
+CHUNK = 64  # steps between two looks of the host
 
 
-class _Moment(NamedTuple):
+class Moment(NamedTuple):
     """What one environment showed, and what was done then."""
 
     timestep: TimeStep  # [1, ...]
@@ -56,15 +56,15 @@ def film(
     Raises InputError for another kind of file, one that exists, a missing package for MP4 and as
     `rlseq.train.evaluate.load_policy`.
     """
-    _check_file(out)
+    check_file(out)
     run = runs.open_run(path)
     job, params, _ = evaluate.load_params(run, evaluate.checkpoint_step(run, step))
     evaluate.check_seed(job, seed_index)
     params = jax.tree.map(lambda leaf: leaf[seed_index], params)
-    env = build.make_env(job.config.env, 1, evaluation=True, action_log=_CHUNK)
+    env = build.make_env(job.config.env, 1, evaluation=True, action_log=CHUNK)
     key = jax.random.fold_in(build.seed_keys(job.config)[seed_index], 0xF117)
     act = partial(job.agent.act, params, greedy=greedy)
-    seeds, told = _play(env, act, job.agent.init_carry(1), key, episodes, steps)
+    seeds, told = play(env, act, job.agent.init_carry(1), key, episodes, steps)
     pictures, rate = _pictures(env, seeds, told)
     write(out, pictures, rate)
     ends = told.timestep.terminated | told.timestep.truncated
@@ -74,7 +74,7 @@ def film(
 
 def write(out: Path, pictures: Iterable[np.ndarray], rate: float) -> None:
     """Pictures uint8 [H, W, 3], `rate` a second, as the file's name says. Raises InputError."""
-    _check_file(out)
+    check_file(out)
     beside = out.with_name(f".new-{out.name}")
     if out.suffix == ".gif":
         imageio.imwrite(beside, np.stack(list(pictures)), duration=1000 / rate, loop=0)
@@ -83,7 +83,8 @@ def write(out: Path, pictures: Iterable[np.ndarray], rate: float) -> None:
     beside.replace(out)
 
 
-def _check_file(out: Path) -> None:
+def check_file(out: Path) -> None:
+    """Raise InputError unless a film can be written to this new file."""
     if out.suffix not in FORMATS:
         raise InputError(f"a film goes to a file that ends in .gif or .mp4, got {str(out)!r}")
     if out.exists():
@@ -113,34 +114,34 @@ def _even(picture: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(np.pad(picture, (*odd, (0, 0)), mode="edge"))
 
 
-def _play(
+def play(
     env: VecEnv, act: Callable, carry: Any, key: jax.Array, episodes: int, steps: int
-) -> tuple[np.ndarray | None, _Moment]:
+) -> tuple[np.ndarray | None, Moment]:
     """Until enough episodes ended: (seeds of what lives outside JAX, moments [T, 1, ...]).
 
     A moment is a time step and the action that led to it; the first has no action but zeros.
     """
 
-    def body(carried: tuple, _: None) -> tuple[tuple, _Moment]:
+    def body(carried: tuple, _: None) -> tuple[tuple, Moment]:
         state, ts, carry, key = carried
         key, act_key, env_key = jax.random.split(key, 3)
         carry, action = act(carry, ts.obs, ts.reset, act_key)
         state, new = env.step(state, action, env_key)
-        return (state, new, carry, key), _Moment(new, action)
+        return (state, new, carry, key), Moment(new, action)
 
     key, env_key = jax.random.split(key)
     state, first = jax.jit(env.reset)(env_key)
     logs = outside.logs(state)
     seeds = np.asarray(logs[0].seeds) if logs else None
-    advance = jax.jit(lambda carried: jax.lax.scan(body, carried, length=_CHUNK))
+    advance = jax.jit(lambda carried: jax.lax.scan(body, carried, length=CHUNK))
     carried, parts, ended, length = (state, first, carry, key), [], 0, 0
     while ended < episodes and length < steps:
         carried, moments = advance(carried)
         parts.append(jax.device_get(moments))
         ended += int((parts[-1].timestep.terminated | parts[-1].timestep.truncated).sum())
-        length += _CHUNK
+        length += CHUNK
     told = jax.tree.map(lambda *x: np.concatenate(x), *parts)
-    start = _Moment(jax.device_get(first), jax.tree.map(lambda x: np.zeros_like(x[0]), told.action))
+    start = Moment(jax.device_get(first), jax.tree.map(lambda x: np.zeros_like(x[0]), told.action))
     told = jax.tree.map(lambda a, b: np.concatenate([a[None], b]), start, told)
     ends = np.flatnonzero(told.timestep.terminated | told.timestep.truncated)
     last = min(steps, ends[episodes - 1] if len(ends) >= episodes else steps)
@@ -148,7 +149,7 @@ def _play(
 
 
 def _pictures(
-    env: VecEnv, seeds: np.ndarray | None, told: _Moment
+    env: VecEnv, seeds: np.ndarray | None, told: Moment
 ) -> tuple[Iterator[np.ndarray], float]:
     """(pictures of every step, how many a second)."""
     emulator: Any = action_log.find(env)

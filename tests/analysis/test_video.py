@@ -55,7 +55,7 @@ def test_the_film_is_the_game_that_was_played():
     def act(carry, obs, reset, key):
         return carry, jax.random.randint(key, (1,), 0, 4)
 
-    seeds, told = video._play(env, act, None, jax.random.key(0), 2, 500)
+    seeds, told = video.play(env, act, None, jax.random.key(0), 2, 500)
     pictures, rate = video._pictures(env, seeds, told)
     shrunk = shrink(np.stack(list(pictures))[:, None], 64, "area")
     np.testing.assert_array_equal(shrunk[:, 0], told.timestep.obs[:, 0])
@@ -77,7 +77,7 @@ def test_vectors_are_filmed_as_the_gallery_draws_them():
     def act(carry, obs, reset, key):
         return carry, jax.random.randint(key, (1,), 0, 4)
 
-    seeds, told = video._play(env, act, None, jax.random.key(0), 1, 500)
+    seeds, told = video.play(env, act, None, jax.random.key(0), 1, 500)
     pictures = list(video._pictures(env, seeds, told)[0])
     assert seeds is None and len(pictures) == 52
     lighter = [picture.mean() for picture in pictures]

@@ -1,0 +1,45 @@
+"""What a world model foresees of recorded experience: a context is seen, the rest imagined."""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from rlseq.types import Params, PyTree, Sequences, WorldCarry, WorldModel
+
+
+class Foreseen(NamedTuple):
+    """Step by step beside the record; within the context the model has seen the observation."""
+
+    obs: PyTree  # [T, B, ...] float32 in the units of the observation space
+    reward: Array  # [T, B] float32, what action[t] is expected to bring
+    ending: Array  # [T, B] float32, the probability that action[t] ends the episode
+
+
+def foresee(
+    model: WorldModel, params: Params, rows: Sequences, context: int, key: Array
+) -> Foreseen:
+    """Follow recorded actions [T, B], from step `context` on with imagined latents alone."""
+    see_key, key = jax.random.split(key)
+    length, batch = rows.action.shape
+    seen = model.encode(params, rows.obs, see_key)
+    inputs = (seen, rows.action, rows.is_first, jnp.arange(length), jax.random.split(key, length))
+    begin = (model.init_carry(batch), jnp.zeros((batch, model.latent_size), seen.dtype))
+    latent, reward, ending = jax.lax.scan(partial(_step, model, params, context), begin, inputs)[1]
+    return Foreseen(model.decode(params, latent), reward, jax.nn.sigmoid(ending))
+
+
+def _step(
+    model: WorldModel,
+    params: Params,
+    context: int,
+    carried: tuple[WorldCarry, Array],
+    row: tuple[Array, ...],
+) -> tuple[tuple[WorldCarry, Array], tuple[Array, Array, Array]]:
+    carry, guess = carried
+    seen, action, is_first, t, key = row
+    latent = jnp.where(t < context, seen, guess)
+    carry, told = model.imagine_step(params, carry, latent, action, is_first, key)
+    return (carry, told.latent), (latent, told.reward, told.ending)

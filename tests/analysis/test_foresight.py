@@ -1,0 +1,69 @@
+"""Foresight beside steps taken by hand, and the film that is made of it."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from rlseq.analysis.foresight import foresee
+from rlseq.types import Sequences
+from tests.world_models.small import make, random_batch
+
+CONTEXT, LENGTH = 3, 7
+
+
+@pytest.fixture(scope="module")
+def foreseen():
+    model, rows = make(), random_batch(LENGTH)
+    params = model.init(jax.random.key(0))
+    told = jax.jit(foresee, static_argnums=(0, 3))(model, params, rows, CONTEXT, jax.random.key(1))
+    return model, params, rows, told
+
+
+def test_the_context_is_seen_and_the_rest_is_not(foreseen):
+    model, params, rows, told = foreseen
+    assert told.obs.shape == rows.obs.shape and told.reward.shape == rows.reward.shape
+    other = rows._replace(obs=rows.obs.at[CONTEXT:].add(3.0))
+    again = foresee(model, params, other, CONTEXT, jax.random.key(1))
+    for one, two in zip(told, again, strict=True):
+        np.testing.assert_allclose(one, two, atol=1e-5)
+    other = rows._replace(obs=rows.obs.at[0].add(3.0))
+    moved = foresee(model, params, other, CONTEXT, jax.random.key(1))
+    assert not np.allclose(told.obs[0], moved.obs[0])
+
+
+def test_rewards_and_ends_are_those_of_the_model_step_by_step(foreseen):
+    model, params, rows, told = foreseen
+    see_key, key = jax.random.split(jax.random.key(1))
+    seen, keys = model.encode(params, rows.obs, see_key), jax.random.split(key, LENGTH)
+    carry, guess = model.init_carry(rows.action.shape[1]), None
+    for t in range(LENGTH):
+        latent = seen[t] if t < CONTEXT else guess
+        np.testing.assert_allclose(told.obs[t], model.decode(params, latent), atol=1e-5)
+        carry, said = model.imagine_step(
+            params, carry, latent, rows.action[t], rows.is_first[t], keys[t]
+        )
+        guess = said.latent
+        np.testing.assert_allclose(told.reward[t], said.reward, atol=1e-5)
+        chance = 1 / (1 + np.exp(-np.asarray(said.ending, np.float64)))
+        np.testing.assert_allclose(told.ending[t], chance, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [jnp.uint8, jnp.float32])
+def test_a_film_has_a_picture_a_step(kind):
+    from rlseq.analysis.foresight import Foreseen
+    from rlseq.analysis.imagine import pictures
+
+    shape = (4, 1, 8, 8, 3)
+    rng = np.random.default_rng(0)
+    obs = jnp.asarray(rng.uniform(0, 255 if kind == jnp.uint8 else 1, shape), kind)
+    flat = jnp.zeros((4, 1))
+    rows = Sequences(obs, flat.astype(jnp.int32), flat, flat > 1, flat > 1)
+    told = Foreseen(
+        np.asarray(obs, np.float32) * np.float32(0.5), np.ones((4, 1)), np.zeros((4, 1))
+    )
+    film = list(pictures(rows, told, 2))
+    assert len(film) == 4 and all(
+        one.dtype == np.uint8 and one.shape == (480, 640, 3) for one in film
+    )
+    assert (film[0] != film[3]).any()
