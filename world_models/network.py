@@ -38,7 +38,8 @@ class DramaNetwork(nn.Module):
         latent = draw(self.posterior(self.features(x)), jax.random.key(0))
         self.decode(latent)
         _, hidden = self.through(carry, latent, action, reset)
-        self.prior(hidden), self.reward(hidden), self.ending(hidden)
+        for head in (self.prior, self.reward, self.ending):
+            head(hidden)
 
     def features(self, x: Array) -> Array:
         """What the encoder makes of x [..., *obs]: [..., F]."""

@@ -150,11 +150,12 @@ def _kernel_gradient(x: Array, g: Array, size: int, stride: int) -> Array:
     n, high, wide, width = g.shape
     most = max(1, PLACES // (high * wide))
     group = next(m for m in range(min(most, n), 0, -1) if n % m == 0)
-    parts = tuple(leaf.reshape(n // group, group, *leaf.shape[1:]) for leaf in (x, g))
+    parts = [leaf.reshape(n // group, group, *leaf.shape[1:]) for leaf in (x, g)]
     zero = jnp.zeros((size, size * x.shape[-1], width), x.dtype)
 
     def body(total, part):
-        return total + _row_products(*part, size, stride), None
+        pictures, gradients = part
+        return total + _row_products(pictures, gradients, size, stride), None
 
     total, _ = lax.scan(body, zero, parts)
     return total.reshape(size, size, x.shape[-1], width)

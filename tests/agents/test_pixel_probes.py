@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 import rlseq
 from rlseq.train.evaluate import evaluate
@@ -44,10 +45,12 @@ def solves(env, agent, params):
     assert (np.abs(value - exact) < 0.1).all()
 
 
+@pytest.mark.slow  # a minute and more of two cores
 def test_a_recurrent_agent_catches_the_ball_that_it_no_longer_sees():
     solves(*train("CatchBlind", "gru", "patch", 150))
 
 
+@pytest.mark.slow
 def test_without_memory_it_catches_no_more_than_the_memoryless_can():
     env, agent, params = train("CatchBlind", "mlp", "patch", 60)
     assert mean_return(env, agent, params) < env.env.memoryless_return + 0.3
