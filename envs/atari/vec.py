@@ -116,9 +116,9 @@ class AtariVecEnv:
         return run(jnp.asarray(seeds), jnp.asarray(actions))
 
     @property
-    def pictures_per_second(self) -> float:
+    def pictures_per_second(self) -> int:
         """Of `film`, at the speed of the console."""
-        return 60 / SKIP
+        return 60 // SKIP
 
     def film(self, seeds: np.ndarray, actions: np.ndarray) -> Iterator[np.ndarray]:
         """Native pictures uint8 [210, 160, 3] of one game: seeds [1], actions [T, 1].

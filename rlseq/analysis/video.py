@@ -5,6 +5,7 @@ draws; other environments as the gallery draws them.
 """
 
 import importlib.util
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -72,7 +73,7 @@ def film(
     return f"{out}: {len(ends)} steps, {int(ends.sum())} episodes ended, rewards sum to {total:.4g}"
 
 
-def write(out: Path, pictures: Iterable[np.ndarray], rate: float) -> None:
+def write(out: Path, pictures: Iterable[np.ndarray], rate: int) -> None:
     """Pictures uint8 [H, W, 3], `rate` a second, as the file's name says. Raises InputError."""
     check_file(out)
     beside = out.with_name(f".new-{out.name}")
@@ -95,14 +96,17 @@ def check_file(out: Path) -> None:
         raise InputError("MP4 needs the package imageio-ffmpeg: pip install 'rlseq[video]'")
 
 
-def _write_mp4(out: Path, pictures: Iterator[np.ndarray], rate: float) -> None:
+def _write_mp4(out: Path, pictures: Iterator[np.ndarray], rate: int) -> None:
     import imageio_ffmpeg  # an extra
 
     first = _even(next(pictures))
     size = first.shape[1], first.shape[0]
     # The pixels as they are; the codec's own colours need even sides.
     writer = imageio_ffmpeg.write_frames(str(out), size, fps=rate, macro_block_size=2)
-    writer.send(None)
+    with warnings.catch_warnings():
+        # JAX warns of forks; this one becomes ffmpeg at once.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        writer.send(None)
     writer.send(first.tobytes())
     for picture in pictures:
         writer.send(_even(picture).tobytes())
@@ -150,15 +154,15 @@ def play(
 
 def _pictures(
     env: VecEnv, seeds: np.ndarray | None, told: Moment
-) -> tuple[Iterator[np.ndarray], float]:
+) -> tuple[Iterator[np.ndarray], int]:
     """(pictures of every step, how many a second)."""
     emulator: Any = action_log.find(env)
     if seeds is not None and hasattr(emulator, "film"):
         return emulator.film(seeds, told.action[1:]), emulator.pictures_per_second
     steps = jax.tree.map(lambda x: x[:, 0], told.timestep)
     if is_image(env.spec.obs_space):
-        return iter(frames(steps.obs)), 8.0
-    return _over_time(env, steps), 8.0
+        return iter(frames(steps.obs)), 8
+    return _over_time(env, steps), 8
 
 
 def _over_time(env: VecEnv, steps: TimeStep) -> Iterator[np.ndarray]:

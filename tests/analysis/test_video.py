@@ -43,7 +43,8 @@ def test_a_gif_of_atari_is_native_and_in_colour(breakout, tmp_path, capsys):
     said = capsys.readouterr().out
     shown = imageio.imread(out, index=None)
     assert shown.shape[1:] == (210, 160, 3) and "2 episodes ended" in said
-    assert f"{len(shown)} steps" in said and 40 < len(shown) <= 82
+    steps = int(said.split(": ")[1].split(" ")[0])
+    assert steps - 10 < len(shown) <= steps <= 82  # pictures that do not change are one
     assert cli.main(["video", str(breakout), "--out", str(out)]) == cli.BAD_INPUT
 
 
@@ -60,15 +61,6 @@ def test_the_film_is_the_game_that_was_played():
     shrunk = shrink(np.stack(list(pictures))[:, None], 64, "area")
     np.testing.assert_array_equal(shrunk[:, 0], told.timestep.obs[:, 0])
     assert rate == 15 and (told.timestep.truncated | told.timestep.terminated).sum() == 2
-
-
-def test_an_mp4_holds_every_picture(tmp_path):
-    rng = np.random.default_rng(0)
-    pictures = np.repeat(rng.integers(0, 256, (12, 21, 16, 3), np.uint8), 4, 1).repeat(4, 2)
-    video.write(tmp_path / "noise.mp4", pictures[:, :83], 15.0)
-    shown = imageio.imread(tmp_path / "noise.mp4", plugin="FFMPEG")
-    assert shown.shape == (12, 84, 64, 3)
-    assert np.abs(shown[:, :80].astype(int) - pictures[:, :80]).mean() < 60
 
 
 def test_vectors_are_filmed_as_the_gallery_draws_them():

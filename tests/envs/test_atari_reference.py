@@ -22,7 +22,7 @@ USUAL = ("Breakout", "MsPacman", "UpNDown")  # five lives, bonus lives, a fast s
 @pytest.mark.parametrize("game", USUAL)
 def test_nothing_differs_from_gymnasiums_preprocessing(game):
     size, grey = FORMATS[game == "MsPacman"]
-    found = compare(game, size, grey, 150)
+    found = compare(game, size, grey, 300)
     assert found[:4] == (0, 0, 0, 0) and (game != "Breakout" or found.episodes > 0)
 
 

@@ -114,11 +114,10 @@ def _row(game: str, size: int, name: str, rates: dict[str, list[float]]) -> dict
 def _rivals(game: str, size: int, stack: ExitStack) -> Iterator[tuple[str, Rival]]:
     yield ALE, _loop(open_games(snake_case(game), size, ATARI100K, 0), size)
     yield "rlseq, jitted", _jitted(game, size, policy=False)
-    for kind, options in ((SyncVectorEnv, {}), (AsyncVectorEnv, {"context": "spawn"})):
-        maker = functools.partial(make_peer, game, ATARI100K.size, ATARI100K.noop_max)
-        vector = kind([maker] * size, **options)
+    makers = [functools.partial(make_peer, game, ATARI100K.size, ATARI100K.noop_max)] * size
+    for vector in (SyncVectorEnv(makers), AsyncVectorEnv(makers, context="spawn")):
         stack.callback(vector.close)
-        yield f"gymnasium {kind.__name__}", _loop(vector, size)
+        yield f"gymnasium {type(vector).__name__}", _loop(vector, size)
     yield POLICY_LOOP, _policy_loop(open_games(snake_case(game), size, ATARI100K, 0), size)
     yield "rlseq, jitted, policy", _jitted(game, size, policy=True)
 
