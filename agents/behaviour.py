@@ -6,7 +6,7 @@ actor follows REINFORCE with the returns' percentiles as their scale, or PPO.
 
 import math
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -113,7 +113,8 @@ class Behaviour:
 
     def value(self, critic: Params, features: Array) -> Array:
         """Values [...] of features [..., F]."""
-        return two_hot_mean(self.critic.apply(critic, features))
+        logits: Any = self.critic.apply(critic, features)
+        return two_hot_mean(logits)
 
     def improve(
         self, state: BehaviourState, dream: Dream, key: Array
@@ -175,7 +176,7 @@ class Behaviour:
             actor = clipped_policy_loss(log_ratio, weighed, c.clip)
         else:
             actor = -(weighed * log_prob).mean()
-        logits = self.critic.apply(learned.critic, lesson.features)
+        logits: Any = self.critic.apply(learned.critic, lesson.features)
         errors = [two_hot_loss(logits, x) for x in (lesson.target, lesson.slow_target)]
         critic, slow = ((lesson.weight * error).mean() for error in errors)
         spread = (lesson.weight * entropy).mean()

@@ -83,13 +83,14 @@ def dream(
     """Play `horizon` steps; the core goes one step at a time, whatever the context was."""
     body = partial(_step, model, params, policy)
     first = start.carry, start.latent, start.reset
-    (carry, latent, _), (seen, *taken, ended) = lax.scan(
+    (carry, latent, _), (seen, action, log_prob, reward, ended) = lax.scan(
         body, first, jax.random.split(key, horizon)
     )
     last = features(latent, carry.hidden)
     alive = (~ended).astype(jnp.float32)
     begun = jnp.concatenate([start.alive.astype(jnp.float32)[None], alive[:-1]])
-    made = Dream(jnp.concatenate([seen, last[None]]), *taken, alive, jnp.cumprod(begun, axis=0))
+    shown, weight = jnp.concatenate([seen, last[None]]), jnp.cumprod(begun, axis=0)
+    made = Dream(shown, action, log_prob, reward, alive, weight)
     return lax.stop_gradient(made)
 
 

@@ -4,7 +4,7 @@ Everything heavy is imported on use, so that listing names is quick.
 """
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -62,22 +62,17 @@ def make_env(
     num_envs below 1, and for an environment without a state to show; unknown names come with the
     nearest match.
     """
-    family, colon, _ = id.partition(":")
-    if not colon:
-        raise unknown_name("environment", id, env_ids())
-    if observe not in OBSERVE:
-        raise unknown_name("value of observe", observe, OBSERVE)
-    made = registry.load("env", family)
+    made = _family(id, observe)
     inside = {"observe": observe, "sticky_actions": sticky_actions, "frame_skip": frame_skip}
+    make = _vmapped
     if hasattr(made, "make_batch"):
-        purpose = {"action_log": action_log, "evaluation": evaluation}
-        venv = _batched(made, id, num_envs, options, purpose, **inside)
-    else:
-        venv = _vmapped(made, id, num_envs, options, **inside)
+        make = partial(_batched, purpose={"action_log": action_log, "evaluation": evaluation})
+    venv = make(made, id, num_envs, options, **inside)
 
     from rlseq.envs import action_wrappers, observation_wrappers, wrappers
 
-    for wanted, wrap in (
+    return _wrapped(
+        venv,
         (debug, action_wrappers.CheckedActions),
         (tuple(obs_mask), partial(observation_wrappers.Masked, entries=tuple(obs_mask))),
         (obs_noise, partial(observation_wrappers.Noisy, sigma=obs_noise)),
@@ -87,7 +82,22 @@ def make_env(
         (start_flag, wrappers.StartFlag),
         (flatten, wrappers.FlattenObservation),
         (statistics, wrappers.EpisodeStatistics),
-    ):
+    )
+
+
+def _family(id: str, observe: str) -> Any:
+    """The family of an id. Raises InputError for an unknown one, or an unknown `observe`."""
+    family, colon, _ = id.partition(":")
+    if not colon:
+        raise unknown_name("environment", id, env_ids())
+    if observe not in OBSERVE:
+        raise unknown_name("value of observe", observe, OBSERVE)
+    return registry.load("env", family)
+
+
+def _wrapped(venv: VecEnv, *wrappers: tuple[Any, Callable[[VecEnv], VecEnv]]) -> VecEnv:
+    """Inside the wrappers that are wanted, the first innermost."""
+    for wanted, wrap in wrappers:
         if wanted:
             venv = wrap(venv)
     return venv
@@ -98,8 +108,8 @@ def _batched(
     id: str,
     num_envs: int,
     options: dict[str, Any],
-    purpose: dict[str, Any],
     *,
+    purpose: dict[str, Any],
     observe: str,
     sticky_actions: float,
     frame_skip: int,

@@ -20,7 +20,7 @@ from rlseq.errors import InputError
 from rlseq.train import build, evaluate, runs
 from rlseq.types import Sequences
 
-_RATE = 8.0  # pictures a second
+_RATE = 8  # pictures a second
 
 
 def film_imagination(

@@ -24,6 +24,9 @@ lengths = st.sampled_from([1, LENGTH])
 seeds = st.integers(0, 2**20)
 rates = st.sampled_from([0.0, 0.1, 0.3, 1.0])
 drawn = settings(max_examples=12, deadline=None, derandomize=True)
+# mlstm divides by |n . q|, which passes near 0, so rounding grows a thousandfold: the two sides
+# of law 3 differ by 1.5e-13 in float64, and by 1.5e-4 in float32.
+FRESH_ATOL = {"mlstm": 3e-4}
 MIDDLE = 33  # of a sequence, and behind the first chunk
 
 
@@ -74,7 +77,7 @@ def test_3_reset_is_a_fresh_start(name, extra, at):
     # The steps before `at` come last in the fresh run, so that both have one length.
     none = jnp.zeros_like(c.reset)
     _, fresh = c.fns.scan(c.params, c.fns.init_carry(BATCH), jnp.roll(c.x, -at, axis=0), none)
-    assert_close(y[at:], fresh[: LENGTH - at])
+    assert_close(y[at:], fresh[: LENGTH - at], atol=FRESH_ATOL.get(name, 2e-5))
 
 
 @every_method

@@ -43,7 +43,7 @@ class Late(FakeEnv):
 
     def reset(self, key):
         state, ts = super().reset(key)
-        return (state, ts.terminated), ts._replace(valid=ts.reset)
+        return (state, ts.terminated), ts._replace(valid=ts.reset, learn_terminal=ts.terminated)
 
     def step(self, state, action, key):
         (step, episode), over = state
