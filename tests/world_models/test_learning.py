@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rlseq.rl.two_hot import symexp
 from rlseq.types import Sequences
 from tests.world_models.small import ACTIONS, imagine, make, train
 
@@ -69,29 +68,3 @@ def test_imagination_remembers_what_was_seen_ten_steps_before(core):
     told, real = imagined(core)
     assert set(np.unique(np.sign(real.reward[-1]))) == {-1.0, 1.0}
     assert (np.sign(told.reward[-1]) == np.sign(real.reward[-1])).mean() > 0.95
-
-
-@pytest.mark.slow
-def test_the_released_order_tells_rewards_and_ends_one_step_late():
-    told, real = imagined("gru", reward_before_action=True)
-    now, before = (np.abs(told.reward[1:] - r).mean() for r in (real.reward[1:], real.reward[:-1]))
-    assert before < 0.1 and now > 0.5
-    assert not np.asarray(told.terminated).any()  # it would be told after the episode
-
-
-def test_one_episode_is_learned_by_heart():
-    keys = jax.random.split(jax.random.key(5), 3)
-    length = 8
-    on_bins = symexp(jnp.array([[-3.0], [0], [0], [2], [0], [1], [0], [4]]) * (40 / 254))
-    batch = Sequences(
-        jax.random.normal(keys[0], (length, 1, 2)),
-        jax.random.randint(keys[1], (length, 1), 0, ACTIONS),
-        on_bins,  # so that the two-hot target has no entropy of its own
-        jnp.arange(length)[:, None] == length - 1,
-        jnp.arange(length)[:, None] == 0,
-    )
-    model = make("gru", **SETTINGS, unimix=0.0)
-    _, parts = train(model, lambda key: batch, 600)
-    first, last = (float(parts["loss"][i]) for i in (0, -1))
-    assert last < 0.05 < 5 < first
-    assert all(float(v[-1]) < 0.05 for k, v in parts.items() if k != "entropy")
