@@ -4,7 +4,7 @@ import pytest
 
 from rlseq import config
 from rlseq.train import build, checkpoint, logging, loop, runs
-from tests.train.fake_job import assert_same_states
+from tests.train.fake_job import assert_same_states, placed
 
 OVERRIDES = ["experiment=drama_debug", "seeds=2", "run.eval_episodes=0", "run.quiet=true"]
 
@@ -14,8 +14,8 @@ def test_imagination_resumes_bit_for_bit(tmp_path, monkeypatch):
     job = build.build(composed)
     compiled = build.compile_chunk(job)
     monkeypatch.setattr(build, "compile_chunk", lambda _: compiled)  # compiling is the slow part
-    straight = loop.drive(job, runs.create(_in(composed, tmp_path / "straight")).folder)
-    halted = runs.create(_in(composed, tmp_path / "halted")).folder
+    straight = loop.drive(job, runs.create(placed(composed, tmp_path / "straight")).folder)
+    halted = runs.create(placed(composed, tmp_path / "halted")).folder
     stop, said = loop.Stop(), []
 
     def after_three(*_):
@@ -32,8 +32,3 @@ def test_imagination_resumes_bit_for_bit(tmp_path, monkeypatch):
     assert int(resumed.rounds[0]) == job.schedule.updates
     assert resumed.replay.model_draws.any() and (resumed.replay.ring.written == 64).all()
     assert_same_states(straight, resumed)
-
-
-def _in(composed, folder):
-    composed.run.dir = str(folder)
-    return composed

@@ -4,7 +4,7 @@ import pytest
 
 from rlseq import config, registry
 from rlseq.train import build, logging, loop, runs
-from tests.train.fake_job import assert_same_states
+from tests.train.fake_job import assert_same_states, placed
 
 # One core of each kind of carry at every run; the others among the slow tests.
 USUAL = ("attention", "gru", "mamba2", "s5")
@@ -27,8 +27,8 @@ def test_ppo_resumes_bit_for_bit(core, tmp_path, monkeypatch):
     job = build.build(composed)
     compiled = build.compile_chunk(job)
     monkeypatch.setattr(build, "compile_chunk", lambda _: compiled)  # compiling is the slow part
-    straight = loop.drive(job, runs.create(_in(composed, tmp_path / "straight")).folder)
-    halted = runs.create(_in(composed, tmp_path / "halted")).folder
+    straight = loop.drive(job, runs.create(placed(composed, tmp_path / "straight")).folder)
+    halted = runs.create(placed(composed, tmp_path / "halted")).folder
     stop = loop.Stop()
     with monkeypatch.context() as patched, pytest.raises(loop.Interrupted):
         patched.setattr(logging.Logs, "metrics", lambda *_: setattr(stop, "requested", True))
@@ -36,8 +36,3 @@ def test_ppo_resumes_bit_for_bit(core, tmp_path, monkeypatch):
     resumed = loop.drive(build.build(runs.open_run(halted).config), halted)
     assert int(resumed.updates[0]) == job.schedule.updates
     assert_same_states(straight, resumed)
-
-
-def _in(composed, folder):
-    composed.run.dir = str(folder)
-    return composed

@@ -26,6 +26,12 @@ def make_job(chunks: int, *, seeds: int = 2, breaks_at: int = -1, **run) -> buil
     return build.Job(config, agent, build.Schedule(agent.steps_per_update, 2, chunks))
 
 
+def placed(config: Config, folder: Path) -> Config:
+    """The same configuration, which runs in `folder` from now on."""
+    config.run.dir = str(folder)
+    return config
+
+
 def make_folder(path: Path) -> Path:
     (path / "checkpoints").mkdir(parents=True, exist_ok=True)
     return path
