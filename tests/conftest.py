@@ -7,6 +7,13 @@ import tempfile
 import jax
 import pytest
 
+# Nearly all of the suite's time is compiling. XLA's older emitters of fused loops take a third of
+# the time of the newer ones on small programs; processes that tests start inherit both settings.
+_EMITTERS = "--xla_cpu_use_fusion_emitters=false"
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_EMITTERS}".strip()
+os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
+
+jax.config.update("jax_disable_most_optimizations", True)
 jax.config.update("jax_platforms", os.environ.get("JAX_PLATFORMS", "cpu"))
 jax.config.update("jax_num_cpu_devices", 4)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
@@ -29,12 +36,12 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture(autouse=True, scope="module")
-def compile_quickly(request):
-    """Laws compile hundreds of small programs: LLVM's dear passes are left out where asked for."""
-    wanted = getattr(request.module, "COMPILE_QUICKLY", False)
-    jax.config.update("jax_disable_most_optimizations", wanted)
+def optimise(request):
+    """Small programs run sooner than they are optimised; a module that runs long says OPTIMISE."""
+    quickly = not getattr(request.module, "OPTIMISE", False)
+    jax.config.update("jax_disable_most_optimizations", quickly)
     yield
-    jax.config.update("jax_disable_most_optimizations", False)
+    jax.config.update("jax_disable_most_optimizations", True)
 
 
 @pytest.fixture(autouse=True, scope="module")

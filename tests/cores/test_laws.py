@@ -17,7 +17,6 @@ from rlseq.cores import core_options
 from .laws import BATCH, FEATURES, LENGTH, WIDTH, assert_close, case, options
 from .twins import twin_of
 
-COMPILE_QUICKLY = True  # see conftest.py; test_resume.py and the probes run optimised programs
 cores = pytest.mark.parametrize("name", rlseq.core_names())
 # Few lengths, so that few programs compile; hypothesis varies the resets inside them.
 lengths = st.sampled_from([1, LENGTH])

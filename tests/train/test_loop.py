@@ -4,7 +4,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -12,9 +11,8 @@ import pytest
 
 from rlseq.errors import InputError
 from rlseq.train import build, checkpoint, logging, loop, runs
+from tests.script import command
 from tests.train.fake_job import assert_same_states, make_folder, make_job
-
-ROOT = Path(__file__).parents[2]
 
 
 def stop_after(monkeypatch, chunks: int) -> loop.Stop:
@@ -82,8 +80,8 @@ def test_two_processes_never_share_a_folder(tmp_path):
 
 
 def start(folder: Path, chunks: int) -> subprocess.Popen:
-    command = [sys.executable, "-m", "tests.train.fake_job", str(folder), str(chunks)]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    words = command("tests.train.fake_job", folder, chunks)
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None and process.stdout.readline() == "starting\n"
     return process
 

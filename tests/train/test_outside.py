@@ -4,7 +4,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -15,11 +14,11 @@ import pytest
 from rlseq import config
 from rlseq.errors import InputError
 from rlseq.train import build, checkpoint, logging, loop, outside
+from tests.script import command
 from tests.train.fake_job import assert_same_states, make_folder
 from tests.train.player import CHUNK, STEPS, E, player_job
 from tests.train.test_loop import stop_after
 
-ROOT = Path(__file__).parents[2]
 CHUNKS = 5
 
 
@@ -67,11 +66,11 @@ def test_callbacks_resume_to_the_same_end(straight, tmp_path, monkeypatch):
 
 def test_killed_at_random_moments_it_still_ends_where_it_should(tmp_path):
     chance, folder = random.Random(1), tmp_path / "killed"
-    command = [sys.executable, "-m", "tests.train.player", str(folder), "100000"]
+    words = command("tests.train.player", folder, 100_000)
     checkpoints = folder / "checkpoints"
     for _ in range(2):
         before = checkpoint.steps(checkpoints)
-        with subprocess.Popen(command, cwd=ROOT) as process:
+        with subprocess.Popen(words) as process:
             while checkpoint.steps(checkpoints) == before and process.poll() is None:
                 time.sleep(0.01)
             time.sleep(chance.uniform(0, 0.3))
