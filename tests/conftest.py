@@ -21,18 +21,9 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 _CACHE = os.environ.get("RLSEQ_TEST_CACHE", os.path.join(tempfile.gettempdir(), "rlseq_jax_cache"))
 jax.config.update("jax_compilation_cache_dir", _CACHE)
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
-BY_CORE = ("test_laws.py", "test_probes.py", "test_resume.py")
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
-    """What compiles the same programs runs in one worker: a file, or a core of these files."""
-    for item in items:
-        group = item.path.name
-        chosen = item.callspec.params if hasattr(item, "callspec") else {}
-        if group in BY_CORE:
-            group += f":{chosen.get('name', chosen.get('core', ''))}"
-        item.add_marker(pytest.mark.xdist_group(group))
+# Tracing makes millions of objects that live on: looking through them again and again took a fifth.
+gc.freeze()
+gc.set_threshold(200_000, 50, 100)
 
 
 @pytest.fixture(autouse=True, scope="module")

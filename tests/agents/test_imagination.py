@@ -172,9 +172,15 @@ def test_seeds_by_vmap_differ_and_learn():
 @pytest.mark.parametrize(
     "changes",
     [
-        {"starts": "batch", "start_every": 2, "sampling": "uniform", "normalize_features": False},
-        {"act_on": "prior", "keep_terminal_frame": True, "own_value": True},
-        {"algorithm": "ppo", "epochs": 2, "minibatches": 3, "updates": 2},
+        {
+            "starts": "batch",
+            "start_every": 2,
+            "sampling": "uniform",
+            "normalize_features": False,
+            "act_on": "prior",
+            "keep_terminal_frame": True,
+        },
+        {"algorithm": "ppo", "epochs": 2, "minibatches": 3, "updates": 2, "own_value": True},
     ],
 )
 def test_options_train(changes):

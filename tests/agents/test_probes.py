@@ -8,6 +8,7 @@ import pytest
 import rlseq
 from rlseq.agents.rollout import Actor, collect
 from rlseq.envs.probe import FAMILY
+from tests import kinds
 
 GAMMA = 0.9
 MEMORY = ("Recall", "Leak")
@@ -26,19 +27,13 @@ SETTINGS = {
     "head": 16,
 }
 HARDEST = "Leak"  # asks most of a memory
-# Usually one core with memory and the one without on every probe, and one of each kind on the
-# hardest; all others among the slow tests.
-BASIC = ("gru", "mlp")
-USUAL = ("aaren", "attention", "mamba2", "s5")
+# Usually one core on every probe, and one of each kind on the hardest; the others are slow tests.
+USUAL = {HARDEST: (*kinds.EACH_KIND, "aaren")}
 PAIRS = [
-    pytest.param(
-        probe,
-        core,
-        marks=() if core in BASIC or (probe == HARDEST and core in USUAL) else pytest.mark.slow,
-    )
+    pytest.param(probe, *core.values, marks=core.marks)
     for probe in FAMILY.ids()
-    for core in rlseq.core_names()
-    if probe not in PIXELS and (probe not in MEMORY or core != "mlp")
+    for core in kinds.cores(USUAL.get(probe, ("gru",)))
+    if probe not in PIXELS and (probe not in MEMORY or core.values != ("mlp",))
 ]
 
 

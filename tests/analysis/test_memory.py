@@ -13,6 +13,7 @@ from rlseq.analysis.memory.flat import Layout
 from rlseq.cores.s5 import block_spectrum, discretize
 from rlseq.errors import InputError
 from rlseq.types import CoreFns
+from tests import kinds
 
 BARE = {"layers": 1, "mixer": "none", "residual": False}
 DECAY = 0.8
@@ -52,7 +53,7 @@ def test_a_core_without_memory_has_influence_on_the_diagonal_only():
     np.testing.assert_array_equal(got - np.diag(np.diag(got)), 0)
 
 
-@pytest.mark.parametrize("name", rlseq.core_names())
+@pytest.mark.parametrize("name", kinds.cores())
 def test_nothing_crosses_a_reset_or_comes_from_the_future(name):
     fns = rlseq.functional(name, 3, 8)
     x, reset = sequence(9, at=[4])

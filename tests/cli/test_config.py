@@ -8,8 +8,9 @@ import pytest
 from rlseq import config, registry
 from rlseq.errors import InputError
 from rlseq.train import build
+from tests import kinds
 
-LARGE = "atari100k_drama"
+SMALL = ("debug", "drama_debug")
 CONFIGS = Path(str(importlib.resources.files("rlseq.configs")))
 
 
@@ -38,9 +39,8 @@ def test_every_preset_of_a_group_composes(group):
 
 @pytest.mark.parametrize("core", registry.names("core"))
 def test_every_core_goes_on_every_experiment(core):
-    for name in presets("experiment"):
-        if name == LARGE and core not in ("gru", "mamba2", "s5"):
-            continue  # seconds each; the others meet the same keys in minatar100k_drama
+    """Of both agents; one core of each kind on the larger experiments, which take seconds each."""
+    for name in presets("experiment") if core in kinds.EACH_KIND else SMALL:
         # Images without an emulator, which takes long to start.
         images = ["env.id=probe:Catch", "env.preset=null"] if name.startswith("atari") else []
         composed = config.compose([f"experiment={name}", f"core={core}", *images])

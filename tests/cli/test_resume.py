@@ -2,19 +2,13 @@
 
 import pytest
 
-from rlseq import config, registry
+from rlseq import config
 from rlseq.train import build, logging, loop, runs
+from tests import kinds
 from tests.train.fake_job import assert_same_states, placed
 
-# One core of each kind of carry at every run; the others among the slow tests.
-USUAL = ("attention", "gru", "mamba2", "s5")
-CORES = [
-    pytest.param(core, marks=() if core in USUAL else pytest.mark.slow)
-    for core in registry.names("core")
-]
 
-
-@pytest.mark.parametrize("core", CORES)
+@pytest.mark.parametrize("core", kinds.cores())
 def test_ppo_resumes_bit_for_bit(core, tmp_path, monkeypatch):
     overrides = [
         "experiment=debug",

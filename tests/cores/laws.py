@@ -49,9 +49,14 @@ def runs(name: str, extra: tuple) -> Runs:
             lambda carry, inputs: fns.step(params, carry, *inputs), carry, (x, reset)
         )
 
-    gradients = gradients_of(fns.scan), gradients_of(fold)
-    jitted = map(jax.jit, (fns.scan, fns.step, fold, *gradients))
-    return Runs(jax.jit(fns.init), fns.init_carry, *jitted)
+    scan, scan_gradients = jax.jit(fns.scan), jax.jit(gradients_of(fns.scan))
+    if "method" in dict(extra):
+        # A method runs a sequence: parameters and steps are those of the core, compiled once.
+        steps = runs(name, tuple(item for item in extra if item[0] != "method"))
+        return steps._replace(scan=scan, scan_gradients=scan_gradients)
+    fold_gradients = jax.jit(gradients_of(fold))
+    whole = jax.jit(fns.init), fns.init_carry, scan, jax.jit(fns.step), jax.jit(fold)
+    return Runs(*whole, scan_gradients, fold_gradients)
 
 
 def gradients_of(run: Callable) -> Callable:

@@ -1,11 +1,9 @@
 """Atari games are gymnasium's AtariPreprocessing step by step, and the same wherever they run."""
 
-import hashlib
 import os
 import subprocess
 import sys
 from functools import partial
-from pathlib import Path
 
 import jax
 import numpy as np
@@ -14,8 +12,9 @@ import pytest
 from rlseq.envs import action_log, make_env
 from rlseq.envs.atari import GAMES
 from tests.envs.against_gymnasium import FORMATS, STEPS, compare
+from tests.envs.frame_hashes import hashed
+from tests.script import command
 
-ROOT = Path(__file__).parents[2]
 USUAL = ("Breakout", "MsPacman", "UpNDown")  # five lives, bonus lives, a fast scroller
 
 
@@ -33,33 +32,12 @@ def test_nothing_differs_in_any_game(game, size, grey):
     assert compare(game, size, grey, STEPS, seed=1)[:4] == (0, 0, 0, 0)
 
 
-def hashed(num_envs: int, **options) -> str:
-    """Of the first game's frames over 100 steps with dice of every kind."""
-    env = make_env("atari:Seaquest", num_envs, preset="custom", sticky=0.25, **options)
-    seeds = np.arange(5, 5 + num_envs, dtype=np.int32)
-    actions = np.random.default_rng(0).integers(0, 18, (100, 1)).repeat(num_envs, 1)
-
-    def run(actions):
-        emulator = env._make(num_envs)
-        token, frames = emulator.reset(seeds)
-
-        def body(token, action):
-            token, frames = emulator.step(token, action)
-            return token, frames.obs[0]
-
-        return frames.obs[0], jax.lax.scan(body, token, actions)[1]
-
-    frames = jax.jit(run)(actions.astype(np.int32))
-    return hashlib.sha1(b"".join(np.asarray(f).tobytes() for f in frames)).hexdigest()
-
-
 def test_frames_do_not_depend_on_process_threads_backend_or_neighbours():
     here = hashed(1)
     assert hashed(4, num_threads=1) == here
     assert hashed(3, num_threads=2, backend="callback") == here
-    program = "from tests.envs.test_atari_reference import hashed; print(hashed(2))"
-    command = [sys.executable, "-c", program]
-    asked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    words = command("tests.envs.frame_hashes")
+    asked = subprocess.run(words, capture_output=True, text=True, check=True)
     assert asked.stdout.strip() == here
 
 
@@ -112,8 +90,8 @@ for action in (-1, 6, 18, 2**31 - 1):
     state, ts = step(state, jnp.full(2, action), jax.random.key(0))
 print(ts.obs.sum() > 0)
 """
-    command = [sys.executable, "-c", program]
-    asked = subprocess.run(command, capture_output=True, text=True, timeout=120, env=os.environ)
+    words = [sys.executable, "-P", "-c", program]  # a checkout lacks rlseq.envs
+    asked = subprocess.run(words, capture_output=True, text=True, timeout=120, env=os.environ)
     assert asked.stdout.strip() == "True", asked.stderr
 
 

@@ -7,15 +7,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import rlseq
 from rlseq.rl.two_hot import two_hot_mean
 from rlseq.world_models.latents import draw
+from tests import kinds
 from tests.world_models.small import WIDTH, make, random_batch
 
 KEY = jax.random.key(1)
 
 
-@pytest.mark.parametrize("core", rlseq.core_names())
+@pytest.mark.parametrize("core", kinds.cores((*kinds.EACH_KIND, "aaren", "universal")))
 def test_teacher_forced_imagination_is_the_prior_of_observe(core):
     model = make(core)
     batch = random_batch()
