@@ -1,5 +1,8 @@
 """Films: what is in the file is what was played, at the size and speed it should have."""
 
+import subprocess
+import sys
+
 import imageio.v3 as imageio
 import jax
 import numpy as np
@@ -46,6 +49,18 @@ def test_a_gif_of_atari_is_native_and_in_colour(breakout, tmp_path, capsys):
     steps = int(said.split(": ")[1].split(" ")[0])
     assert steps - 10 < len(shown) <= steps <= 82  # pictures that do not change are one
     assert cli.main(["video", str(breakout), "--out", str(out)]) == cli.BAD_INPUT
+
+
+def test_an_mp4_has_a_picture_a_step(breakout, tmp_path):
+    """In processes without warnings as errors: JAX warns of the fork that becomes ffmpeg."""
+    out = tmp_path / "play.mp4"
+    words = [sys.executable, "-P", "-m", "rlseq", "video", str(breakout), "--out", str(out)]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    steps = int(done.stdout.split(": ")[1].split(" ")[0])
+    code = f"import imageio_ffmpeg; print(imageio_ffmpeg.count_frames_and_secs({str(out)!r})[0])"
+    words = [sys.executable, "-c", code]
+    counted = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert int(counted.stdout) == steps > 10
 
 
 def test_the_film_is_the_game_that_was_played():

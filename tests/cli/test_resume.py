@@ -7,17 +7,18 @@ from rlseq.train import build, logging, loop, runs
 from tests import kinds
 from tests.train.fake_job import assert_same_states, placed
 
+QUIETLY = ["seeds=2", "run.eval_episodes=0", "run.quiet=true"]
+# The smallest PPO that plays a real game, whose emulator draws dice and is not in the checkpoint.
+ATARI = [
+    "env.id=atari:Breakout", "env.preset=custom", "env.num_envs=2", "env.options.size=16",
+    "env.options.grey=true", "env.options.sticky=0.25", "env.options.max_frames=160", "core=gru",
+    "core.features=4", "agent.num_steps=8", "agent.minibatches=1", "agent.epochs=1",
+    "agent.encoder=4", "agent.head=4", "total_steps=512", "run.chunks=8",
+]  # fmt: skip
 
-@pytest.mark.parametrize("core", kinds.cores())
-def test_ppo_resumes_bit_for_bit(core, tmp_path, monkeypatch):
-    overrides = [
-        "experiment=debug",
-        f"core={core}",
-        "seeds=2",
-        "run.eval_episodes=0",
-        "run.quiet=true",
-    ]
-    composed = config.compose(overrides)
+
+def resumes_bit_for_bit(overrides, tmp_path, monkeypatch):
+    composed = config.compose([*overrides, *QUIETLY])
     job = build.build(composed)
     compiled = build.compile_chunk(job)
     monkeypatch.setattr(build, "compile_chunk", lambda _: compiled)  # compiling is the slow part
@@ -30,3 +31,12 @@ def test_ppo_resumes_bit_for_bit(core, tmp_path, monkeypatch):
     resumed = loop.drive(build.build(runs.open_run(halted).config), halted)
     assert int(resumed.updates[0]) == job.schedule.updates
     assert_same_states(straight, resumed)
+
+
+@pytest.mark.parametrize("core", kinds.cores())
+def test_ppo_resumes_bit_for_bit(core, tmp_path, monkeypatch):
+    resumes_bit_for_bit(["experiment=debug", f"core={core}"], tmp_path, monkeypatch)
+
+
+def test_ppo_on_atari_resumes_bit_for_bit(tmp_path, monkeypatch):
+    resumes_bit_for_bit(ATARI, tmp_path, monkeypatch)
