@@ -61,7 +61,7 @@ def train(config: Any) -> Run:
     """
     check_loggers(config.run.loggers)
     job = build.build(config)
-    run = runs.create(config)
+    run = runs.create(config, job.agent.env.spec.settings)
     drive(job, run.folder)
     return run
 

@@ -33,15 +33,17 @@ class Run(NamedTuple):
     config: Config
 
 
-def create(config: Config) -> Run:
+def create(config: Config, played: str = "") -> Run:
     """A new run folder with `config.yaml` and `env.txt`.
 
+    `played`, if there is something to say, is how the environment is played, for `env.txt`.
     Raises InputError where `run.dir` exists already: nothing is ever overwritten.
     """
     folder = _new_folder(config)
     for name in ("checkpoints", "plots"):
         (folder / name).mkdir()
-    write_atomic(folder / "env.txt", surroundings())
+    settings = f"environment settings: {played}\n" if played else ""
+    write_atomic(folder / "env.txt", surroundings() + settings)
     write_atomic(folder / CONFIG_FILE, configuration.to_yaml(config))
     return Run(folder, config)
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from importlib import metadata
 
 import imageio.v3 as imageio
 import jax
@@ -13,7 +14,7 @@ from rlseq.analysis import video
 from rlseq.envs import make_env
 from rlseq.envs.atari.pixels import shrink
 from rlseq.errors import InputError
-from rlseq.train import logging
+from rlseq.train import logging, runs
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +28,12 @@ def breakout(tmp_path_factory):
     command = ["train", *settings, "total_steps=32", "run.chunks=2", f"run.dir={folder}"]
     assert cli.main(command) == cli.DONE
     return folder
+
+
+def test_a_run_says_how_its_games_are_played(breakout):
+    played = runs.read_surroundings(breakout)["environment settings"]
+    assert played.startswith("custom (") and "max_frames 160" in played
+    assert played.endswith(f"ale-py {metadata.version('ale-py')}")
 
 
 def test_evaluation_is_in_human_units(breakout, capsys):
