@@ -17,7 +17,6 @@ def test_a_row_compares_rounds_with_rounds():
     assert atari._row("Pong", 8, "other, policy", rates)["ratio"] == 3
 
 
-@pytest.mark.slow
 def test_every_rival_plays(tmp_path, monkeypatch):
     monkeypatch.setattr(atari, "QUICK", (2,))
     command = ["bench", "atari", "--envs", "atari:pong", "--quick", "--output", str(tmp_path)]
