@@ -3,7 +3,8 @@
 Compiling is what takes long: nearly all laws run one program of one length, LENGTH.
 """
 
-from functools import cache
+import gc
+from functools import cache, lru_cache
 
 import jax
 import jax.numpy as jnp
@@ -39,6 +40,19 @@ def methods(name: str) -> list[dict]:
 every_method = pytest.mark.parametrize(
     ("name", "extra"), [(name, extra) for name in rlseq.core_names() for extra in methods(name)]
 )
+
+
+@pytest.fixture(autouse=True)
+def one_core_at_a_time(request):
+    make_room(request.node.callspec.params["name"])
+
+
+@lru_cache(maxsize=1)
+def make_room(_):
+    """Once a core: laws come core by core (conftest.py), whose programs take memory maps."""
+    runs.cache_clear()
+    in_float64.cache_clear()
+    gc.collect()
 
 
 def reset_at(c, at: int) -> jax.Array:
