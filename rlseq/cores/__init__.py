@@ -56,12 +56,14 @@ def functional(name: str, in_features: int, features: int = 128, **options: Any)
     `init(key) -> params`; `scan(params, carry, x [T, B, in_features], reset bool [T, B])` and
     `step(params, carry, x [B, in_features], reset bool [B])` return (carry, y).
     """
+    import jax
     import jax.numpy as jnp
 
     core = make_core(name, features, **options)
     x = jnp.zeros((1, 1, in_features), core.dtype)
     reset = jnp.zeros((1, 1), bool)
 
+    @jax.jit  # one program takes half the time of compiling its operations one by one
     def init(key):
         return core.init(key, core.init_carry(1), x, reset)
 
