@@ -22,6 +22,7 @@ TABLES: dict[str, dict[str, str]] = {
         "m2rnn": "rlseq.cores.m2rnn:M2RNN",
         "mamba1": "rlseq.cores.mamba1:Mamba1",
         "mamba2": "rlseq.cores.mamba2:Mamba2",
+        "mamba3": "rlseq.cores.mamba3:Mamba3",
         "min_gru": "rlseq.cores.min_gru:MinGRU",
         "mlp": "rlseq.cores.mlp:MLP",
         "mlstm": "rlseq.cores.mlstm:MLSTM",

@@ -8,10 +8,12 @@ from flax import nnx
 
 import rlseq
 
+COMPILE_QUICKLY = True  # see conftest.py
 WIDTH, STATE, HEAD, LENGTH, BATCH = 16, 8, 4, 45, 2
 pytestmark = pytest.mark.usefixtures("loose_promotion")
 
 
+@jax.jit
 def randomised(params):
     """Other numbers than the initial ones and zeros, so that every parameter counts."""
     leaves, tree = jax.tree.flatten(params)
@@ -21,13 +23,13 @@ def randomised(params):
 
 
 def compare(name, theirs, rename, **options):
-    """Values and gradients of both, from a fresh carry and over the chunks' borders.
+    """Values, of steps too, and gradients of both: a fresh carry, over the chunks' borders.
 
     `rename` maps our layer's parameters to theirs, path -> array, linearly: gradients go the same
     way, but for parameters that are scaled.
     """
     fns = rlseq.functional(name, WIDTH, WIDTH, layers=1, norm="none", residual=False, **options)
-    params = randomised(fns.init(jax.random.key(0))["params"]["layers_0"])
+    params = randomised(jax.jit(fns.init)(jax.random.key(0))["params"]["layers_0"])
     x = jax.random.normal(jax.random.key(2), (LENGTH, BATCH, WIDTH))
     mix = jax.random.normal(jax.random.key(3), (LENGTH, BATCH, WIDTH))
     graph, state = nnx.split(theirs)
@@ -42,12 +44,19 @@ def compare(name, theirs, rename, **options):
         y = nnx.merge(graph, weights)(jnp.moveaxis(x, 1, 0))[0]
         return (jnp.moveaxis(y, 0, 1) * mix).sum(), jnp.moveaxis(y, 0, 1)
 
+    def steps(params, x):
+        def body(carry, x_t):
+            return fns.step({"params": {"layers_0": params}}, carry, x_t, jnp.zeros(BATCH, bool))
+
+        return jax.lax.scan(body, fns.init_carry(BATCH), x)[1]
+
     weights = rename(params)
     assert jax.tree.map(jnp.shape, weights) == jax.tree.map(jnp.shape, like)
     nnx.replace_by_pure_dict(state, weights)
     (by_params, by_x), y = jax.jit(jax.grad(ours, (0, 1), has_aux=True))(params, x)
     (their_params, their_x), their_y = jax.jit(jax.grad(other, (0, 1), has_aux=True))(state, x)
     np.testing.assert_allclose(y, their_y, rtol=1e-4, atol=2e-5)
+    np.testing.assert_allclose(jax.jit(steps)(params, x), their_y, rtol=1e-4, atol=2e-5)
     np.testing.assert_allclose(by_x, their_x, rtol=1e-3, atol=2e-4)
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=5e-4),
@@ -79,3 +88,42 @@ def test_mamba2():
         }
 
     compare("mamba2", theirs, rename, state=STATE, head=HEAD)
+
+
+@pytest.mark.parametrize("rank", [1, 3])
+def test_mamba3(rank):
+    from mamba3_jax import Mamba3Config, Mamba3Mixer
+
+    config = Mamba3Config(
+        hidden_size=WIDTH,
+        state_size=STATE,
+        head_dim=HEAD,
+        chunk_size=32,
+        is_mimo=rank > 1,
+        mimo_rank=rank,
+    )
+    theirs = Mamba3Mixer(config, 0, rngs=nnx.Rngs(0))
+    heads, inner = config.num_heads, config.intermediate_size
+    # Ours turns the pairs (0, 2) and (1, 3) of a state's rows; theirs (0, 1) and (2, 3), or with a
+    # rank (0, 4) and (1, 5). Which of our rows each of theirs is:
+    order = np.array([0, 2, 1, 3, 4, 5, 6, 7] if rank == 1 else [0, 1, 4, 5, 2, 3, 6, 7])
+    rows = (order[None] + STATE * np.arange(rank)[:, None]).ravel()
+    first, second = 2 * inner, 2 * inner + rank * STATE
+    columns = np.arange(config.d_in_proj)
+    columns[first : second + rank * STATE] = np.concatenate([first + rows, second + rows])
+
+    def rename(p):
+        mimo = {"mimo_x": "spread", "mimo_z": "gates", "mimo_o": "gather"} if rank > 1 else {}
+        return {
+            "in_proj": {"kernel": p["inputs"]["dense"]["kernel"][:, columns]},
+            "dt_bias": p["step_bias"],
+            "B_bias": jnp.swapaxes(p["key_bias"], 0, 1)[..., order],
+            "C_bias": jnp.swapaxes(p["query_bias"], 0, 1)[..., order],
+            "B_norm": {"weight": p["key_norm"]["scale"][order]},
+            "C_norm": {"weight": p["query_norm"]["scale"][order]},
+            "D": p["skip"].reshape(heads),
+            "out_proj": kernel(p["output"]),
+            **{name: jnp.swapaxes(p[mine], 0, 1) for name, mine in mimo.items()},
+        }
+
+    compare("mamba3", theirs, rename, state=STATE, head=HEAD, rank=rank)
