@@ -1,4 +1,4 @@
-"""lstm, gru and gated_deltanet against torch's own cells and the delta rule of transformers.
+"""lstm, gru, mamba1 and gated_deltanet against those of torch, mambapy and transformers.
 
 Needs the extra `parity`; skipped without it.
 """
@@ -38,6 +38,28 @@ def test_gru():
         }
 
     compare(torch, "gru", torch.nn.GRU(WIDTH, WIDTH, batch_first=True), rename)
+
+
+def test_mamba1():
+    torch, mambapy = imported("torch", "mambapy.mamba")
+    state, rank = 8, 3
+    config = mambapy.MambaConfig(WIDTH, 1, dt_rank=rank, d_state=state, pscan=False)
+
+    def rename(p):
+        return {
+            "in_proj.weight": transposed(p["inputs"]["dense"]["kernel"]),
+            "conv1d.weight": conv_weight(p["window"]["weight"]),
+            "conv1d.bias": p["window"]["bias"],
+            "x_proj.weight": transposed(p["select"]["dense"]["kernel"]),
+            "dt_proj.weight": transposed(p["steps"]["dense"]["kernel"]),
+            "dt_proj.bias": p["step_bias"],
+            "A_log": transposed(p["rates"]),
+            "D": p["skip"],
+            "out_proj.weight": transposed(p["output"]["dense"]["kernel"]),
+        }
+
+    theirs = mambapy.MambaBlock(config)
+    compare(torch, "mamba1", theirs, rename, state=state, rank=rank)
 
 
 def test_gated_deltanet():
