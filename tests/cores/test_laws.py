@@ -225,8 +225,9 @@ def test_12_gradients_are_finite_and_equal_those_of_the_steps(name, extra, seed,
 
 
 @every_method
-def test_13_long_sequences_in_float32_stay_near_float64(name, extra):
-    c, expected = in_float64(name)
+@pytest.mark.parametrize("length", [4096, pytest.param(16384, marks=pytest.mark.slow)])
+def test_13_long_sequences_in_float32_stay_near_float64(name, extra, length):
+    c, expected = in_float64(name, length)
     _, y = runs(name, tuple(extra.items())).scan(*c[1:])
     assert y.dtype == np.float32
     assert expected.dtype == np.float64
@@ -235,10 +236,10 @@ def test_13_long_sequences_in_float32_stay_near_float64(name, extra):
 
 
 @cache
-def in_float64(name):
+def in_float64(name, length):
     """A long case, and its outputs in double precision by the first of the core's methods."""
     extra = methods(name)[0]
-    c = case(name, 4096, reset_rate=0.0005, **extra)
+    c = case(name, length, reset_rate=0.0005, **extra)
     with jax.enable_x64(True):
         exact = rlseq.functional(name, WIDTH, FEATURES, **options(name, dtype="float64", **extra))
         _, y = jax.jit(exact.scan)(*jax.tree.map(_double, c[1:4]), c.reset)
