@@ -1,5 +1,8 @@
-"""Weight-tied depth with soft halting around any core: Universal Transformers (Dehghani et al.
-1807.03819) with the halting distribution of PonderNet (Banino et al. 2107.05407, section 2.2)."""
+"""Weight-tied depth with soft halting around any core (Dehghani et al. 1807.03819).
+
+The loop of Universal Transformers with the halting distribution of PonderNet (Banino et al.
+2107.05407, section 2.2).
+"""
 
 from typing import Any, ClassVar
 
