@@ -15,7 +15,6 @@ from rlseq.errors import InputError
 from rlseq.types import CoreFns
 from tests import kinds
 
-COMPILE_QUICKLY = True  # see conftest.py
 BARE = {"layers": 1, "mixer": "none", "residual": False}
 DECAY = 0.8
 
@@ -58,7 +57,7 @@ def test_a_core_without_memory_has_influence_on_the_diagonal_only():
 def test_nothing_crosses_a_reset_or_comes_from_the_future(name):
     fns = rlseq.functional(name, 3, 8)
     x, reset = sequence(9, at=[4])
-    got = influence.influence(fns, jax.jit(fns.init)(jax.random.key(1)), x, reset)
+    got = influence.influence(fns, fns.init(jax.random.key(1)), x, reset)
     t, s = np.indices((9, 9))
     np.testing.assert_array_equal(got[(s > t) | ((t >= 4) & (s < 4))], 0)
     assert (np.diag(got) > 0).all()

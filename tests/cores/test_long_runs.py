@@ -11,6 +11,7 @@ from rlseq.cores import core_options
 from .laws import BATCH, assert_close, case
 
 BFLOAT16 = [name for name in rlseq.core_names() if "matmul_dtype" in core_options(name)]
+OPTIMISE = True  # see conftest.py
 BANK, ROUNDS = 1000, 1000  # a million steps, over the same thousand inputs again and again
 
 

@@ -9,8 +9,6 @@ import rlseq
 from rlseq.cores import params as files
 from rlseq.errors import InputError
 
-COMPILE_QUICKLY = True  # see conftest.py
-
 
 @pytest.mark.parametrize("name", rlseq.core_names())
 def test_what_is_loaded_is_what_was_saved(name, tmp_path):

@@ -8,7 +8,6 @@ from flax import nnx
 
 import rlseq
 
-COMPILE_QUICKLY = True  # see conftest.py
 WIDTH, STATE, HEAD, LENGTH, BATCH = 16, 8, 4, 45, 2
 pytestmark = pytest.mark.usefixtures("loose_promotion")
 
@@ -29,7 +28,7 @@ def compare(name, theirs, rename, **options):
     way, but for parameters that are scaled.
     """
     fns = rlseq.functional(name, WIDTH, WIDTH, layers=1, norm="none", residual=False, **options)
-    params = randomised(jax.jit(fns.init)(jax.random.key(0))["params"]["layers_0"])
+    params = randomised(fns.init(jax.random.key(0))["params"]["layers_0"])
     x = jax.random.normal(jax.random.key(2), (LENGTH, BATCH, WIDTH))
     mix = jax.random.normal(jax.random.key(3), (LENGTH, BATCH, WIDTH))
     graph, state = nnx.split(theirs)

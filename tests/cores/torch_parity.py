@@ -32,7 +32,7 @@ def compare(torch, name, theirs, rename, **options):
     """
     around = {"layers": 1, "norm": "none", "mixer": "none", "residual": False}
     fns = rlseq.functional(name, WIDTH, WIDTH, **around, **options)
-    start = jax.jit(fns.init)(jax.random.key(0))["params"]["layers_0"]
+    start = fns.init(jax.random.key(0))["params"]["layers_0"]
     leaves, tree = jax.tree.flatten(start)
     keys = jax.random.split(jax.random.key(1), len(leaves))
     noise = (0.3 * jax.random.normal(k, p.shape) for k, p in zip(keys, leaves, strict=True))

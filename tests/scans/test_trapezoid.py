@@ -10,7 +10,6 @@ import pytest
 from rlseq.scans.ssd import METHODS
 from rlseq.scans.trapezoid import Memory, Rule, trapezoid_scan, trapezoid_step
 
-COMPILE_QUICKLY = True  # see conftest.py
 LENGTH, BATCH, RANK, HEADS, N, P, TURNING = 40, 3, 3, 2, 5, 4, 2  # rank 1: the laws of mamba3
 methods = pytest.mark.parametrize("method", METHODS[1:])
 

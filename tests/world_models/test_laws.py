@@ -12,7 +12,6 @@ from rlseq.world_models.latents import draw
 from tests import kinds
 from tests.world_models.small import WIDTH, make, random_batch
 
-COMPILE_QUICKLY = True  # see conftest.py
 KEY = jax.random.key(1)
 
 
