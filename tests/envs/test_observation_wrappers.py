@@ -70,7 +70,8 @@ def test_the_last_observation_has_noise_of_its_own(roll):
     plain = roll(make_env("gymnax:CartPole-v1", E, **options), T).steps
     steps = roll(make_env("gymnax:CartPole-v1", E, obs_noise=0.1, **options), T).steps
     reset = steps.reset
-    same(steps.final_obs[~reset], steps.obs[~reset])
+    # Up to rounding: the two sums are fused with the physics, each in its own way.
+    np.testing.assert_allclose(steps.final_obs[~reset], steps.obs[~reset], rtol=1e-5, atol=1e-6)
     noise = (steps.final_obs - plain.final_obs)[reset], (steps.obs - plain.obs)[reset]
     assert reset.any() and (noise[0] != noise[1]).all()
 
