@@ -37,7 +37,8 @@ PAIRS = [
 ]
 
 
-def train(probe: str, core: str, updates: int = 200):
+def train(probe: str, core: str):
+    updates = 120 if core in (*kinds.EACH_KIND, "aaren", "mlp") else 200
     env = rlseq.make_env(f"probe:{probe}", 32)
     settings = {"name": core, "features": 16, **OPTIONS.get(core, {})}
     agent = rlseq.make_agent("ppo", env, core=settings, num_updates=updates, **SETTINGS)
