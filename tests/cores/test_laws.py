@@ -27,8 +27,9 @@ seeds = st.integers(0, 2**20)
 rates = st.sampled_from([0.0, 0.1, 0.3, 1.0])
 drawn = settings(max_examples=12, deadline=None, derandomize=True)
 # mlstm divides by |n . q|, which passes near 0, so rounding grows a thousandfold: the two sides
-# of law 3 differ by 1.5e-13 in float64, and by 1.5e-4 in float32.
-FRESH_ATOL = {"mlstm": 3e-4}
+# of law 3 differ by 1.5e-13 in float64, and by 1.5e-4 in float32; those of law 12 by 5e-14 and
+# 1.5e-4 of the largest entry.
+AMPLIFIED = {"mlstm": 3e-4}
 MIDDLE = 33  # of a sequence, and behind the first chunk
 
 
@@ -92,7 +93,7 @@ def test_3_reset_is_a_fresh_start(name, extra, at):
     # The steps before `at` come last in the fresh run, so that both have one length.
     none = jnp.zeros_like(c.reset)
     _, fresh = c.fns.scan(c.params, c.fns.init_carry(BATCH), jnp.roll(c.x, -at, axis=0), none)
-    assert_close(y[at:], fresh[: LENGTH - at], atol=FRESH_ATOL.get(name, 2e-5))
+    assert_close(y[at:], fresh[: LENGTH - at], atol=AMPLIFIED.get(name, 2e-5))
 
 
 @every_method
@@ -197,7 +198,8 @@ def test_10_a_slow_twin_agrees(name, extra, seed, rate):
     c = case(name, LENGTH, seed, rate, **extra)
     core = rlseq.make_core(name, FEATURES, **options(name, **extra))
     twin = twin_of(name)(core, c.params["params"], c.carry, np.asarray(c.x), np.asarray(c.reset))
-    np.testing.assert_allclose(c.fns.scan(c.params, *c[2:])[1], twin, rtol=1e-4, atol=1e-5)
+    atol = AMPLIFIED.get(name, 1e-5)
+    np.testing.assert_allclose(c.fns.scan(c.params, *c[2:])[1], twin, rtol=1e-4, atol=atol)
 
 
 @every_method
@@ -220,7 +222,7 @@ def test_12_gradients_are_finite_and_equal_those_of_the_steps(name, extra, seed,
     for one, other in zip(jax.tree.leaves(scanned), jax.tree.leaves(stepped), strict=True):
         assert np.isfinite(np.asarray(one)).all()
         # Sums over 40 steps cancel, so what rounding leaves goes by the size of the whole leaf.
-        atol = 1e-4 * max(1.0, np.abs(np.asarray(other)).max())
+        atol = AMPLIFIED.get(name, 1e-4) * max(1.0, np.abs(np.asarray(other)).max())
         np.testing.assert_allclose(one, other, rtol=0, atol=atol)
 
 
