@@ -81,7 +81,7 @@ def test_options_are_listed_with_types_and_defaults(name):
 @pytest.mark.parametrize("norm", ["none", "pre", "post"])
 @pytest.mark.parametrize("mixer", ["none", "gelu", "half_glu1", "half_glu2", "full_glu"])
 def test_every_block_keeps_the_laws(norm, mixer):
-    c = case("gru", 7, norm=norm, mixer=mixer, residual=True)
+    c = case("gru", norm=norm, mixer=mixer, residual=True)
     carry, y = c.fns.scan(c.params, *c[2:])
     assert_close((carry, y), c.fns.fold(*c[1:]))
     if norm == "post":
@@ -91,7 +91,7 @@ def test_every_block_keeps_the_laws(norm, mixer):
 @pytest.mark.parametrize("rule", ["zoh", "bilinear"])
 @pytest.mark.parametrize("blocks", [1, 2, 4])
 def test_every_form_of_s5_steps_as_it_scans(rule, blocks):
-    c = case("s5", 7, discretization=rule, blocks=blocks, state_size=16)
+    c = case("s5", discretization=rule, blocks=blocks, state_size=16)
     assert_close(c.fns.scan(c.params, *c[2:]), c.fns.fold(*c[1:]))
 
 

@@ -40,7 +40,7 @@ def test_the_gate_of_gtrxl_from_its_equations():
 @pytest.mark.parametrize("mixer", ["glu", "mlp"])
 @pytest.mark.parametrize("gate", ["none", "gtrxl"])
 def test_blocks_step_as_they_scan(mixer, gate):
-    c = case("gru", 7, norm="pre", mixer=mixer, gate=gate, residual=True)
+    c = case("gru", norm="pre", mixer=mixer, gate=gate, residual=True)
     assert_close(c.fns.scan(c.params, *c[2:]), c.fns.fold(*c[1:]))
 
 

@@ -10,11 +10,11 @@ from rlseq.cores.attention import rotary
 from rlseq.cores.universal import halting_weights
 from rlseq.errors import InputError
 
-from .laws import assert_close, case
+from .laws import LENGTH, assert_close, case
 
 
 @pytest.mark.parametrize("window", [1, 2, 5, 30])
-@pytest.mark.parametrize("length", [4, 5, 13])
+@pytest.mark.parametrize("length", [5, LENGTH])
 def test_every_window_steps_as_it_attends(window, length):
     for name in ("attention", "window"):
         c = case(name, length, window=window, reset_rate=0.1)
@@ -39,7 +39,7 @@ def test_halting_weights_are_a_distribution():
 
 @pytest.mark.parametrize("inner", ["lstm", "s5", "attention"])
 def test_universal_goes_around_any_core(inner):
-    c = case("universal", 7, inner=inner, depth=2)
+    c = case("universal", inner=inner, depth=2)
     assert_close(c.fns.scan(c.params, *c[2:]), c.fns.fold(*c[1:]))
 
 
