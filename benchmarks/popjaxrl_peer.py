@@ -50,11 +50,17 @@ def step_with_five_values(self, key, state, action, params=None):
     return jax.lax.select(done, first, obs), new, reward, done, info
 
 
+def is_terminated(self, state, params):
+    """gymnax 1.0's name for what gymnax 0.0.x calls is_terminal."""
+    return self.is_terminal(state, params)
+
+
 def put_back_old_names() -> None:
     jnp.DeviceArray = jax.Array
     nn.GRUCell = OldGRUCell
     sys.modules["wandb"] = types.ModuleType("wandb")
     environment.Environment.step = step_with_five_values
+    environment.Environment.is_terminated = is_terminated
     old = {"Optional": typing.Optional, "Tuple": tuple, "Union": typing.Union, "partial": partial}
     for name, value in {**old, "chex": chex, "spaces": spaces, "environment": environment}.items():
         setattr(purerl, name, value)
