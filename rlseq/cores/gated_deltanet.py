@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from rlseq.cores.selective import (
+    check_head_width,
     check_step_range,
     log_decay_rate,
     rms_norm,
@@ -63,11 +64,7 @@ class GatedDeltaNet(nn.Module):
             raise InputError(
                 f"gated_deltanet: expand and conv are at least 1, got {self.expand}, {self.conv}"
             )
-        if self.head < 0 or self.features % self._head():
-            raise InputError(
-                f"gated_deltanet: a width of {self.features} does not divide into heads of "
-                f"{self.head}"
-            )
+        check_head_width("gated_deltanet", self.features, self.head, self._head())
         check_step_range("gated_deltanet", self.step_min, self.step_max)
         if self.method not in METHODS:
             raise unknown_name("scan method", self.method, METHODS)

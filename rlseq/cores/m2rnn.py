@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from rlseq.cores.selective import (
+    check_head_width,
     check_step_range,
     log_decay_rate,
     rms_norm,
@@ -75,8 +76,7 @@ class M2RNN(nn.Module):
                 f"{self.conv}"
             )
         inner = self.expand * self.features
-        if self.head < 0 or inner % self._head():
-            raise InputError(f"m2rnn: a width of {inner} does not divide into heads of {self.head}")
+        check_head_width("m2rnn", inner, self.head, self._head())
         check_step_range("m2rnn", self.step_min, self.step_max)
         super().__post_init__()
 

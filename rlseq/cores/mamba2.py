@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from rlseq.cores.selective import (
+    check_head_width,
     check_step_range,
     log_decay_rate,
     rms_norm,
@@ -57,10 +58,7 @@ class Mamba2(nn.Module):
                 f"mamba2: state, expand and conv are at least 1, got {self.state}, {self.expand}, "
                 f"{self.conv}"
             )
-        if self.head < 0 or inner % self._head():
-            raise InputError(
-                f"mamba2: a width of {inner} does not divide into heads of {self.head}"
-            )
+        check_head_width("mamba2", inner, self.head, self._head())
         check_step_range("mamba2", self.step_min, self.step_max)
         if self.method not in METHODS:
             raise unknown_name("scan method", self.method, METHODS)

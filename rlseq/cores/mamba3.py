@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from rlseq.cores.selective import check_step_range, rms_norm, step_bias, step_size
+from rlseq.cores.selective import check_head_width, check_step_range, rms_norm, step_bias, step_size
 from rlseq.errors import InputError, unknown_name
 from rlseq.nn.chunked import in_chunks
 from rlseq.nn.projection import Projection
@@ -60,10 +60,7 @@ class Mamba3(nn.Module):
                 f"{self.rank}"
             )
         inner = self.expand * self.features
-        if self.head < 0 or inner % self._head():
-            raise InputError(
-                f"mamba3: a width of {inner} does not divide into heads of {self.head}"
-            )
+        check_head_width("mamba3", inner, self.head, self._head())
         if not 0 <= self.turning <= 1:
             raise InputError(f"mamba3: turning is a part between 0 and 1, got {self.turning}")
         check_step_range("mamba3", self.step_min, self.step_max)

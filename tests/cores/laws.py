@@ -55,7 +55,7 @@ def runs(name: str, extra: tuple) -> Runs:
         steps = runs(name, tuple(item for item in extra if item[0] != "method"))
         return steps._replace(scan=scan, scan_gradients=scan_gradients)
     fold_gradients = jax.jit(gradients_of(fold))
-    whole = jax.jit(fns.init), fns.init_carry, scan, jax.jit(fns.step), jax.jit(fold)
+    whole = fns.init, fns.init_carry, scan, jax.jit(fns.step), jax.jit(fold)
     return Runs(*whole, scan_gradients, fold_gradients)
 
 
