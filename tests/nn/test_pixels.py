@@ -30,6 +30,19 @@ def test_a_convolution_equals_numpys_sum_over_windows(side, stride, method):
     np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("count", [1, 7, 24])
+def test_pictures_in_groups_have_the_gradients_of_one_product(count):
+    x = jax.random.normal(KEY, (count, 9, 8, 3))
+    kernel = jax.random.normal(jax.random.key(1), (4, 4, 3, 5))
+
+    def total(x, kernel, method):
+        return jnp.square(convolve(x, kernel, 2, method)).sum()
+
+    ours, expected = (jax.grad(total, (0, 1))(x, kernel, m) for m in ("matmul", "xla"))
+    for a, b in zip(ours, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-3)
+
+
 def images(shape):
     return jax.random.randint(KEY, shape, 0, 256).astype(jnp.uint8)
 
