@@ -37,15 +37,25 @@ def test_every_preset_of_a_group_composes(group):
         build.build(config.compose([f"{group}={name}"]))
 
 
+def goes_on(core, experiment):
+    # Images without an emulator, which takes long to start.
+    images = ["env.id=probe:Catch", "env.preset=null"] if experiment.startswith("atari") else []
+    composed = config.compose([f"experiment={experiment}", f"core={core}", *images])
+    assert composed.core["name"] == core
+    build.build(composed)
+
+
 @pytest.mark.parametrize("core", registry.names("core"))
-def test_every_core_goes_on_every_experiment(core):
-    """Of both agents; one core of each kind on the larger experiments, which take seconds each."""
-    for name in presets("experiment") if core in kinds.EACH_KIND else SMALL:
-        # Images without an emulator, which takes long to start.
-        images = ["env.id=probe:Catch", "env.preset=null"] if name.startswith("atari") else []
-        composed = config.compose([f"experiment={name}", f"core={core}", *images])
-        assert composed.core["name"] == core
-        build.build(composed)
+def test_every_core_goes_on_an_experiment_of_each_agent(core):
+    for name in SMALL:
+        goes_on(core, name)
+
+
+@pytest.mark.parametrize("core", kinds.cores(("mamba2",)))
+def test_every_core_goes_on_every_larger_experiment(core):
+    for name in presets("experiment"):
+        if name not in SMALL:
+            goes_on(core, name)
 
 
 def test_the_command_line_wins_over_experiments_and_they_over_presets():
