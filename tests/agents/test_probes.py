@@ -27,12 +27,13 @@ SETTINGS = {
     "head": 16,
 }
 HARDEST = "Leak"  # asks most of a memory
-# Usually one core on every probe, and one of each kind on the hardest; the others are slow tests.
-USUAL = {HARDEST: (*kinds.EACH_KIND, "aaren")}
+# Usually one core on every probe, without memory where none is needed, and one of each kind on the
+# hardest; the others are slow tests.
+USUAL = {"Recall": ("gru",), HARDEST: (*kinds.EACH_KIND, "aaren")}
 PAIRS = [
     pytest.param(probe, *core.values, marks=core.marks)
     for probe in FAMILY.ids()
-    for core in kinds.cores(USUAL.get(probe, ("gru",)))
+    for core in kinds.cores(USUAL.get(probe, ("mlp",)))
     if probe not in PIXELS and (probe not in MEMORY or core.values != ("mlp",))
 ]
 
