@@ -60,16 +60,17 @@ def runs(name: str, extra: tuple) -> Runs:
 
 
 def gradients_of(run: Callable) -> Callable:
-    """(params, carry, x, reset, mix, end) -> gradients by the first three.
+    """(params, carry, x, reset, mix, end) -> (gradients by the first three, (carry, y)).
 
     Of (y * mix).sum() + end * the sum of the last carry; mix [T, B, FEATURES], end a float.
     """
 
     def value(params, carry, x, reset, mix, end):
         carry, y = run(params, carry, x, reset)
-        return (y * mix).sum() + end * sum(jnp.real(x).sum() for x in jax.tree.leaves(carry))
+        last = sum(jnp.real(x).sum() for x in jax.tree.leaves(carry))
+        return (y * mix).sum() + end * last, (carry, y)
 
-    return jax.grad(value, argnums=(0, 1, 2))
+    return jax.grad(value, argnums=(0, 1, 2), has_aux=True)
 
 
 def case(name: str, length: int = LENGTH, seed: int = 0, reset_rate: float = 0.25, **extra) -> Case:

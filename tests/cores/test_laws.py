@@ -61,6 +61,12 @@ def reset_at(c, at: int) -> jax.Array:
     return jnp.zeros_like(c.reset).at[at].set(True)
 
 
+def folded(fns, params, carry, x, reset):
+    """(carry, y) of the steps in a row, by the program that has their gradients as well."""
+    mix = jnp.zeros((LENGTH, BATCH, FEATURES))
+    return fns.fold_gradients(params, carry, x, reset, mix, 0.0)[1]
+
+
 @every_method
 @drawn
 @given(length=lengths, seed=seeds, rate=rates)
@@ -70,7 +76,7 @@ def test_1_sequence_equals_steps(name, extra, length, seed, rate):
         carry, y = c.fns.step(c.params, c.carry, c.x[0], c.reset[0])
         steps = carry, y[None]
     else:
-        steps = c.fns.fold(*c[1:])
+        steps = folded(*c)
     assert_close(c.fns.scan(c.params, *c[2:]), steps)
 
 
@@ -101,7 +107,7 @@ def test_3_reset_is_a_fresh_start(name, extra, at):
 def test_3_nothing_before_a_reset_has_a_gradient_after_it(name, extra, at):
     c = case(name, **extra)
     after = jnp.zeros((LENGTH, BATCH, FEATURES)).at[at:].set(1)
-    _, by_carry, by_x = c.fns.scan_gradients(*c[1:4], reset_at(c, at), after, 0.0)
+    (_, by_carry, by_x), _ = c.fns.scan_gradients(*c[1:4], reset_at(c, at), after, 0.0)
     for leaf in jax.tree.leaves((by_carry, by_x[:at])):
         assert (np.asarray(leaf) == 0).all()
     assert (np.asarray(by_x[at:]) != 0).any()
@@ -126,8 +132,8 @@ def test_4_a_broken_input_does_not_pass_a_reset(name, bad):
     reset = reset_at(c, 4)
     broken = c.x.at[2].set(bad)
     clean = c.fns.scan(c.params, c.carry, c.x, reset)
-    for run in (c.fns.scan, c.fns.fold):
-        carry, y = run(c.params, c.carry, broken, reset)
+    both = c.fns.scan(c.params, c.carry, broken, reset), folded(*c[:3], broken, reset)
+    for carry, y in both:
         assert_close((carry, y[4:]), (clean[0], clean[1][4:]))
 
 
@@ -217,8 +223,8 @@ def test_11_causal(name, extra, at):
 def test_12_gradients_are_finite_and_equal_those_of_the_steps(name, extra, seed, rate):
     c = case(name, LENGTH, seed, rate, **extra)
     mix = jax.random.normal(jax.random.key(9), (LENGTH, BATCH, FEATURES))
-    scanned = c.fns.scan_gradients(*c[1:], mix, 0.3)
-    stepped = c.fns.fold_gradients(*c[1:], mix, 0.3)
+    scanned, _ = c.fns.scan_gradients(*c[1:], mix, 0.3)
+    stepped, _ = c.fns.fold_gradients(*c[1:], mix, 0.3)
     for one, other in zip(jax.tree.leaves(scanned), jax.tree.leaves(stepped), strict=True):
         assert np.isfinite(np.asarray(one)).all()
         # Sums over 40 steps cancel, so what rounding leaves goes by the size of the whole leaf.
@@ -257,7 +263,7 @@ def test_extreme_inputs_stay_finite(name, extra):
     c = case(name, **extra)
     x, every = c.x * 1e4, jnp.ones((LENGTH, BATCH, FEATURES))
     value = c.fns.scan(c.params, c.carry, x, c.reset)
-    gradient = c.fns.scan_gradients(c.params, c.carry, x, c.reset, every, 0.0)
+    gradient, _ = c.fns.scan_gradients(c.params, c.carry, x, c.reset, every, 0.0)
     for leaf in jax.tree.leaves((value, gradient)):
         assert np.isfinite(np.asarray(leaf)).all()
 
