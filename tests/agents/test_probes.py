@@ -13,9 +13,14 @@ from tests import kinds
 GAMMA = 0.9
 MEMORY = ("Recall", "Leak")
 PIXELS = ("Catch", "CatchBlind")  # in test_pixel_probes.py
-# A frame stack must hold the whole episode. The others are as they come: in Leak nothing but its
-# place tells the first cue from later ones, which a single layer of a mean cannot see.
-OPTIONS = {"window": {"window": 6}}
+# A frame stack must hold the whole episode, and need no more, as two others. The rest are as they
+# come: in Leak nothing but its place tells the first cue from later ones, which a single layer of a
+# mean cannot see.
+OPTIONS = {
+    "window": {"window": 6},
+    "attention": {"window": 8},
+    "mamba2": {"state": 4, "expand": 1},
+}
 SETTINGS = {
     "num_steps": 32,
     "epochs": 4,
@@ -38,8 +43,15 @@ PAIRS = [
 ]
 
 
+def num_updates(probe: str, core: str) -> int:
+    """Enough of them; what needs no memory is learned in fewer."""
+    if probe not in MEMORY:
+        return 60
+    return 120 if core in (*kinds.EACH_KIND, "aaren", "mlp") else 200
+
+
 def train(probe: str, core: str):
-    updates = 120 if core in (*kinds.EACH_KIND, "aaren", "mlp") else 200
+    updates = num_updates(probe, core)
     env = rlseq.make_env(f"probe:{probe}", 32)
     settings = {"name": core, "features": 16, **OPTIONS.get(core, {})}
     agent = rlseq.make_agent("ppo", env, core=settings, num_updates=updates, **SETTINGS)
