@@ -291,12 +291,15 @@ def test_an_empty_sequence_changes_nothing(name, extra):
 
 
 @pytest.mark.parametrize("name", rlseq.core_names())
-def test_any_input_width(name):
-    """That of the features as well, of which the forms alone are looked at."""
-    forms = jax.eval_shape(both_ways(name, FEATURES), jax.random.key(0))
+def test_any_input_width_gives_one_form(name):
+    for width in (1, FEATURES):
+        y, stepped = jax.eval_shape(both_ways(name, width), jax.random.key(0))
+        assert (y.shape, stepped.shape) == ((1, 1, FEATURES), (1, FEATURES))
+
+
+@pytest.mark.parametrize("name", kinds.cores())
+def test_an_input_of_one_number_steps_as_it_scans(name):
     y, stepped = jax.jit(both_ways(name, 1))(jax.random.key(0))
-    assert [form.shape for form in forms] == [y.shape, stepped.shape]
-    assert y.shape == (1, 1, FEATURES)
     assert_close(y[0], stepped)
 
 
