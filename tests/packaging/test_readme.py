@@ -49,7 +49,8 @@ for script in sorted(start.glob("*/*/*.py")):
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("tiny") / "run"
-    small = ["experiment=debug", "core=gru", "run.eval_episodes=0", "run.quiet=true"]
+    # The program of tests/cli/test_commands.py, which compiles it once.
+    small = ["experiment=debug", "seeds=2", "run.eval_episodes=0", "run.quiet=true"]
     assert cli.main(["train", *small, f"run.dir={folder}"]) == 0
     return folder
 
