@@ -68,27 +68,31 @@ def test_advantages_of_ends_in_two_steps_and_of_lost_lives_by_hand():
     assert episodes == (2, 10, 4, 10)
 
 
+class Played(NamedTuple):
+    time: Any  # [E] int32
+    last: Any  # [E] float32, what an end shows
+
+
 class TwoStepEnds(NamedTuple):
     """Pays for action 1; episodes end after 3 steps, cut if `cut`, and show `last` there."""
 
-    last: float
     cut: bool
     num_envs: int = 4
     spec: Any = SPEC
 
     def reset(self, key):
-        time = jnp.arange(4, dtype=jnp.int32) % 3
-        return time, self._shown(time, jnp.zeros(4), jnp.ones(4, bool))
+        state = Played(jnp.arange(4, dtype=jnp.int32) % 3, jnp.zeros(4))
+        return state, self._shown(state, jnp.zeros(4), jnp.ones(4, bool))
 
     def step(self, state, action, key):
-        restarted = state == 3
-        time = jnp.where(restarted, 0, state + 1)
+        restarted = state.time == 3
+        state = state._replace(time=jnp.where(restarted, 0, state.time + 1))
         paid = jnp.where(restarted, 0, (action == 1).astype(jnp.float32))
-        return time, self._shown(time, paid, restarted)
+        return state, self._shown(state, paid, restarted)
 
-    def _shown(self, time, reward, restarted):
-        ended = time == 3
-        obs = jnp.where(ended, self.last, time.astype(jnp.float32))[:, None]
+    def _shown(self, state, reward, restarted):
+        ended = state.time == 3
+        obs = jnp.where(ended, state.last, state.time.astype(jnp.float32))[:, None]
         never = jnp.zeros(4, bool)
         ends = (never, ended) if self.cut else (ended, never)
         return TimeStep(obs, reward, *ends, restarted, obs, ~restarted)
@@ -96,13 +100,17 @@ class TwoStepEnds(NamedTuple):
 
 @pytest.mark.parametrize("cut", [False, True])
 def test_what_the_last_observation_shows_changes_nothing(cut):
+    env: Any = TwoStepEnds(cut)
+    settings = SETTINGS | {"num_steps": 9, "value_clip": 0.2, "normalize_observations": True}
+    core = {"name": "gru", "features": 8, "layers": 1}
+    agent = rlseq.make_agent("ppo", env, core=core, num_updates=3, **settings)
+    start = agent.init(KEY)
+    counted = start.actor.env_state
     trained = []
     for last in (-3.0, 900.0):
-        env: Any = TwoStepEnds(last, cut)
-        settings = SETTINGS | {"num_steps": 9, "value_clip": 0.2, "normalize_observations": True}
-        core = {"name": "gru", "features": 8, "layers": 1}
-        agent = rlseq.make_agent("ppo", env, core=core, num_updates=3, **settings)
-        state, metrics = agent.train(agent.init(KEY), 3)
+        played = counted._replace(inner=counted.inner._replace(last=jnp.full(4, last)))
+        actor = start.actor._replace(env_state=played)
+        state, metrics = agent.train(start._replace(actor=actor), 3)
         trained.append((state.params, metrics))
         # One step in four is ignored.
         seen = 3 * 4 * 9 - int(metrics["valid_steps"])

@@ -161,32 +161,27 @@ def test_a_shared_condition_stays_one_under_vmap():
     np.testing.assert_array_equal(jax.jit(jax.vmap(choose))(x), [2, 2])
 
 
-def test_seeds_by_vmap_differ_and_learn():
-    agent = make()
+def test_seeds_by_vmap_differ_and_learn_from_what_starts_in_the_batch():
+    agent = make(
+        starts="batch",
+        start_every=2,
+        sampling="uniform",
+        normalize_features=False,
+        act_on="prior",
+        keep_terminal_frame=True,
+    )
     states = jax.vmap(agent.init)(jax.random.split(KEY, 2))
-    states, metrics = jax.jit(jax.vmap(lambda s: agent.train(s, 6)))(states)
+    states, metrics = jax.vmap(lambda s: agent.train(s, 6))(states)
     one, two = (jax.tree.map(lambda x, i=i: x[i], states.model.params) for i in (0, 1))
     assert differ(one, two) and (metrics["updates"] == 3).all() and (metrics["finite"] == 1).all()
+    assert states.replay.model_draws.any() and not states.replay.policy_draws.any()
+    assert all(np.isfinite(leaf).all() for leaf in arrays(states.behaviour))
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {
-            "starts": "batch",
-            "start_every": 2,
-            "sampling": "uniform",
-            "normalize_features": False,
-            "act_on": "prior",
-            "keep_terminal_frame": True,
-        },
-        {"algorithm": "ppo", "epochs": 2, "minibatches": 3, "updates": 2, "own_value": True},
-    ],
-)
-def test_options_train(changes):
-    state, metrics = trained(4, **changes)
-    assert metrics["finite"] == 1 and metrics["updates"] == changes.get("updates", 1)
-    assert state.replay.policy_draws.any() == (changes.get("starts") != "batch")
+def test_ppo_trains_on_what_is_imagined():
+    state, metrics = trained(4, algorithm="ppo", epochs=2, minibatches=3, updates=2, own_value=True)
+    assert metrics["finite"] == 1 and metrics["updates"] == 2
+    assert state.replay.policy_draws.any()
     assert all(np.isfinite(leaf).all() for leaf in arrays(state.behaviour))
 
 

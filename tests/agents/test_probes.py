@@ -44,8 +44,8 @@ PAIRS = [
 
 
 def num_updates(probe: str, core: str) -> int:
-    """Enough of them; what needs no memory is learned in fewer."""
-    if probe not in MEMORY:
+    """Enough of them; choices that need no memory are learned in fewer."""
+    if probe not in (*MEMORY, "Continuous"):
         return 60
     return 120 if core in (*kinds.EACH_KIND, "aaren", "mlp") else 200
 

@@ -54,10 +54,11 @@ def test_no_part_of_a_time_step_can_be_dropped():
     start = env.reset(jax.random.key(0))
     _, last = jax.jit(lambda: envs._advance(env, start, jax.random.key(1), 60))()
     state, ts = start
+    step = jax.jit(env.step)
     for index in range(60):
-        act, step = jax.random.split(jax.random.fold_in(jax.random.key(1), index))
-        action = jax.random.randint(act, (2,), 0, env.spec.action_space.n)  # all from one key
-        state, ts = jax.jit(env.step)(state, action, step)
+        act_key, step_key = jax.random.split(jax.random.fold_in(jax.random.key(1), index))
+        action = jax.random.randint(act_key, (2,), 0, env.spec.action_space.n)  # all from one key
+        state, ts = step(state, action, step_key)
     jax.tree.map(np.testing.assert_array_equal, last, ts)
 
 

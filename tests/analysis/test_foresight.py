@@ -10,13 +10,14 @@ from rlseq.types import Sequences
 from tests.world_models.small import make, random_batch
 
 CONTEXT, LENGTH = 3, 7
+foreseen_by = jax.jit(foresee, static_argnums=(0, 3))
 
 
 @pytest.fixture(scope="module")
 def foreseen():
     model, rows = make(), random_batch(LENGTH)
-    params = model.init(jax.random.key(0))
-    told = jax.jit(foresee, static_argnums=(0, 3))(model, params, rows, CONTEXT, jax.random.key(1))
+    params = jax.jit(model.init)(jax.random.key(0))
+    told = foreseen_by(model, params, rows, CONTEXT, jax.random.key(1))
     return model, params, rows, told
 
 
@@ -24,11 +25,11 @@ def test_the_context_is_seen_and_the_rest_is_not(foreseen):
     model, params, rows, told = foreseen
     assert told.obs.shape == rows.obs.shape and told.reward.shape == rows.reward.shape
     other = rows._replace(obs=rows.obs.at[CONTEXT:].add(3.0))
-    again = foresee(model, params, other, CONTEXT, jax.random.key(1))
+    again = foreseen_by(model, params, other, CONTEXT, jax.random.key(1))
     for one, two in zip(told, again, strict=True):
         np.testing.assert_allclose(one, two, atol=1e-5)
     other = rows._replace(obs=rows.obs.at[0].add(3.0))
-    moved = foresee(model, params, other, CONTEXT, jax.random.key(1))
+    moved = foreseen_by(model, params, other, CONTEXT, jax.random.key(1))
     assert not np.allclose(told.obs[0], moved.obs[0])
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+import rlseq
 from rlseq import config
 from rlseq.train import build, logging, loop, runs
 from tests import kinds
@@ -33,7 +34,13 @@ def resumes_bit_for_bit(overrides, tmp_path, monkeypatch):
     assert_same_states(straight, resumed)
 
 
-@pytest.mark.parametrize("core", kinds.cores())
+def test_ppo_resumes_bit_for_bit_with_a_layer_of_each_kind(tmp_path, monkeypatch):
+    layers = f"core.layers=[{','.join(kinds.EACH_KIND)}]"
+    resumes_bit_for_bit(["experiment=debug", "core=stack", layers], tmp_path, monkeypatch)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("core", rlseq.core_names())
 def test_ppo_resumes_bit_for_bit(core, tmp_path, monkeypatch):
     resumes_bit_for_bit(["experiment=debug", f"core={core}"], tmp_path, monkeypatch)
 

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 import rlseq
 from rlseq import registry
 from rlseq.cores import core_options
+from tests import kinds
 
 from .laws import BATCH, FEATURES, LENGTH, WIDTH, assert_close, case, options, runs
 from .twins import twin_of
 
-cores = pytest.mark.parametrize("name", rlseq.core_names())
 # Few lengths, so that few programs compile; hypothesis varies the resets inside them.
 lengths = st.sampled_from([1, LENGTH])
 seeds = st.integers(0, 2**20)
@@ -38,9 +38,22 @@ def methods(name: str) -> list[dict]:
     return [{"method": m} for m in registry.load("core", name).methods if m != "auto"] or [{}]
 
 
-every_method = pytest.mark.parametrize(
-    ("name", "extra"), [(name, extra) for name in rlseq.core_names() for extra in methods(name)]
-)
+def forms(extras):
+    """(name, options) of every core; all stacks are one module, so that few are usually two high.
+
+    One of each kind is; of the others, two layers are slow tests beside those of one.
+    """
+    for name in rlseq.core_names():
+        for extra in extras(name):
+            if name in kinds.EACH_KIND:
+                yield name, extra
+            else:
+                yield name, {**extra, "layers": 1}
+                yield pytest.param(name, extra, marks=pytest.mark.slow)
+
+
+cores = pytest.mark.parametrize(("name", "extra"), list(forms(lambda name: [{}])))
+every_method = pytest.mark.parametrize(("name", "extra"), list(forms(methods)))
 
 
 @pytest.fixture(autouse=True)
@@ -126,9 +139,9 @@ def test_4_a_broken_carry_does_not_pass_a_reset(name, extra, bad, at):
 
 @cores
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_4_a_broken_input_does_not_pass_a_reset(name, bad):
-    extra = {"method": "sequential"} if "method" in core_options(name) else {}
-    c = case(name, **extra)
+def test_4_a_broken_input_does_not_pass_a_reset(name, extra, bad):
+    method = {"method": "sequential"} if "method" in core_options(name) else {}
+    c = case(name, **method, **extra)
     reset = reset_at(c, 4)
     broken = c.x.at[2].set(bad)
     clean = c.fns.scan(c.params, c.carry, c.x, reset)
@@ -138,8 +151,8 @@ def test_4_a_broken_input_does_not_pass_a_reset(name, bad):
 
 
 @cores
-def test_5_the_carry_keeps_its_form(name):
-    c = case(name)
+def test_5_the_carry_keeps_its_form(name, extra):
+    c = case(name, **extra)
 
     def form(carry):
         return jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), carry)
@@ -173,8 +186,8 @@ def _rows(mine, a, b, axis):
 
 
 @cores
-def test_8_vmap_over_parameters_is_a_loop(name):
-    c = case(name)
+def test_8_vmap_over_parameters_is_a_loop(name, extra):
+    c = case(name, **extra)
     every = [c.fns.init(key) for key in jax.random.split(jax.random.key(1), 3)]
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *every)
     many = jax.jit(jax.vmap(c.fns.scan, in_axes=(0, None, None, None)))
@@ -185,8 +198,8 @@ def test_8_vmap_over_parameters_is_a_loop(name):
 
 
 @cores
-def test_9_one_compilation_a_shape(name):
-    c = case(name)
+def test_9_one_compilation_a_shape(name, extra):
+    c = case(name, **extra)
     first = c.fns.scan(c.params, *c[2:]), c.fns.step(c.params, c.carry, c.x[0], c.reset[0])
     compiled = c.fns.scan._cache_size(), c.fns.step._cache_size()
     # The carries that come out go in: their types are those of fresh ones.
@@ -235,7 +248,8 @@ def test_12_gradients_are_finite_and_equal_those_of_the_steps(name, extra, seed,
 @every_method
 @pytest.mark.parametrize("length", [4096, pytest.param(16384, marks=pytest.mark.slow)])
 def test_13_long_sequences_in_float32_stay_near_float64(name, extra, length):
-    c, expected = in_float64(name, length)
+    same = tuple(item for item in extra.items() if item[0] != "method")
+    c, expected = in_float64(name, length, same)
     _, y = runs(name, tuple(extra.items())).scan(*c[1:])
     assert y.dtype == np.float32
     assert expected.dtype == np.float64
@@ -244,9 +258,9 @@ def test_13_long_sequences_in_float32_stay_near_float64(name, extra, length):
 
 
 @cache
-def in_float64(name, length):
+def in_float64(name, length, same):
     """A long case, and its outputs in double precision by the first of the core's methods."""
-    extra = methods(name)[0]
+    extra = methods(name)[0] | dict(same)
     c = case(name, length, reset_rate=0.0005, **extra)
     with jax.enable_x64(True):
         exact = rlseq.functional(name, WIDTH, FEATURES, **options(name, dtype="float64", **extra))
@@ -276,13 +290,16 @@ def test_an_empty_sequence_changes_nothing(name, extra):
     assert_close(carry, c.carry, rtol=0, atol=0)
 
 
-@cores
-def test_any_input_width(name):
-    """That of the features as well, of which the forms alone are looked at."""
-    forms = jax.eval_shape(both_ways(name, FEATURES), jax.random.key(0))
+@pytest.mark.parametrize("name", rlseq.core_names())
+def test_any_input_width_gives_one_form(name):
+    for width in (1, FEATURES):
+        y, stepped = jax.eval_shape(both_ways(name, width), jax.random.key(0))
+        assert (y.shape, stepped.shape) == ((1, 1, FEATURES), (1, FEATURES))
+
+
+@pytest.mark.parametrize("name", kinds.cores())
+def test_an_input_of_one_number_steps_as_it_scans(name):
     y, stepped = jax.jit(both_ways(name, 1))(jax.random.key(0))
-    assert [form.shape for form in forms] == [y.shape, stepped.shape]
-    assert y.shape == (1, 1, FEATURES)
     assert_close(y[0], stepped)
 
 

@@ -88,8 +88,21 @@ def plain_step(venv, state, action, key):
     return jax.vmap(one)(state, action, *keys)
 
 
+# All are reset by one piece of code. Usually each family, each form of an observation, ends of
+# either kind and both ways to make fresh states: all at once, or some after others.
+LAZY = ["memory:TMaze", "popgym:AutoencodeEasy", "popgym:CountRecallEasy"]
+LAZY += ["popgym:MineSweeperEasy", "popgym:NoisyPositionOnlyCartPoleEasy", "probe:Leak"]
+LAZY += ["probe:Truncated", "gymnax:CartPole-v1", "gymnax:FrozenLake-misc"]
+LAZY += ["minatar:BreakoutFlickering", "meta:CartPole", "meta:BernoulliBandit"]
 # A curriculum is a batched environment around such a one.
-@pytest.mark.parametrize("env_id", [i for i in DISTINCT if "Curriculum" not in i])
+STEPPED = [
+    i if i in LAZY else pytest.param(i, marks=pytest.mark.slow)
+    for i in DISTINCT
+    if "Curriculum" not in i
+]
+
+
+@pytest.mark.parametrize("env_id", STEPPED)
 def test_lazy_resets_change_nothing(env_id, roll, compiled_quickly):
     """The branch around resets is only a saving; also: final_obs is the true successor."""
     venv, rollout = _case(env_id, roll)

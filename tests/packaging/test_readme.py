@@ -1,11 +1,10 @@
 """What README.md and docs/ show is run: Python blocks as scripts, command lines by the parser."""
 
 import itertools
+import json
 import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ from rlseq import cli, config
 from rlseq.envs import env_ids
 from rlseq.train.listing import listing
 from tests.packaging import markdown
-from tests.packaging.tree import PROJECT, ROOT
+from tests.packaging.tree import PROJECT, ROOT, python
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SCRIPTS = [(page, heading) for page in PAGES for heading in markdown.scripts(page)]
@@ -33,30 +32,52 @@ obs, reset = _ts.obs, _ts.reset
 action = jnp.zeros(batch, jnp.int32)
 """
 
+# Every script has names and a folder of its own; its lines are those of its page.
+RUN_ALL = """
+import json, os, pathlib, runpy, traceback
+start, failures = pathlib.Path.cwd(), {}
+for script in sorted(start.glob("*/*/*.py")):
+    os.chdir(script.parent)
+    try:
+        runpy.run_path(str(script), run_name="__main__")
+    except BaseException:
+        failures[script.parent.name + script.name] = traceback.format_exc()
+(start / "failures.json").write_text(json.dumps(failures))
+"""
+
 
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("tiny") / "run"
-    assert cli.main(["train", "experiment=debug", f"run.dir={folder}", "run.quiet=true"]) == 0
+    # The program of tests/cli/test_commands.py, which compiles it once.
+    small = ["experiment=debug", "seeds=2", "run.eval_episodes=0", "run.quiet=true"]
+    assert cli.main(["train", *small, f"run.dir={folder}"]) == 0
     return folder
+
+
+@pytest.fixture(scope="session")
+def failures(tiny_run, tmp_path_factory) -> dict[str, str]:
+    """How scripts failed, of those that did; one process for all, as most of it is starting."""
+    start = tmp_path_factory.mktemp("scripts")
+    for page, heading in SCRIPTS:
+        script = markdown.scripts(page)[heading]
+        folder = start / page.stem / str(heading)
+        folder.mkdir(parents=True)
+        for place in set(RUN.findall(script)):
+            shutil.copytree(tiny_run, folder / place)
+        if page.name != "README.md":
+            script = f"exec({GIVEN!r}){script}"  # line 1 is never code
+        (folder / f"{page.stem}.py").write_text(script, encoding="utf-8")
+    python(RUN_ALL, cwd=start, env=os.environ | {"JAX_PLATFORMS": "cpu", "MPLBACKEND": "agg"})
+    return json.loads((start / "failures.json").read_text())
 
 
 @pytest.mark.parametrize(
     ("page", "heading"), SCRIPTS, ids=[f"{page.name}:{heading}" for page, heading in SCRIPTS]
 )
-def test_python_blocks_run(page, heading, tiny_run, tmp_path):
-    script = markdown.scripts(page)[heading]
-    for place in set(RUN.findall(script)):
-        shutil.copytree(tiny_run, tmp_path / place)
-    if page.name != "README.md":
-        script = f"exec({GIVEN!r}){script}"  # line 1 is never code
-    file = tmp_path / page.with_suffix(".py").name
-    file.write_text(script, encoding="utf-8")
-    env = os.environ | {"JAX_PLATFORMS": "cpu", "MPLBACKEND": "agg"}
-    done = subprocess.run(
-        [sys.executable, file], cwd=tmp_path, env=env, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
+def test_python_blocks_run(page, heading, failures):
+    script = f"{heading}{page.stem}.py"
+    assert script not in failures, failures[script]
 
 
 @pytest.mark.parametrize("words", RLSEQ, ids=" ".join)
