@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from ale_py.vector_env import AtariVectorEnv as Original
+from PIL import Image
 
 from rlseq.envs import make_env
 from rlseq.envs.atari import GAMES, snake_case
@@ -26,6 +27,9 @@ IN_ALES_WORDS = {
     },
 }
 IN_ALES_WORDS["atari100k_drama"] = IN_ALES_WORDS["atari100k"] | {"noop_max": 0}
+IN_ALES_WORDS["custom"] = IN_ALES_WORDS["atari100k"]
+NATIVE = {"img_height": 210, "img_width": 160}  # and Pillow shrinks
+IN_ALES_WORDS["atari100k_dreamerv3"] = IN_ALES_WORDS["atari100k"] | NATIVE
 
 
 def play(venv, key, actions):
@@ -45,6 +49,10 @@ def some_actions(num_steps, num_actions, seed=0):
 
 
 def original_frames(obs, space):
+    if obs.shape[2] != space.shape[0]:
+        pictures = (Image.fromarray(frame) for frame in obs[:, 0])
+        small = (p.resize(space.shape[:2], Image.Resampling.BILINEAR) for p in pictures)
+        obs = np.stack([np.asarray(picture) for picture in small])[:, None]
     obs = obs if obs.ndim == 5 else obs[..., None]
     return np.concatenate(list(np.moveaxis(obs, 1, 0)), axis=-1).reshape(E, *space.shape)
 
