@@ -35,14 +35,16 @@ action = jnp.zeros(batch, jnp.int32)
 # Every script has names and a folder of its own; its lines are those of its page.
 RUN_ALL = """
 import json, os, pathlib, runpy, traceback
-start, failures = pathlib.Path.cwd(), {}
+start, told = pathlib.Path.cwd(), {}
 for script in sorted(start.glob("*/*/*.py")):
     os.chdir(script.parent)
     try:
         runpy.run_path(str(script), run_name="__main__")
+        failure = None
     except BaseException:
-        failures[script.parent.name + script.name] = traceback.format_exc()
-(start / "failures.json").write_text(json.dumps(failures))
+        failure = traceback.format_exc()
+    told[str(script.relative_to(start))] = failure
+(start / "told.json").write_text(json.dumps(told))
 """
 
 
@@ -56,28 +58,34 @@ def tiny_run(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def failures(tiny_run, tmp_path_factory) -> dict[str, str]:
-    """How scripts failed, of those that did; one process for all, as most of it is starting."""
+def told(tiny_run, tmp_path_factory) -> dict[str, str | None]:
+    """How each script failed, None if it did not; one process, as most of it is starting."""
     start = tmp_path_factory.mktemp("scripts")
     for page, heading in SCRIPTS:
         script = markdown.scripts(page)[heading]
-        folder = start / page.stem / str(heading)
+        file = start / _place(page, heading)
+        folder = file.parent
         folder.mkdir(parents=True)
         for place in set(RUN.findall(script)):
             shutil.copytree(tiny_run, folder / place)
         if page.name != "README.md":
             script = f"exec({GIVEN!r}){script}"  # line 1 is never code
-        (folder / f"{page.stem}.py").write_text(script, encoding="utf-8")
+        file.write_text(script, encoding="utf-8")
     python(RUN_ALL, cwd=start, env=os.environ | {"JAX_PLATFORMS": "cpu", "MPLBACKEND": "agg"})
-    return json.loads((start / "failures.json").read_text())
+    return json.loads((start / "told.json").read_text(encoding="utf-8"))
+
+
+def _place(page, heading) -> str:
+    """A script's file in the folder of all: each in a folder of its own, named as its page."""
+    return f"{page.stem}/{heading}/{page.stem}.py"
 
 
 @pytest.mark.parametrize(
     ("page", "heading"), SCRIPTS, ids=[f"{page.name}:{heading}" for page, heading in SCRIPTS]
 )
-def test_python_blocks_run(page, heading, failures):
-    script = f"{heading}{page.stem}.py"
-    assert script not in failures, failures[script]
+def test_python_blocks_run(page, heading, told):
+    failure = told[_place(page, heading)]
+    assert failure is None, failure
 
 
 @pytest.mark.parametrize("words", RLSEQ, ids=" ".join)
