@@ -56,15 +56,17 @@ class PixelEncoder(nn.Module):
 def convolve(x: Array, kernel: Array, stride: int, method: ConvMethod = "auto") -> Array:
     """The convolution of x [B, H, W, C] with kernel [K, K, C, F], without padding.
 
-    "matmul" is one product over all windows, some pictures at a time and again in the gradient; it
-    needs a stride that divides K. "xla" is XLA's own. "auto" is "matmul" on CPUs, where it makes
-    PPO's update on Atari more than twice as fast (`benchmarks/atari_ppo.py`).
+    "matmul" is one product over all windows; where they overlap, some pictures at a time and again
+    in the gradient. It needs a stride that divides K. "xla" is XLA's own. "auto" is "matmul" on
+    CPUs, where it makes PPO's update on Atari more than twice as fast (`benchmarks/atari_ppo.py`).
     """
     if method == "auto":
         method = "matmul" if jax.default_backend() == "cpu" else "xla"
     if method == "xla":
         layout = ("NHWC", "HWIO", "NHWC")
         return lax.conv_general_dilated(x, kernel, 2 * (stride,), "VALID", dimension_numbers=layout)
+    if stride == kernel.shape[0]:
+        return _over_windows(x, kernel, stride)  # patches: no pixel is in two windows
     count = x.shape[0]
     group = next(size for size in range(min(GROUP, count), 0, -1) if count % size == 0)
     product = jax.checkpoint(partial(_over_windows, kernel=kernel, stride=stride))

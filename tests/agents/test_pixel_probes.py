@@ -8,6 +8,8 @@ import pytest
 import rlseq
 from rlseq.train.evaluate import evaluate
 
+OPTIMISE = True  # see tests/conftest.py
+
 SETTINGS = {
     "num_steps": 28,  # four episodes
     "epochs": 4,
@@ -45,9 +47,9 @@ def solves(env, agent, params):
     assert (np.abs(value - exact) < 0.1).all()
 
 
-@pytest.mark.slow  # a minute and more of two cores
+@pytest.mark.slow  # half a minute of two cores
 def test_a_recurrent_agent_catches_the_ball_that_it_no_longer_sees():
-    solves(*train("CatchBlind", "gru", "patch", 150))
+    solves(*train("CatchBlind", "gru", "patch", 80))
 
 
 @pytest.mark.slow
