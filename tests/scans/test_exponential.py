@@ -1,23 +1,31 @@
 """The mLSTM's memory: against its equations without a maximum, and where those overflow."""
 
+from functools import lru_cache
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from rlseq.scans.exponential import METHODS, Matrix, empty, exponential_scan, exponential_step
+from tests.draws import Draws
 
 LENGTH, BATCH, HEADS, KEYS, VALUES = 40, 2, 2, 3, 5
+one_step = jax.jit(exponential_step)
+
+
+@lru_cache
+def jitted(method):
+    return jax.jit(lambda *args: exponential_scan(*args, method=method))
 
 
 def drawn(scale=1.0):
-    keys = jax.random.split(jax.random.key(0), 6)
-    shape = (LENGTH, BATCH, HEADS)
-    q, k = (jax.random.normal(key, (*shape, KEYS)) for key in keys[:2])
-    v = jax.random.normal(keys[2], (*shape, VALUES))
-    forget = jax.nn.log_sigmoid(scale * jax.random.normal(keys[3], shape))
-    write = scale * jax.random.normal(keys[4], shape)
-    return (q, k, v, forget, write), jax.random.bernoulli(keys[5], 0.1, shape[:2])
+    draws, shape = Draws(), (LENGTH, BATCH, HEADS)
+    q, k = (draws.normal(*shape, KEYS) for _ in range(2))
+    v = draws.normal(*shape, VALUES)
+    forget = -np.logaddexp(np.float32(0), draws.normal(*shape, scale=scale))
+    write = draws.normal(*shape, scale=scale)
+    return (q, k, v, forget, write), draws.happens(0.1, *shape[:2])
 
 
 def plain(q, k, v, forget, write, reset):
@@ -39,7 +47,7 @@ def plain(q, k, v, forget, write, reset):
 def test_equals_the_equations(method):
     inputs, reset = drawn()
     carry = empty(BATCH, HEADS, KEYS, VALUES, "float32")
-    _, h = exponential_scan(*inputs, carry, reset, method=method)
+    _, h = jitted(method)(*inputs, carry, reset)
     np.testing.assert_allclose(h, plain(*inputs, reset), rtol=2e-3, atol=2e-5)
 
 
@@ -48,7 +56,7 @@ def test_gradients_are_those_of_the_equations(method):
     """A kept past makes log f count in full, also where it gives the maximum."""
     inputs, _ = drawn()
     carry = empty(BATCH, HEADS, KEYS, VALUES, "float32")
-    none = jnp.zeros((LENGTH, BATCH), bool)
+    none = np.zeros((LENGTH, BATCH), bool)
 
     def scanned(*inputs):
         return (exponential_scan(*inputs, carry, none, method=method)[1] ** 2).sum()
@@ -63,8 +71,8 @@ def test_gradients_are_those_of_the_equations(method):
         return ((jnp.einsum("tsbh,sbhv->tbhv", weight, v) / below) ** 2).sum()
 
     every = tuple(range(5))
-    ours = jax.jit(jax.grad(scanned, every))(*inputs)
-    for mine, theirs in zip(ours, jax.jit(jax.grad(direct, every))(*inputs), strict=True):
+    ours, others = jax.jit(lambda *a: [jax.grad(f, every)(*a) for f in (scanned, direct)])(*inputs)
+    for mine, theirs in zip(ours, others, strict=True):
         np.testing.assert_allclose(mine, theirs, rtol=2e-3, atol=1e-3 * np.abs(theirs).max())
 
 
@@ -72,9 +80,10 @@ def test_gradients_are_those_of_the_equations(method):
 def test_steps_equal_the_sequence_where_exponentials_overflow(method):
     inputs, reset = drawn(scale=300.0)
     carry = empty(BATCH, HEADS, KEYS, VALUES, "float32")
-    last, h = exponential_scan(*inputs, carry, reset, method=method)
+    last, h = jitted(method)(*inputs, carry, reset)
+    h = np.asarray(h)
     for t in range(LENGTH):
-        carry, read = exponential_step(*(x[t] for x in inputs), carry, reset[t])
+        carry, read = one_step(*(x[t] for x in inputs), carry, reset[t])
         np.testing.assert_allclose(h[t], read, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(last.sums, carry.sums, rtol=1e-4, atol=1e-5)
     assert np.isfinite(h).all()
@@ -82,9 +91,9 @@ def test_steps_equal_the_sequence_where_exponentials_overflow(method):
 
 def test_what_is_read_does_not_depend_on_the_maximum():
     inputs, _ = drawn()
-    none = jnp.zeros((LENGTH, BATCH), bool)
-    m = jnp.zeros((BATCH, HEADS))
-    sums = jax.random.normal(jax.random.key(7), (BATCH, HEADS, KEYS, VALUES + 1))
-    _, h = exponential_scan(*inputs, Matrix(m, sums), none)
-    _, moved = exponential_scan(*inputs, Matrix(m + 2, sums * jnp.exp(-2.0)), none)
+    none = np.zeros((LENGTH, BATCH), bool)
+    m = np.zeros((BATCH, HEADS), "float32")
+    sums = Draws(7).normal(BATCH, HEADS, KEYS, VALUES + 1)
+    _, h = jitted("auto")(*inputs, Matrix(m, sums), none)
+    _, moved = jitted("auto")(*inputs, Matrix(m + 2, sums * np.float32(np.exp(-2))), none)
     np.testing.assert_allclose(h, moved, rtol=1e-3, atol=1e-5)
