@@ -10,6 +10,7 @@ import numpy as np
 
 import rlseq
 from rlseq.types import Carry, Params
+from tests.draws import Draws
 
 WIDTH, FEATURES, BATCH = 5, 8, 3
 LENGTH = 40  # of most laws, so that they share programs; more than a chunk on CPUs, which has 32
@@ -31,8 +32,8 @@ class Case(NamedTuple):
     fns: Runs
     params: Params
     carry: Carry  # in the middle of an episode
-    x: jax.Array
-    reset: jax.Array
+    x: np.ndarray
+    reset: np.ndarray
 
 
 def options(name: str, **extra) -> dict:
@@ -74,14 +75,18 @@ def gradients_of(run: Callable) -> Callable:
 
 
 def case(name: str, length: int = LENGTH, seed: int = 0, reset_rate: float = 0.25, **extra) -> Case:
-    fns = runs(name, tuple(extra.items()))
-    keys = jax.random.split(jax.random.key(seed), 5)
-    params = fns.init(keys[0])
-    dtype = extra.get("dtype", "float32")
-    x = jax.random.normal(keys[1], (length, BATCH, WIDTH), dtype)
-    reset = jax.random.bernoulli(keys[2], reset_rate, (length, BATCH))
-    warm = jax.random.normal(keys[3], (LENGTH, BATCH, WIDTH), dtype)
-    carry, _ = fns.scan(params, fns.init_carry(BATCH), warm, jnp.zeros((LENGTH, BATCH), bool))
+    return drawn_case(name, length, seed, reset_rate, tuple(extra.items()))
+
+
+@lru_cache
+def drawn_case(name: str, length: int, seed: int, reset_rate: float, extra: tuple) -> Case:
+    fns, draws = runs(name, extra), Draws(seed)
+    params = fns.init(jax.random.key(seed))
+    dtype = dict(extra).get("dtype", "float32")
+    x = draws.normal(length, BATCH, WIDTH, dtype=dtype)
+    reset = draws.happens(reset_rate, length, BATCH)
+    warm = draws.normal(LENGTH, BATCH, WIDTH, dtype=dtype)
+    carry, _ = fns.scan(params, fns.init_carry(BATCH), warm, np.zeros((LENGTH, BATCH), bool))
     return Case(fns, params, carry, x, reset)
 
 
