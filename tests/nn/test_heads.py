@@ -13,7 +13,7 @@ X = jnp.asarray(np.random.default_rng(0).normal(size=(5, 4, 16)), jnp.float32)
 
 
 def run(module, x=X):
-    params = module.init(jax.random.key(0), x)
+    params = jax.jit(module.init)(jax.random.key(0), x)
     return params, module.apply(params, x)
 
 

@@ -51,7 +51,7 @@ def images(shape):
 def test_the_nature_network_has_its_sizes_and_one_result_by_every_method(side):
     x = images((2, 1, side, side, 4))
     run = {m: PixelEncoder(NATURE, (16,), m) for m in ("matmul", "xla")}
-    params = run["xla"].init(KEY, x)
+    params = jax.jit(run["xla"].init)(KEY, x)
     kernel = params["params"]["DenseStack_0"]["Dense_0"]["kernel"]
     assert kernel.shape == ({64: 4, 84: 7}[side] ** 2 * 64, 16)  # Mnih et al.: 7 x 7 x 64
 
@@ -66,7 +66,7 @@ def test_the_nature_network_has_its_sizes_and_one_result_by_every_method(side):
 def test_bytes_are_read_as_fractions_and_leading_axes_are_kept():
     x = images((3, 2, 10, 10, 4))
     encoder = PixelEncoder(BOARD, (8,))
-    params = encoder.init(KEY, x)
+    params = jax.jit(encoder.init)(KEY, x)
     y = encoder.apply(params, x)
     assert y.shape == (3, 2, 8) and y.dtype == jnp.float32
     np.testing.assert_allclose(y, encoder.apply(params, x.astype(jnp.float32) / 255), rtol=1e-5)
@@ -76,6 +76,6 @@ def test_bytes_are_read_as_fractions_and_leading_axes_are_kept():
 def test_patches_see_every_pixel_also_of_sides_that_they_do_not_divide():
     encoder = PixelEncoder(PATCHES, (8,))
     x = images((1, 20, 20, 1)).astype(jnp.float32) / 255
-    params = encoder.init(KEY, x)
+    params = jax.jit(encoder.init)(KEY, x)
     seen = jax.grad(lambda x: jnp.square(encoder.apply(params, x)).sum())(x)
     assert (seen != 0).all()
