@@ -9,6 +9,7 @@ from gymnax.environments import spaces
 
 from rlseq.types import Sequences
 from rlseq.world_models import make_world_model
+from tests.draws import Draws
 
 ACTIONS, WIDTH = 3, 2
 VECTOR = spaces.Box(-1.0, 1.0, (WIDTH,), jnp.float32)
@@ -26,14 +27,13 @@ def make(core="gru", layers=1, space=VECTOR, **changes):
 
 def random_batch(length=7, batch=2, seed=0, width=WIDTH):
     """Noise with episodes that begin anywhere."""
-    keys = jax.random.split(jax.random.key(seed), 5)
-    shape = (length, batch)
+    draws, shape = Draws(seed), (length, batch)
     return Sequences(
-        jax.random.normal(keys[0], (*shape, width)),
-        jax.random.randint(keys[1], shape, 0, ACTIONS),
-        jax.random.normal(keys[2], shape),
-        jax.random.bernoulli(keys[3], 0.3, shape),
-        jax.random.bernoulli(keys[4], 0.3, shape),
+        draws.normal(*shape, width),
+        draws.rng.integers(0, ACTIONS, shape, "int32"),
+        draws.normal(*shape),
+        draws.happens(0.3, *shape),
+        draws.happens(0.3, *shape),
     )
 
 
