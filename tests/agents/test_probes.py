@@ -50,16 +50,22 @@ def num_updates(probe: str, core: str) -> int:
     return 120 if core in (*kinds.EACH_KIND, "aaren", "mlp") else 200
 
 
-def train(probe: str, core: str):
+def outcome(probe: str, core: str, seed: int = 0):
+    """(environment, mean greedy return, values of the first observations) after training."""
     updates = num_updates(probe, core)
     env = rlseq.make_env(f"probe:{probe}", 32)
     settings = {"name": core, "features": 16, **OPTIONS.get(core, {})}
     agent = rlseq.make_agent("ppo", env, core=settings, num_updates=updates, **SETTINGS)
-    state, _ = agent.train(agent.init(jax.random.key(0)), updates)
-    return env, agent, state
+
+    @jax.jit  # all in one program: small ones take longer to compile than to run
+    def run(key):
+        state, _ = agent.train(agent.init(key), updates)
+        return mean_return(agent, state), first_values(env, agent, state)
+
+    return env.env, *map(np.asarray, run(jax.random.key(seed)))
 
 
-def mean_return(agent, state, steps: int = 64) -> float:
+def mean_return(agent, state, steps: int = 64) -> jax.Array:
     """Of greedy episodes that end within `steps` steps."""
 
     def policy(carry, obs, reset):
@@ -69,8 +75,8 @@ def mean_return(agent, state, steps: int = 64) -> float:
 
     env_state, timestep = agent.env.reset(jax.random.key(1))
     actor = Actor(env_state, timestep, agent.init_carry(agent.env.num_envs), jax.random.key(2))
-    _, _, episodes = jax.jit(lambda a: collect(agent.env, policy, a, steps))(actor)
-    return float(episodes.total_return / episodes.count)
+    _, _, episodes = collect(agent.env, policy, actor, steps)
+    return episodes.total_return / episodes.count
 
 
 def _certain(distribution, mode) -> dict:
@@ -84,23 +90,23 @@ def _certain(distribution, mode) -> dict:
     return {"parts": tuple(parts)}
 
 
-def first_values(env, agent, state) -> np.ndarray:
+def first_values(env, agent, state) -> jax.Array:
     first = jnp.asarray(env.env.first_obs)
     carry = agent.init_carry(len(first))
-    return np.asarray(agent._policy(state.params, carry, first, jnp.ones(len(first), bool))[2])
+    return agent._policy(state.params, carry, first, jnp.ones(len(first), bool))[2]
 
 
 @pytest.mark.parametrize(("probe", "core"), PAIRS)
 def test_ppo_solves(probe, core):
-    env, agent, state = train(probe, core)
-    optimal = env.env.optimal_return
-    assert mean_return(agent, state) > optimal - 0.05 * max(1, abs(optimal))
-    exact = env.env.value(GAMMA)
+    env, earned, values = outcome(probe, core)
+    optimal = env.optimal_return
+    assert earned > optimal - 0.05 * max(1, abs(optimal))
+    exact = env.value(GAMMA)
     tolerance = 0.1 * np.maximum(1, np.abs(exact))
-    assert (np.abs(first_values(env, agent, state) - exact) < tolerance).all()
+    assert (np.abs(values - exact) < tolerance).all()
 
 
 @pytest.mark.parametrize("probe", MEMORY)
 def test_without_memory_it_earns_what_the_memoryless_can(probe):
-    env, agent, state = train(probe, "mlp")
-    assert mean_return(agent, state) < env.env.memoryless_return + 0.2
+    env, earned, _ = outcome(probe, "mlp")
+    assert earned < env.memoryless_return + 0.2
