@@ -23,11 +23,12 @@ def behaviour(**changes):
 def moved(tree, scale=0.3):
     """Parameters away from where they start, so that nothing is nearly 0."""
     rng = np.random.default_rng(0)
-    return jax.tree.map(lambda x: x + jnp.asarray(scale * rng.normal(size=x.shape), x.dtype), tree)
+    tree = jax.tree.map(np.asarray, tree)
+    return jax.tree.map(lambda x: x + (scale * rng.normal(size=x.shape)).astype(x.dtype), tree)
 
 
 def state_of(agent):
-    state = agent.init(KEY)
+    state = jax.jit(agent.init)(KEY)
     return state._replace(learned=moved(state.learned), slow=moved(state.slow, 0.5))
 
 
@@ -58,11 +59,17 @@ def test_sizes_are_those_of_the_papers_code():
 
 def test_it_starts_nearly_uniform_and_worth_nothing():
     agent = behaviour()
-    state = agent.init(KEY)
-    features = jax.random.normal(KEY, (50, FEATURES))
-    logits = agent.policy(state.actor, features).logits
+    features = np.random.default_rng(0).normal(size=(50, FEATURES)).astype(np.float32)
+
+    @jax.jit
+    def start(key):
+        state = agent.init(key)
+        logits = agent.policy(state.actor, features).logits
+        return logits, agent.value(state.learned.critic, features)
+
+    logits, value = map(np.asarray, start(KEY))
     assert np.abs(logits - logits.mean()).max() < 0.01
-    assert np.abs(agent.value(state.learned.critic, features)).max() < 0.05
+    assert np.abs(value).max() < 0.05
 
 
 @pytest.mark.parametrize("algorithm", ["reinforce", "ppo"])
@@ -72,10 +79,14 @@ def test_the_loss_equals_numpys(algorithm):
     lesson, percentiles, _ = jax.jit(agent.lesson)(state, dream)
     total, parts = jax.jit(agent.loss)(state.learned, lesson)
     c, d = agent.config, jax.tree.map(lambda x: np.asarray(x, np.float64), dream)
-    value, slow = (
-        np.asarray(agent.value(params, dream.features), np.float64)
-        for params in (state.learned.critic, state.slow)
-    )
+
+    @jax.jit
+    def outputs(state):
+        values = [agent.value(p, dream.features) for p in (state.learned.critic, state.slow)]
+        logits = agent.policy(state.actor, dream.features[:-1]).logits
+        return *values, logits, agent.critic.apply(state.learned.critic, dream.features[:-1])
+
+    value, slow, logits, bins = (np.asarray(x, np.float64) for x in outputs(state))
     targets = []
     for v in (value, slow):
         found, following = np.zeros((STEPS, ROLLOUTS)), v[-1]
@@ -86,7 +97,6 @@ def test_the_loss_equals_numpys(algorithm):
     low, high = (0.01 * np.percentile(targets[0], q) for q in (5, 95))
     np.testing.assert_allclose(percentiles, (low, high), rtol=1e-3)
     advantage = (targets[0] - value[:-1]) / max(1, high - low)
-    logits = np.asarray(agent.policy(state.actor, dream.features[:-1]).logits, np.float64)
     log_p = special.log_softmax(logits, axis=-1)
     taken = np.take_along_axis(log_p, d.action[..., None].astype(int), -1)[..., 0]
     if algorithm == "ppo":
@@ -95,8 +105,7 @@ def test_the_loss_equals_numpys(algorithm):
         policy = -(d.weight * np.minimum(ratio * advantage, near * advantage)).mean()
     else:
         policy = -(d.weight * taken * advantage).mean()
-    bins = agent.critic.apply(state.learned.critic, dream.features[:-1])
-    log_q = special.log_softmax(np.asarray(bins, np.float64), axis=-1)
+    log_q = special.log_softmax(bins, axis=-1)
     critic = sum(
         -(d.weight * (np.asarray(two_hot(jnp.asarray(x, jnp.float32))) * log_q).sum(-1)).mean()
         for x in targets
@@ -110,8 +119,9 @@ def test_after_an_end_nothing_is_learned_from():
     agent = behaviour()
     state, dream = state_of(agent), a_dream()
     gradient = jax.jit(jax.grad(lambda s, x: agent.loss(s, x)[0]))
-    lesson, *_ = agent.lesson(state, dream)
-    changed = lesson._replace(advantage=jnp.where(lesson.weight > 0, lesson.advantage, 100.0))
+    lesson = jax.tree.map(np.asarray, jax.jit(agent.lesson)(state, dream)[0])
+    elsewhere = np.where(lesson.weight > 0, lesson.advantage, np.float32(100))
+    changed = lesson._replace(advantage=elsewhere)
     one, two = gradient(state.learned, lesson), gradient(state.learned, changed)
     assert not differ(one, two) and (lesson.weight == 0).any()
 
@@ -123,7 +133,9 @@ def test_an_update_moves_all_parts_and_the_slow_critic_slowly():
     assert np.isfinite(list(metrics.values())).all()
     for before, after in zip(state.learned, new.learned, strict=True):
         assert differ(before, after)
-    expected = jax.tree.map(lambda a, b: 0.98 * a + 0.02 * b, state.slow, new.learned.critic)
+    expected = jax.tree.map(
+        lambda a, b: 0.98 * a + 0.02 * np.asarray(b), state.slow, new.learned.critic
+    )
     for a, b in zip(jax.tree.leaves(expected), jax.tree.leaves(new.slow), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
     assert new.moments.count == (STEPS + 1) * ROLLOUTS
@@ -132,8 +144,12 @@ def test_an_update_moves_all_parts_and_the_slow_critic_slowly():
 def test_ppo_stops_beyond_the_target_kl():
     agent = behaviour(algorithm="ppo", lr=0.1, lr_warmup=0, target_kl=1e-9, epochs=4)
     state, dream = state_of(agent), a_dream()
-    first = agent.policy(state.actor, dream.features[:-1])
-    dream = dream._replace(log_prob=first.log_prob(dream.action))
+
+    @jax.jit
+    def log_prob(actor):
+        return agent.policy(actor, dream.features[:-1]).log_prob(dream.action)
+
+    dream = dream._replace(log_prob=log_prob(state.actor))
     new, _ = jax.jit(agent.improve)(state, dream, KEY)
     # The first step has a KL of 0; the second finds it beyond the target and is not taken.
     assert new.optimiser[1].count == 1 if hasattr(new.optimiser[1], "count") else True

@@ -170,8 +170,8 @@ def test_seeds_by_vmap_differ_and_learn_from_what_starts_in_the_batch():
         act_on="prior",
         keep_terminal_frame=True,
     )
-    states = jax.vmap(agent.init)(jax.random.split(KEY, 2))
-    states, metrics = jax.vmap(lambda s: agent.train(s, 6))(states)
+    run = jax.jit(jax.vmap(lambda key: agent.train(agent.init(key), 6)))
+    states, metrics = run(jax.random.split(KEY, 2))
     one, two = (jax.tree.map(lambda x, i=i: x[i], states.model.params) for i in (0, 1))
     assert differ(one, two) and (metrics["updates"] == 3).all() and (metrics["finite"] == 1).all()
     assert states.replay.model_draws.any() and not states.replay.policy_draws.any()

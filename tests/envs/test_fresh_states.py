@@ -1,5 +1,7 @@
 """Auto-reset with few fresh states at a time: the same episodes, each from a state of its own."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,10 +22,15 @@ def with_size(env_id, size, **options):
     return venv
 
 
+@functools.cache
+def mines(roll, size):
+    return roll(with_size("popgym:MineSweeperEasy", size), 60)
+
+
 @pytest.mark.parametrize("size", [1, 2, 6])
 def test_any_number_at_a_time_gives_the_same_episodes(size, roll):
     """Bit for bit those of a full restart, where each copy is reset with a key of its own."""
-    full, few = (roll(with_size("popgym:MineSweeperEasy", n), 60) for n in (E, size))
+    full, few = (mines(roll, n) for n in (E, size))
     assert len(np.unique(full.steps.reset.sum(axis=1))) > 3
     same(few.steps, full.steps)
     same(few.states, full.states)
