@@ -1,5 +1,6 @@
 """Masked, noisy, flickering and late observations, against numpy twins and by exact values."""
 
+import functools
 import types
 
 import jax
@@ -28,13 +29,19 @@ def same(a, b):
     jax.tree.map(np.testing.assert_array_equal, a, b)
 
 
+@functools.cache
+def plain_of(roll, env_id, num_steps, num_envs=E):
+    """The environment as it is, rolled once for all tests."""
+    return roll(make_env(env_id, num_envs), num_steps)
+
+
 def rest_of(steps):
     return steps[1:5]
 
 
 @pytest.mark.parametrize("env_id", ["gymnax:CartPole-v1", "gymnax:Catch-bsuite"])
 def test_masked_entries_are_zero_and_the_others_as_they_were(env_id, roll):
-    plain = roll(make_env(env_id, E), T)
+    plain = plain_of(roll, env_id, T)
     masked = roll(make_env(env_id, E, obs_mask=(1, 3)), T)
     for before, after in ((plain.first, masked.first), (plain.steps, masked.steps)):
         for seen, raw in ((after.obs, before.obs), (after.final_obs, before.final_obs)):
@@ -118,7 +125,7 @@ def test_flickering_always_and_never(roll):
 @pytest.mark.parametrize("delay", [1, 3])
 def test_late_observations_equal_a_numpy_twin(env_id, delay, roll):
     length = 110
-    plain = roll(make_env(env_id, E), length)
+    plain = plain_of(roll, env_id, length)
     late = roll(make_env(env_id, E, obs_delay=delay), length)
     same(rest_of(late.steps), rest_of(plain.steps))
     for first, raw, raw_final, seen, final in zip(

@@ -1,5 +1,7 @@
 """The probes pay what they claim: optimal and memoryless returns, and V of the first state."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -58,6 +60,7 @@ def from_the_paddle(key, state, ts):
 MEMORYLESS = {"Recall": random, "Leak": in_sight, "CatchBlind": from_the_paddle}
 
 
+@functools.cache  # where no memory is needed, one policy is both the best and the memoryless one
 def first_episodes(roll, name, policy, num_envs=None, **options):
     """(probe, row of first_obs each env started with, its rewards [T, E] up to the first end)."""
     num_envs = num_envs or (1000 if name in PIXELS else 4000)  # images take their memory
