@@ -59,14 +59,30 @@ def differ(a, b):
 
 def rollout(agent, state):
     """The trajectory of one rollout with the state's own parameters."""
-    policy = partial(agent._policy, state.params)
-    run = jax.jit(lambda actor: collect(agent.env, policy, actor, agent.config.num_steps)[1])
-    return run(state.actor)
+    return _compiled(agent)["rollout"](state)
+
+
+def batch_of(agent, state):
+    """A rollout as the loss sees it."""
+    return _compiled(agent)["batch"](state)
 
 
 def replay(agent, network, carry, obs, reset):
     """(carry, distribution, values) of whole sequences."""
-    return jax.jit(agent.network.apply)(network, carry, obs, reset)
+    return _compiled(agent)["replay"](network, carry, obs, reset)
+
+
+@cache
+def _compiled(agent):
+    def play(state):
+        policy = partial(agent._policy, state.params)
+        return collect(agent.env, policy, state.actor, agent.config.num_steps)[1]
+
+    def batch(state):
+        return agent._minibatches(state.params.moments, play(state), state.actor.carry)
+
+    functions = {"rollout": play, "batch": batch, "replay": agent.network.apply}
+    return {name: jax.jit(function) for name, function in functions.items()}
 
 
 def _data(leaf):

@@ -10,7 +10,7 @@ import pytest
 from scipy import special
 
 from rlseq.agents.ppo_update import LossSettings, improve, ppo_loss
-from tests.agents.small import arrays, close, differ, fresh, make, recurrent, replay, rollout
+from tests.agents.small import arrays, batch_of, close, differ, fresh, make, recurrent, replay
 
 SEED = jax.random.key(1)
 
@@ -25,15 +25,11 @@ def loss_settings(agent, **changes):
     return LossSettings(**(fields | changes))
 
 
-def batch_of(agent, state):
-    """A rollout as the loss sees it."""
-    return agent._minibatches(state.params.moments, rollout(agent, state), state.actor.carry)
-
-
 def moved(network, scale=0.3):
     """Other parameters than those that acted, so that ratios are not 1."""
     rng = np.random.default_rng(0)
-    return jax.tree.map(lambda x: x + jnp.float32(scale * rng.normal(size=x.shape)), network)
+    network = jax.tree.map(np.asarray, network)
+    return jax.tree.map(lambda x: x + np.float32(scale * rng.normal(size=x.shape)), network)
 
 
 def numpy_loss(logits, value, batch, s):
@@ -96,8 +92,9 @@ def test_replayed_with_the_same_parameters_the_ratio_is_one():
 def test_select_takes_whole_sequences_with_their_carries():
     agent = recurrent()
     batch = batch_of(agent, fresh(agent))
-    carry = jax.tree.map(lambda x: x + jnp.arange(4.0)[:, None], batch.carry)
-    part = batch._replace(carry=carry).select(jnp.array([2, 0]))
+    batch = jax.tree.map(np.asarray, batch)
+    carry = jax.tree.map(lambda x: x + np.arange(4, dtype=x.dtype)[:, None], batch.carry)
+    part = batch._replace(carry=carry).select(np.array([2, 0]))
     for a, b in zip(arrays(part.carry), arrays(carry), strict=True):
         np.testing.assert_array_equal(a, b[[2, 0]])
     for name in ("obs", "reset", "action", "log_prob", "value", "advantage", "target"):
@@ -154,7 +151,7 @@ def test_after_the_stop_the_parameters_stay():
 
 def test_gradients_are_clipped_by_their_global_norm():
     agent = make()
-    gradients = jax.tree.map(lambda x: jnp.full_like(x, 3.0), fresh(agent).params.network)
+    gradients = jax.tree.map(lambda x: np.full(x.shape, 3.0, x.dtype), fresh(agent).params.network)
     with jax.numpy_dtype_promotion("standard"):
         _, optimiser = jax.jit(agent.optimiser.update)(gradients, fresh(agent).optimiser)
     first_moment = optimiser[1][0].mu  # Adam's, 0.1 of the gradient it was given
