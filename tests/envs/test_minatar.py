@@ -1,5 +1,7 @@
 """MinAtar: gymnax's games step by step, and what the partial views leave out."""
 
+import functools
+
 import jax
 import numpy as np
 import pytest
@@ -15,6 +17,13 @@ def same(a, b):
     jax.tree.map(np.testing.assert_array_equal, a, b)
 
 
+@functools.cache
+def played(roll, name, num_envs=E, num_steps=T, **options):
+    """(environment, rollout), made once for all tests."""
+    venv = make_env(f"minatar:{name}", num_envs, **options)
+    return venv, roll(venv, num_steps)
+
+
 def test_every_game_has_three_views():
     from rlseq.envs.minatar import FAMILY
 
@@ -25,8 +34,8 @@ def test_every_game_has_three_views():
 @pytest.mark.parametrize("game", MOTION)
 def test_steps_are_gymnaxs(game, roll, compiled_quickly):
     """From each state met, gymnax's own step with the same key gives the same step."""
-    venv, theirs = make_env(f"minatar:{game}", E), make_env(f"gymnax:{game}-MinAtar", E)
-    rollout = roll(venv, T)
+    theirs = make_env(f"gymnax:{game}-MinAtar", E)
+    venv, rollout = played(roll, game)
     states, actions = (jax.tree.map(lambda x: x[0], x) for x in (rollout.states, rollout.actions))
 
     def both(state, action):
@@ -44,10 +53,7 @@ def test_steps_are_gymnaxs(game, roll, compiled_quickly):
 
 @pytest.mark.parametrize("game", ["Breakout", "SpaceInvaders"])
 def test_masked_channels_are_dark_and_the_others_are_not(game, roll):
-    whole, masked = (
-        roll(make_env(f"minatar:{game}", E), T),
-        roll(make_env(f"minatar:{game}Masked", E), T),
-    )
+    whole, masked = played(roll, game)[1], played(roll, f"{game}Masked")[1]
     twin = whole.steps.final_obs.copy()
     assert twin[..., MOTION[game]].any()
     twin[..., MOTION[game]] = 0
@@ -56,8 +62,8 @@ def test_masked_channels_are_dark_and_the_others_are_not(game, roll):
 
 
 def test_half_of_the_flickering_observations_are_dark(roll):
-    rollout = roll(make_env("minatar:BreakoutFlickering", 32), 100)
-    whole = roll(make_env("minatar:Breakout", 32), 100)
+    rollout = played(roll, "BreakoutFlickering", 32, 100)[1]
+    whole = played(roll, "Breakout", 32, 100)[1]
     dark = ~rollout.steps.obs.any((2, 3, 4))
     assert abs(dark.mean() - 0.5) < 4.5 * 0.5 / np.sqrt(dark.size)
     same(rollout.steps.obs[~dark], whole.steps.obs[~dark])
@@ -66,8 +72,8 @@ def test_half_of_the_flickering_observations_are_dark(roll):
 
 @pytest.mark.parametrize("view", ["", "Masked", "Flickering"])
 def test_the_twin_sees_the_whole_picture(view, roll):
-    twin = roll(make_env(f"minatar:Breakout{view}", E, observe="state"), T)
-    same(twin.steps.obs, roll(make_env("minatar:Breakout", E), T).steps.obs)
+    twin = played(roll, f"Breakout{view}", observe="state")[1]
+    same(twin.steps.obs, played(roll, "Breakout")[1].steps.obs)
 
 
 @pytest.mark.parametrize(
