@@ -1,5 +1,7 @@
 """The memory tasks pay what they claim: perfect play, memoryless play, and every rule by itself."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,6 +11,8 @@ from rlseq.envs import make_env
 from rlseq.envs.memory import FAMILY
 from rlseq.envs.memory.memory_length import MemoryLengthState
 from rlseq.errors import InputError
+
+from .side_by_side import together
 
 
 def first_returns(roll, name, policy, num_envs=64, **options):
@@ -62,17 +66,26 @@ BEST = {
 GUESS = {"TMaze": turn_by(lambda key, state: jax.random.normal(key, state.time.shape))}
 
 
+@functools.cache
+def best_and_guess(roll, name):
+    """Returns of 64 episodes of perfect play and of 2000 without memory."""
+    policy, num_envs, (best, blind) = together((BEST[name], 64), (GUESS.get(name, guess), 2000))
+    earned = first_returns(roll, name, policy, num_envs)
+    return earned[best], earned[blind]
+
+
 @pytest.mark.parametrize("name", FAMILY.ids())
 def test_perfect_play_earns_the_optimal_return(roll, name):
     env, _ = FAMILY.make(name)
-    np.testing.assert_allclose(first_returns(roll, name, BEST[name]), env.optimal_return, rtol=1e-5)
+    np.testing.assert_allclose(best_and_guess(roll, name)[0], env.optimal_return, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", FAMILY.ids())
 def test_without_memory_chance_is_the_best(roll, name):
     env, _ = FAMILY.make(name)
-    earned = first_returns(roll, name, GUESS.get(name, guess), 2000)
-    assert earned.mean() == pytest.approx(env.memoryless_return, abs=4 / 2000**0.5)
+    assert best_and_guess(roll, name)[1].mean() == pytest.approx(
+        env.memoryless_return, abs=4 / 2000**0.5
+    )
 
 
 @pytest.mark.parametrize("name", ["Parity", "DelayedMatch"])
@@ -105,17 +118,24 @@ def test_memory_length_equals_gymnaxs_chain_step_by_step(roll, length):
         make_env("gymnax:MemoryChain-bsuite", 16, memory_length=length, num_bits=3), length + 1
     )
     env, params = FAMILY.make("MemoryLength", memory_length=length, num_bits=3)
-    hidden = (jnp.zeros(16, jnp.int32), theirs.first.obs[:, 2:] > 0, theirs.states.query[0])
-    state = MemoryLengthState(*(jnp.asarray(x, jnp.int32) for x in hidden))
-    step = jax.jit(jax.vmap(env.step_env, in_axes=(None, 0, 0, None)))
-    key = jax.random.key(0)
-    first = jax.vmap(env.observe, in_axes=(None, 0, None, None))(key, state, None, params)
+    hidden = (np.zeros(16), theirs.first.obs[:, 2:] > 0, theirs.states.query[0])
+    state = MemoryLengthState(*(np.asarray(x, np.int32) for x in hidden))
+
+    @jax.jit
+    def ours(key, state, actions):
+        def step(state, action):
+            move = jax.vmap(env.step_env, in_axes=(None, 0, 0, None))
+            obs, state, reward, terminated, _ = move(key, state, action, params)
+            return state, (obs, reward, terminated)
+
+        look = jax.vmap(env.observe, in_axes=(None, 0, None, None))
+        return look(key, state, None, params), jax.lax.scan(step, state, actions)[1]
+
+    first, (obs, reward, terminated) = ours(jax.random.key(0), state, theirs.actions)
     np.testing.assert_array_equal(first, theirs.first.obs.reshape(16, -1))
-    for t in range(length + 1):
-        obs, state, reward, terminated, _ = step(key, state, theirs.actions[t], params)
-        np.testing.assert_allclose(obs, theirs.steps.final_obs[t].reshape(16, -1), atol=1e-6)
-        np.testing.assert_array_equal(reward, theirs.steps.reward[t])
-        np.testing.assert_array_equal(terminated, theirs.steps.terminated[t])
+    np.testing.assert_allclose(obs, theirs.steps.final_obs.reshape(length + 1, 16, -1), atol=1e-6)
+    np.testing.assert_array_equal(reward, theirs.steps.reward)
+    np.testing.assert_array_equal(terminated, theirs.steps.terminated)
 
 
 @pytest.mark.parametrize("n", [2, 7])
@@ -132,20 +152,27 @@ def test_answers_are_those_of_a_numpy_twin(roll, name, n):
         np.testing.assert_allclose(rollout.steps.reward[t], sign / 9, rtol=1e-6)
 
 
-def play_t_maze(actions, **options):
+@functools.cache
+def t_maze():
+    """(reset, step) of one short maze."""
+    venv = make_env("memory:TMaze", 1, corridor_length=2)
+    return jax.jit(venv.reset), jax.jit(venv.step)
+
+
+def play_t_maze(actions):
     """(sign, obs [T, 3], rewards, terminated, truncated) of one episode under fixed actions."""
-    venv = make_env("memory:TMaze", 1, **options)
-    state, ts = venv.reset(jax.random.key(1))
-    sign, step, rows = int(state.sign[0]), jax.jit(venv.step), []
+    reset, step = t_maze()
+    state, ts = reset(jax.random.key(1))
+    sign, rows = int(state.sign[0]), []
     for action in actions:
-        state, ts = step(state, jnp.array([action], jnp.int32), jax.random.key(2))
+        state, ts = jax.device_get(step(state, np.array([action], np.int32), jax.random.key(2)))
         rows.append((*ts.final_obs[0], ts.reward[0], ts.terminated[0], ts.truncated[0]))
     rows = np.array(rows, np.float64)
     return sign, rows[:, :3], rows[:, 3], rows[:, 4], rows[:, 5]
 
 
 def test_t_maze_shows_its_sign_at_the_start_alone_and_charges_for_detours():
-    sign, obs, reward, _, _ = play_t_maze([1, 2, 0, 1, 0, 0], corridor_length=2)
+    sign, obs, reward, _, _ = play_t_maze([1, 2, 0, 1, 0, 0])
     at = [0, 0, 1, 0, 1, 2]
     expected = [(sign * (p == 0), p == 1, p == 2) for p in at]
     np.testing.assert_array_equal(obs, expected)
@@ -155,14 +182,14 @@ def test_t_maze_shows_its_sign_at_the_start_alone_and_charges_for_detours():
 
 @pytest.mark.parametrize("turn", [2, 3])
 def test_turning_ends_a_t_maze(turn):
-    sign, _, reward, terminated, truncated = play_t_maze([0, 0, turn], corridor_length=2)
+    sign, _, reward, terminated, truncated = play_t_maze([0, 0, turn])
     np.testing.assert_allclose(reward, [0, 0, sign if turn == 2 else -sign])
     np.testing.assert_array_equal(terminated, [0, 0, 1])
     assert not truncated.any()
 
 
 def test_a_t_maze_is_cut_at_its_limit():
-    _, _, reward, terminated, truncated = play_t_maze([1] * 6, corridor_length=2)
+    _, _, reward, terminated, truncated = play_t_maze([1] * 6)
     np.testing.assert_array_equal(truncated, [0] * 5 + [1])
     assert not terminated.any()
     assert reward.sum() == pytest.approx(-1)

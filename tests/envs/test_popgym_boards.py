@@ -1,5 +1,7 @@
 """Returns of MineSweeper and Battleship, and the law of their fresh boards."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,18 +12,26 @@ from rlseq.envs import make_env
 from rlseq.errors import InputError
 
 from .against_popgym import upstream
+from .side_by_side import together
 
 LEVELS = ("Easy", "Medium", "Hard")
 
 
-def returns(roll, env_id, policy, num_envs=500):
-    """[E] of the first episode of each copy, and whether it ended by termination."""
+@functools.cache
+def returns(roll, env_id, *players):
+    """For each of (policy, copies), by the name of the policy: returns of the first episode of each
+    copy, and whether it ended by termination."""
+    named = [(POLICIES[name], copies) for name, copies in players]
+    policy, num_envs, places = together(*named)
     venv = make_env(env_id, num_envs)
     steps = roll(venv, venv.spec.max_steps, policy=policy).steps
     ended = np.cumsum(steps.reset, axis=0)
     first = ended - steps.reset == 0
     assert (ended[-1] >= 1).all()
-    return (steps.reward * first).sum(0, dtype=np.float64), (steps.terminated & first).any(0)
+    earned = (steps.reward * first).sum(0, dtype=np.float64)
+    terminated = (steps.terminated & first).any(0)
+    parts = zip(players, places, strict=True)
+    return {name: (earned[mine], terminated[mine]) for (name, _), mine in parts}
 
 
 def one_of(key, allowed):
@@ -40,14 +50,6 @@ POLICIES = {
 }
 
 
-@pytest.mark.parametrize("level", LEVELS)
-@pytest.mark.parametrize(("family", "who"), [("MineSweeper", "mine"), ("Battleship", "ship")])
-def test_perfect_play_earns_one_and_terminates(roll, level, family, who):
-    earned, terminated = returns(roll, f"popgym:{family}{level}", POLICIES[f"{who} oracle"], 16)
-    np.testing.assert_allclose(earned, 1, rtol=1e-5)
-    assert terminated.all()
-
-
 CHANCE = {
     ("MineSweeper", "mine no repeats"): (-0.24, -0.39, -0.43),
     ("Battleship", "ship no repeats"): (0.07, 0.07, 0.07),
@@ -62,9 +64,27 @@ PLAYED = [
 ]
 
 
+def played(roll, family, level):
+    """What all players of one board earn who are not slow, by their names."""
+    oracle = "mine oracle" if family == "MineSweeper" else "ship oracle"
+    chance = [p.values[1] for p in PLAYED if p.values[::2] == (family, level) and not p.marks]
+    return returns(roll, f"popgym:{family}{level}", (oracle, 16), *((who, 500) for who in chance))
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize(("family", "who"), [("MineSweeper", "mine"), ("Battleship", "ship")])
+def test_perfect_play_earns_one_and_terminates(roll, level, family, who):
+    earned, terminated = played(roll, family, level)[f"{who} oracle"]
+    np.testing.assert_allclose(earned, 1, rtol=1e-5)
+    assert terminated.all()
+
+
 @pytest.mark.parametrize(("family", "policy", "level", "expected"), PLAYED)
 def test_chance_earns_what_it_earns_in_popgym(roll, family, policy, level, expected):
-    earned, _ = returns(roll, f"popgym:{family}{level}", POLICIES[policy])
+    names = played(roll, family, level)
+    if policy not in names:
+        names = returns(roll, f"popgym:{family}{level}", (policy, 500))
+    earned, _ = names[policy]
     assert earned.mean() == pytest.approx(expected, abs=0.02)
 
 

@@ -1,10 +1,13 @@
 """Returns and lengths that a correct POPGym port must show: players who see the hidden state."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from rlseq.envs import make_env
+
+from .side_by_side import together
 
 LEVELS = ("Easy", "Medium", "Hard")
 UNCUT = ("RepeatPrevious", "RepeatFirst", "CountRecall", "Autoencode", "HigherLower")
@@ -37,9 +40,10 @@ def answer_count(cap):
 
 @pytest.mark.parametrize(("level", "k"), [("Easy", 4), ("Medium", 32), ("Hard", 64)])
 def test_repeat_previous_wants_lag_k_minus_one(roll, level, k):
-    env_id = f"popgym:RepeatPrevious{level}"
-    np.testing.assert_allclose(mean_return(roll, env_id, answer_lag(k - 1)), 1, rtol=1e-5)
-    assert mean_return(roll, env_id, answer_lag(k)).mean() == pytest.approx(-0.5, abs=0.05)
+    policy, num_envs, (right, late) = together((answer_lag(k - 1), 64), (answer_lag(k), 64))
+    returns = mean_return(roll, f"popgym:RepeatPrevious{level}", policy, num_envs)
+    np.testing.assert_allclose(returns[right], 1, rtol=1e-5)
+    assert returns[late].mean() == pytest.approx(-0.5, abs=0.05)
 
 
 def test_repeat_previous_lag_can_be_that_of_older_ports(roll):
@@ -77,9 +81,13 @@ def test_autoencode_wants_the_cards_backwards(roll, level):
         at = jnp.clip(2 * n - 2 - state.time, 0, n - 1)
         return jnp.take_along_axis(state.cards, at[:, None], axis=1)[:, 0].astype(jnp.int32)
 
-    env_id = f"popgym:Autoencode{level}"
-    np.testing.assert_allclose(mean_return(roll, env_id, recall), 1, rtol=1e-5)
-    assert mean_return(roll, env_id, None, 256).mean() == pytest.approx(-0.5, abs=0.02)
+    def any_suit(key, state, ts):
+        return jax.random.randint(key, ts.reward.shape, 0, 4)
+
+    policy, num_envs, (right, blind) = together((recall, 64), (any_suit, 256))
+    returns = mean_return(roll, f"popgym:Autoencode{level}", policy, num_envs)
+    np.testing.assert_allclose(returns[right], 1, rtol=1e-5)
+    assert returns[blind].mean() == pytest.approx(-0.5, abs=0.02)
 
 
 def by_rank(key, state, ts):
@@ -96,14 +104,15 @@ def by_counting(key, state, ts):
 
 
 @pytest.mark.parametrize(
-    ("policy", "expected"),
+    ("level", "ranked", "counted"),
     # Expected over 5,000 to 20,000 decks in NumPy, to .0003.
-    [(by_rank, (0.497, 0.497, 0.498)), (by_counting, (0.527, 0.516, 0.512))],
+    [("Easy", 0.497, 0.527), ("Medium", 0.497, 0.516), ("Hard", 0.498, 0.512)],
 )
-def test_higher_lower_earns_what_it_earns_in_popgym(roll, policy, expected):
-    for level, value in zip(LEVELS, expected, strict=True):
-        returns = mean_return(roll, f"popgym:HigherLower{level}", policy, num_envs=2000)
-        assert returns.mean() == pytest.approx(value, abs=0.008)
+def test_higher_lower_earns_what_it_earns_in_popgym(roll, level, ranked, counted):
+    policy, num_envs, players = together((by_rank, 2000), (by_counting, 2000))
+    returns = mean_return(roll, f"popgym:HigherLower{level}", policy, num_envs)
+    for mine, value in zip(players, (ranked, counted), strict=True):
+        assert returns[mine].mean() == pytest.approx(value, abs=0.008)
 
 
 def best_without_the_largest_answer(num_cards, per_kind):
