@@ -21,7 +21,7 @@ MODEL = {
     "name": "drama", "preset": "nano", "widths": [32], "latents": 4, "classes": 4, "head": 32,
     "lr": 2e-3, "warmup": 10,
 }  # fmt: skip
-ENVS, ROUNDS = 16, 500
+ENVS, ROUNDS = 16, 1500
 
 
 @cache

@@ -24,7 +24,7 @@ def jitted(method):
 
 def data(length, spread=1.0, rate=0.2, seed=0):
     draws = Draws(seed)
-    decay = draws.log_decay(length, BATCH, HEADS)
+    decay = np.float32(0.3) * draws.log_decay(length, BATCH, HEADS)  # so that the past counts
     score = draws.normal(length, BATCH, HEADS, scale=spread)
     value = draws.normal(length, BATCH, HEADS, WIDTH)
     m = draws.normal(BATCH, HEADS, scale=spread)
