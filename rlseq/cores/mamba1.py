@@ -18,6 +18,7 @@ from rlseq.nn.causal_conv import CausalConv
 from rlseq.nn.chunked import in_chunks
 from rlseq.nn.projection import Projection
 from rlseq.scans.affine import METHODS, affine_scan
+from rlseq.scans.reading import read
 from rlseq.types import Carry
 
 RANK = 16  # features for each rank of the step sizes' map, as in Mamba
@@ -118,5 +119,5 @@ class Mamba1(nn.Module):
         return decay, b[..., None] * (step * u)[..., None, :], c
 
     def _finish(self, h: Array, c: Array, u: Array, z: Array) -> Array:
-        y = (c[..., None] * h).sum(-2) + u * jnp.broadcast_to(self.skip, u.shape)
+        y = read(c, h) + u * jnp.broadcast_to(self.skip, u.shape)
         return self.output(y * nn.silu(z))

@@ -14,6 +14,7 @@ from jax import Array, lax
 from rlseq.scans.choice import choose
 from rlseq.scans.chunks import decays, episode_totals, same_episode, scan_chunks
 from rlseq.scans.faults import contain, mark
+from rlseq.scans.reading import read
 
 METHODS = ("auto", "sequential", "chunked")
 
@@ -65,9 +66,9 @@ def delta_step(
     """One step: q, k [B, H, K], v [B, H, V], beta and log_decay [B, H], reset [B] -> (carry, y)."""
     kept = jnp.where(reset[:, None, None, None], 0, carry)
     kept = jnp.exp(log_decay)[..., None, None] * kept
-    replaced = beta[..., None] * (v - (k[..., None] * kept).sum(2))
+    replaced = beta[..., None] * (v - read(k, kept))
     state = kept + k[..., None] * jnp.expand_dims(replaced, 2)
-    return state, (q[..., None] * state).sum(2)
+    return state, read(q, state)
 
 
 def unit_lower_inverse(a: Array) -> Array:

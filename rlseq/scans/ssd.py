@@ -16,6 +16,7 @@ from jax import Array, lax
 from rlseq.scans.choice import choose
 from rlseq.scans.chunks import decays, episode_totals, same_episode, scan_chunks
 from rlseq.scans.faults import contain, mark
+from rlseq.scans.reading import read
 
 METHODS = ("auto", "sequential", "chunked")
 
@@ -77,8 +78,9 @@ def ssd_step(
     decayed = jnp.exp(log_decay)[..., None, None] * jnp.where(_trail(reset, carry), 0, carry)
     outer = k[..., None] * jnp.expand_dims(v, 3)  # [R, B, H, N, P]
     state = decayed + (outer[0] if outer.shape[0] == 1 else outer.sum(0))
-    read = jnp.expand_dims(decayed if exclusive else state, 0)
-    return state, (q[..., None] * read).sum(3)
+    q = jnp.broadcast_to(q, (*v.shape[:-1], q.shape[-1]))
+    shown = decayed if exclusive else state
+    return state, read(q, jnp.broadcast_to(shown, (len(q), *shown.shape)))
 
 
 def _loop(exclusive: bool, carry: Array, inputs: tuple) -> tuple[Array, Array]:
