@@ -134,21 +134,22 @@ def table(out: Path) -> None:
     """README.md from all rows, each cut to the number of updates that all of them had."""
     found = [json.loads(line) for path in sorted(out.glob("*.jsonl")) for line in path.open()]
     budget = min((row["updates"] for row in found if row["largest N"] < MAX_N), default=0)
-    columns = "core", "task", "largest N", "updates to it", "parameters", "ms an update"
+    columns = "core", "task", "largest N", "updates to it", "parameters"
     lines = ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
     for row in found:
         cut = row["curve"][: budget // TOGETHER]
         solved = [i for i, (_, right) in enumerate(cut) if right >= THRESHOLD]
         row["largest N"] = cut[solved[-1]][0] if solved else 1
         row["updates to it"] = TOGETHER * (solved[-1] + 1) if solved else "-"
-        row["ms an update"] = round(1e3 * row["seconds"] / row["updates"])
         lines.append("| " + " | ".join(str(row[column]) for column in columns) + " |")
+    missing = sorted(set(rlseq.core_names()) - {row["core"] for row in found})
+    lines += ["", f"Not run yet: {', '.join(missing)}."] if missing else []
     (out / "README.md").write_text(HEAD.format(budget=budget) + "\n".join(lines) + "\n" + NOTE)
 
 
 HEAD = """# The largest N that each core learns
 
-`python benchmarks/largest_n.py results/parity`: N-parity and N-delayed-match-to-sample as a
+`python benchmarks/largest_n.py results/parity --updates {budget}`: N-parity and N-delayed-match as a
 supervised probe with the single curriculum (Khajehabdollahi et al. 2309.12927). N = 2 at first;
 where 20 updates on fresh bits give 98 % of the answers right, it is solved and N grows by one.
 The budget of every core is {budget} updates, of 64 sequences of 95 bits each, by Adam with a
@@ -157,9 +158,9 @@ A core has 64 features, two layers and its own defaults otherwise; seed 0.
 
 """
 NOTE = """
-N = 1 stands for "not even 2", 64 is the largest there is. Times leave compilation out and were
-taken beside other processes. The raw curves, N and the share of right answers of every 20 updates,
-are in CORE.jsonl; where a core ran for longer than the budget, the table leaves out the rest.
+N = 1 stands for "not even 2", 64 is the largest there is. The raw curves, N and the share of right
+answers of every 20 updates, are in CORE.jsonl; where a core ran for longer than the budget, the
+table leaves out the rest. Seconds there were taken beside other processes, some with pauses.
 """
 
 
