@@ -149,8 +149,8 @@ def table(out: Path) -> None:
 
 HEAD = """# The largest N that each core learns
 
-`python benchmarks/largest_n.py results/parity --updates {budget}`: N-parity and N-delayed-match as a
-supervised probe with the single curriculum (Khajehabdollahi et al. 2309.12927). N = 2 at first;
+`python benchmarks/largest_n.py results/parity --updates {budget}`: N-parity and N-delayed-match,
+a supervised probe with the single curriculum (Khajehabdollahi et al. 2309.12927). N = 2 at first;
 where 20 updates on fresh bits give 98 % of the answers right, it is solved and N grows by one.
 The budget of every core is {budget} updates, of 64 sequences of 95 bits each, by Adam with a
 learning rate of 1e-3: small, so N is what a core learns quickly, not what it can learn.
