@@ -80,19 +80,25 @@ def learn(core: str, task: str, updates: int) -> dict[str, Any]:
     for index in range(updates // TOGETHER):
         state, right = advance(state, jax.random.fold_in(key, index), level)
         curve.append([level, round(float(right), 4)])
-        level += float(right) >= THRESHOLD
+        level += curve[-1][1] >= THRESHOLD
         if level > MAX_N:
             break
     return {
         "core": core,
         "task": task,
-        "largest N": max(level - 1, 1),
+        **reached(curve),
         "updates": TOGETHER * len(curve),
-        "updates to it": TOGETHER * sum(n < level for n, _ in curve),
         "parameters": sum(leaf.size for leaf in jax.tree.leaves(params)),
         "seconds": round(time.perf_counter() - start, 1),
         "curve": curve,
     }
+
+
+def reached(curve: list[list[float]]) -> dict[str, Any]:
+    """The last N solved in a curve of [N, share right], 1 where none is, and what it took."""
+    solved = [i for i, (_, right) in enumerate(curve) if right >= THRESHOLD]
+    largest = curve[solved[-1]][0] if solved else 1
+    return {"largest N": largest, "updates to it": TOGETHER * (solved[-1] + 1) if solved else 0}
 
 
 def train(
@@ -137,10 +143,7 @@ def table(out: Path) -> None:
     columns = "core", "task", "largest N", "updates to it", "parameters"
     lines = ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
     for row in found:
-        cut = row["curve"][: budget // TOGETHER]
-        solved = [i for i, (_, right) in enumerate(cut) if right >= THRESHOLD]
-        row["largest N"] = cut[solved[-1]][0] if solved else 1
-        row["updates to it"] = TOGETHER * (solved[-1] + 1) if solved else "-"
+        row |= reached(row["curve"][: budget // TOGETHER])
         lines.append("| " + " | ".join(str(row[column]) for column in columns) + " |")
     missing = sorted(set(rlseq.core_names()) - {row["core"] for row in found})
     lines += ["", f"Not run yet: {', '.join(missing)}."] if missing else []

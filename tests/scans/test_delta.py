@@ -20,10 +20,10 @@ drawn = settings(max_examples=10, deadline=None, derandomize=True)
 
 def inputs(length, seed=0, reset_rate=0.1, batch=3, heads=2, size=4, width=5):
     draws = Draws(seed)
-    q, k = (np.asarray(draws.normal(length, batch, heads, size)) for _ in range(2))
+    q, k = (draws.normal(length, batch, heads, size) for _ in range(2))
     k = k / np.linalg.norm(k, axis=-1, keepdims=True)
     v = draws.normal(length, batch, heads, width)
-    beta = 2 / (1 + np.exp(2 * np.asarray(draws.normal(*v.shape[:3]))))
+    beta = 2 / (1 + np.exp(2 * draws.normal(*v.shape[:3])))
     log_decay = draws.log_decay(*v.shape[:3])
     carry = draws.normal(batch, heads, size, width)
     return q, k, v, beta, log_decay, carry, draws.happens(reset_rate, *v.shape[:2])
