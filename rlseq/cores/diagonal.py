@@ -30,8 +30,8 @@ class Diagonal(nn.Module):
     dtype: str = "float32"
 
     def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise unknown_name("scan method", self.method, METHODS)
+        if self.method not in self.methods:
+            raise unknown_name("scan method", self.method, self.methods)
         super().__post_init__()
 
     @property

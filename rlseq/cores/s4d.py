@@ -2,11 +2,12 @@
 
 h[t] = exp(d A) h[t-1] + (exp(d A) - 1) / A x[t] (ZOH), y[t] = 2 Re(C h[t]) + D x[t], for each
 channel alone, with `state_size` / 2 complex states, one of each conjugate pair. B is one, as C
-absorbs it. The fixed kernel of the paper's convolution cannot stop at a reset, so this is its
-recurrent form.
+absorbs it. The paper convolves the whole sequence, which cannot stop at a reset; here chunks are
+convolved, each step with its own episode, and states cross chunks.
 """
 
 import math
+from typing import ClassVar
 
 import flax.linen as nn
 import jax
@@ -17,11 +18,11 @@ from jax import Array
 from rlseq.cores.diagonal import Diagonal
 from rlseq.cores.s5 import discretize, hippo_normal
 from rlseq.errors import InputError, unknown_name
-from rlseq.scans.rotation import rotation_scan
+from rlseq.scans.kernel import kernel_scan
 from rlseq.types import Carry
 
 SPECTRA = ("lin", "inv", "legs")
-CHUNK = 32  # steps whose states exist at once: they are `state_size` times wider than the inputs
+METHODS = ("auto", "sequential", "kernel")  # "auto" is the last, which hardly holds any states
 
 
 def initial_spectrum(rule: str, size: int) -> np.ndarray:
@@ -39,6 +40,8 @@ class S4D(Diagonal):
 
     Raises InputError for an odd or absent state, bad step sizes or an unknown spectrum.
     """
+
+    methods: ClassVar[tuple[str, ...]] = METHODS
 
     state_size: int = 64  # real states a channel: the paper's N
     spectrum: str = "lin"  # the paper's simplest; "inv" and "legs" are its other two
@@ -69,51 +72,33 @@ class S4D(Diagonal):
         self.skip = self.param("skip", nn.initializers.normal(1.0), shape[:1], dtype)
 
     def __call__(self, carry: Carry, x: Array, reset: Array) -> tuple[Carry, Array]:
-        """x [T, B, features], reset bool [T, B] -> (carry, y [T, B, features]).
-
-        Some steps at a time, and the backward pass makes their states anew.
-        """
+        """x [T, B, features], reset bool [T, B] -> (carry, y [T, B, features])."""
+        if self.method == "sequential":
+            return super().__call__(carry, x, reset)
         self._check_width(x)
-        rates = self._rates()
-        whole = x.shape[0] // CHUNK * CHUNK
-        split = (whole // CHUNK, CHUNK)
-        run = jax.checkpoint(lambda carry, inputs: self._chunk(rates, carry, *inputs))
-        chunks = (leaf[:whole].reshape(*split, *leaf.shape[1:]) for leaf in (x, reset))
-        carry, y = jax.lax.scan(run, carry, tuple(chunks))
-        y = y.reshape(whole, *x.shape[1:])
-        if whole == x.shape[0]:
-            return carry, y
-        carry, rest = run(carry, (x[whole:], reset[whole:]))
-        return carry, jnp.concatenate([y, rest])
+        step, eigenvalues = self._continuous()
+        factor = discretize(eigenvalues, step, "zoh")[1]
+        c = jax.lax.complex(self.c[0], self.c[1])
+        carry, y = kernel_scan(step * eigenvalues, factor, c, x, carry, reset)
+        return carry, y + jnp.broadcast_to(self.skip, x.shape) * x
 
-    def _chunk(
-        self, rates: tuple[Array, Array], carry: Carry, x: Array, reset: Array
-    ) -> tuple[Carry, Array]:
-        transition, drive = self._drive(x, rates)
-        carry, states = rotation_scan(*transition, drive, carry, reset, method=self.method)
-        return carry, self._output(states, x)
-
-    def _rates(self) -> tuple[Array, Array]:
-        """The complex transition and factor on x, [P] each."""
+    def _continuous(self) -> tuple[Array, Array]:
+        """Step sizes [features, 1] and eigenvalues A [features, N / 2], both complex."""
         # The logarithm keeps the real part negative: no state ever grows.
         eigenvalues = jax.lax.complex(-jnp.exp(self.real), self.imag)
-        step = jnp.exp(self.log_step)[:, None].astype(eigenvalues.dtype)
-        step = jnp.broadcast_to(step, eigenvalues.shape).ravel()
-        return discretize(eigenvalues.ravel(), step, "zoh")
+        return jnp.exp(self.log_step)[:, None].astype(eigenvalues.dtype), eigenvalues
 
-    def _drive(
-        self, x: Array, rates: tuple[Array, Array] | None = None
-    ) -> tuple[tuple[Array, Array], Array]:
-        transition, factor = self._rates() if rates is None else rates
+    def _drive(self, x: Array) -> tuple[tuple[Array, Array], Array]:
+        step, eigenvalues = self._continuous()
+        transition, factor = (leaf.ravel() for leaf in discretize(eigenvalues, step, "zoh"))
         pair = jnp.stack([factor.real, factor.imag]).reshape(2, self.features, -1)
         pair = jnp.expand_dims(pair, tuple(range(x.ndim - 1)))
-        drive = x[..., None, :, None] * pair
-        pairs = drive.reshape(*x.shape[:-1], 2, self.states)
+        pairs = (x[..., None, :, None] * pair).reshape(*x.shape[:-1], 2, self.states)
         return (transition.real, transition.imag), pairs
 
     def _output(self, states: Array, x: Array) -> Array:
         """2 Re(C h) + D x, each channel from its own states."""
-        parts = states.reshape(*x.shape[:-1], 2, self.features, -1)
+        parts = states.reshape(*x.shape[:-1], 2, self.features, self.state_size // 2)
         c = jnp.stack([2 * self.c[0], -2 * self.c[1]])
         y = jnp.einsum("...kdp,kdp->...d", parts, c)
         return y + jnp.broadcast_to(self.skip, x.shape) * x
