@@ -23,6 +23,7 @@ from rlseq.nn.encoders import NormedStack
 from rlseq.nn.initialisers import fan_average
 from rlseq.rl.two_hot import symexp, symlog
 from rlseq.types import PyTree
+from rlseq.world_models.losses import bernoulli, squared
 
 ENCODERS = ("conv", "patch", "grid", "vector")
 GRID = 16  # pictures up to this size are grids: MinAtar's are 10 x 10
@@ -84,7 +85,7 @@ class PatchEncoder(nn.Module):
 
 
 class PatchDecoder(nn.Module):
-    """Latents [..., L] -> pictures of `shape`: the encoder backwards."""
+    """Latents [..., L] -> logits of pictures of `shape`: the encoder backwards."""
 
     shape: tuple[int, ...]
     patch: int
@@ -98,7 +99,7 @@ class PatchDecoder(nn.Module):
         x = nn.Dense(rows * columns * self.widths[-1], kernel_init=fan_average())(latent)
         x = _active(x.reshape(*lead, rows * columns, self.widths[-1]))
         x = NormedStack(self.widths[-2::-1])(x)
-        x = nn.sigmoid(nn.Dense(p * p * channels, kernel_init=fan_average())(x))
+        x = nn.Dense(p * p * channels, kernel_init=fan_average())(x)
         x = jnp.moveaxis(x.reshape(*lead, rows, columns, p, p, channels), -4, -3)
         return x.reshape(*lead, *self.shape)
 
@@ -115,7 +116,7 @@ class GridEncoder(nn.Module):
 
 
 class GridDecoder(nn.Module):
-    """Latents [..., L] -> grids of `shape`: the encoder backwards."""
+    """Latents [..., L] -> logits of grids of `shape`: the encoder backwards."""
 
     shape: tuple[int, ...]
     width: int
@@ -125,7 +126,7 @@ class GridDecoder(nn.Module):
         places = (*self.shape[:2], self.width)
         x = nn.Dense(math.prod(places), kernel_init=fan_average())(latent)
         x = _active(x.reshape(*latent.shape[:-1], *places))
-        return nn.sigmoid(Conv2D(self.shape[-1], 3)(x))
+        return Conv2D(self.shape[-1], 3)(x)
 
 
 class VectorDecoder(nn.Module):
@@ -168,6 +169,7 @@ class Autoencoder(NamedTuple):
     decoder: nn.Module
     inward: Callable[[PyTree], Array]  # [..., *obs] -> what the encoder reads and the loss compares
     outward: Callable[[Array], Array]  # what the decoder says -> units of the space
+    error: Callable[[Array, Array], Array]  # (what the decoder says, x) -> the loss of each number
     grouped: bool  # convolutions: `in_groups` pays
 
 
@@ -196,7 +198,7 @@ def make_autoencoder(
     if kind == "vector":
         decoder = VectorDecoder(flat_size(space), widths[::-1])
         inward = partial(_flat_symlog, space)
-        return Autoencoder(NormedStack(widths), decoder, inward, symexp, grouped=False)
+        return Autoencoder(NormedStack(widths), decoder, inward, symexp, squared, grouped=False)
     top = _brightest(space)
     if kind == "conv":
         _check_sides(space, kind, 2 ** (len(channels) - 1))
@@ -206,8 +208,12 @@ def make_autoencoder(
         pair = PatchEncoder(patch, widths), PatchDecoder(space.shape, patch, widths)
     else:
         pair = GridEncoder(channels[0]), GridDecoder(space.shape, channels[0])
-    inward = partial(_scaled, 1 / top)
-    return Autoencoder(*pair, inward, partial(_scaled, top), grouped=kind == "conv")
+    inward, outward, error = partial(_scaled, 1 / top), partial(_scaled, top), squared
+    if kind != "conv":
+        # Ours: a square behind a sigmoid has next to no gradient where a rare thing goes unseen,
+        # such as the ball of a game on its one place of a hundred.
+        outward, error = partial(_lit, top), bernoulli
+    return Autoencoder(*pair, inward, outward, error, grouped=kind == "conv")
 
 
 def _flat_symlog(space: Any, x: PyTree) -> Array:
@@ -216,6 +222,10 @@ def _flat_symlog(space: Any, x: PyTree) -> Array:
 
 def _scaled(factor: float, x: Array) -> Array:
     return x.astype(jnp.float32) * factor
+
+
+def _lit(factor: float, logits: Array) -> Array:
+    return factor * jax.nn.sigmoid(logits)
 
 
 def encoder_of(space: Any, wanted: str) -> str:

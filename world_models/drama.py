@@ -99,7 +99,7 @@ class Drama:
         self, params: Params, batch: Sequences, x: Array, seen: Observed, valid: Array
     ) -> Metrics:
         c = self.config
-        error = jnp.square(self._decoded(params, seen.latent) - x)
+        error = self.autoencoder.error(self._decoded(params, seen.latent), x)
         hidden = seen.next_hidden
         reward = two_hot_loss(self._run(params, hidden, method="reward"), batch.reward)
         ending = ending_loss(self._run(params, hidden, method="ending"), batch.terminated)

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
+from jax.scipy.special import xlogy
 
 from rlseq.world_models.latents import kl
 
@@ -49,3 +50,14 @@ def masked_mean(x: Array, valid: Array) -> Array:
 def ending_loss(logit: Array, terminated: Array) -> Array:
     """Binary cross entropy [...] of logits and bool [...]."""
     return jax.nn.softplus(jnp.where(terminated, -logit, logit))
+
+
+def squared(told: Array, x: Array) -> Array:
+    """The square of the difference, number by number."""
+    return jnp.square(told - x)
+
+
+def bernoulli(logits: Array, x: Array) -> Array:
+    """KL(x, sigmoid(logits)) in nats, number by number, of x in [0, 1]; 0 where they agree."""
+    entropy = -(xlogy(x, x) + xlogy(1 - x, 1 - x))
+    return jax.nn.softplus(logits) - x * logits - entropy
