@@ -1,5 +1,6 @@
 """One measurement of one core: a step, or a sequence forward and backward."""
 
+import statistics
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from rlseq.types import CoreFns, Params
 
 LIMIT = 20.0  # seconds of one run; longer cases are skipped
 RESET_RATE = 0.02
+TURNS = 15  # of a step and its matmuls, one after the other: what slows the machine slows both
 BARE = {"layers": 1, "norm": "none", "mixer": "none", "residual": False, "gate": "none"}
 
 
@@ -56,7 +58,7 @@ def measure(case: Case, known: Sequence[dict] = (), repeats: int = 0) -> dict[st
         "skipped": "",
     }
     if case.kind == "step":
-        return row | _step(case, fns, params, repeats or 200)
+        return row | _step(case, fns, params, repeats or 600)
     return row | _sequence(case, fns, params, known, repeats)
 
 
@@ -74,13 +76,15 @@ def _step(case: Case, fns: CoreFns, params: Params, repeats: int) -> dict[str, A
     compiled, compiling = compile_timed(fns.step, params, carry, x, reset)
     # The jitted functions, not the compiled ones: their calls cost less.
     step, bare = jax.jit(fns.step), jax.jit(bare_matmuls)
-    took = seconds(lambda: step(params, carry, x, reset), repeats)
-    least = seconds(lambda: bare(params, x), repeats)
+    turns = [
+        (seconds(lambda: step(params, carry, x, reset), n), seconds(lambda: bare(params, x), n))
+        for n in [max(1, repeats // TURNS)] * TURNS
+    ]
     return {
-        "seconds": took,
+        "seconds": statistics.median(took for took, _ in turns),
         "temp_bytes": compiled.memory_analysis().temp_size_in_bytes,
         "compile_seconds": compiling,
-        "matmul_ratio": took / least,
+        "matmul_ratio": statistics.median(took / least for took, least in turns),
     }
 
 
