@@ -26,9 +26,10 @@ def draw_curves(study: Study, name: str, out: Path) -> Path | None:
     for run, method in zip(study.runs, study.methods, strict=True):
         if family(run.config.env.id) == name:
             try:
-                chosen.setdefault((run.config.env.id, method), []).append(curves.of_run(run))
+                curve = curves.of_run(run)
             except InputError:  # not a single episode ended in training
                 continue
+            chosen.setdefault((run.config.env.id, method), []).append(curve)
     merged = [curves.merge(own, label=method) for (_, method), own in sorted(chosen.items())]
     if not merged:
         return None
