@@ -16,15 +16,16 @@ from jax import Array, lax
 
 from rlseq.scans.chunks import chunk_size, same_episode
 from rlseq.scans.faults import contain, mark
+from rlseq.scans.rotation import rotate, to_pairs
 
 
 class Tables(NamedTuple):
     """What the chunks share, for the lags l = 0 .. Q - 1; pairs are real and imaginary parts."""
 
     kernel: Array  # [Q, D] 2 Re(c f e^{l z}): what x[t-l] adds to y[t]
-    read: Array  # [Q, 2, D, N] of 2 c e^{(l+1) z}: Re(c h) as a real product with h
-    write: Array  # [Q, 2, D, N] f e^{l z}: what x[t-l] adds to h[t]
-    decay: Array  # [Q, 2, D, N] e^{(l+1) z}
+    read: Array  # [Q, D, 2, N] of 2 c e^{(l+1) z}: Re(c h) as a real product with h
+    write: Array  # [Q, D, 2, N] f e^{l z}: what x[t-l] adds to h[t]
+    decay: Array  # [Q, 2, D N] e^{(l+1) z}
 
 
 def kernel_scan(
@@ -50,17 +51,16 @@ def kernel_scan(
         return carry, x
     (x,), carry, reached = contain((x,), carry, reset)
     tables = _tables(z, factor, c, size)
-    state = carry.reshape(len(carry), 2, *z.shape)
     whole = length // size
     chunks = (leaf[: whole * size].reshape(whole, size, *leaf.shape[1:]) for leaf in (x, reset))
     inside = jax.checkpoint(partial(_chunk, tables), prevent_cse=False)
-    state, y = lax.scan(inside, state, tuple(chunks))
+    carry, y = lax.scan(inside, carry, tuple(chunks))
     y = y.reshape(-1, *x.shape[1:])
     if whole * size < length:
         short = jax.tree.map(lambda table: table[: length % size], tables)
-        state, rest = _chunk(short, state, (x[whole * size :], reset[whole * size :]))
+        carry, rest = _chunk(short, carry, (x[whole * size :], reset[whole * size :]))
         y = jnp.concatenate([y, rest])
-    return mark(state.reshape(carry.shape), y, reached)
+    return mark(carry, y, reached)
 
 
 def _tables(z: Array, factor: Array, c: Array, size: int) -> Tables:
@@ -68,20 +68,21 @@ def _tables(z: Array, factor: Array, c: Array, size: int) -> Tables:
     powers = jnp.exp(z[None] * lags)
     kernel = 2 * ((c * factor)[None] * powers[:-1]).real.sum(-1)
     read, write = 2 * c[None] * powers[1:], factor[None] * powers[:-1]
-    return Tables(kernel, _pairs(read.conj()), _pairs(write), _pairs(powers[1:]))
+    decay = to_pairs(powers[1:].reshape(size, -1))
+    return Tables(kernel, to_pairs(read.conj()), to_pairs(write), decay)
 
 
-def _chunk(tables: Tables, state: Array, inputs: tuple[Array, Array]) -> tuple[Array, Array]:
-    """x [Q, B, D] and reset [Q, B] after a state [B, 2, D, N]; `episode` counts the resets."""
+def _chunk(tables: Tables, carry: Array, inputs: tuple[Array, Array]) -> tuple[Array, Array]:
+    """x [Q, B, D] and reset [Q, B] after a carry [B, 2, D N]; `episode` counts the resets."""
     x, reset = inputs
     episode = jnp.cumsum(reset, axis=0, dtype=jnp.int32)
     first, last = ((episode == e)[..., None] for e in (0, episode[-1:]))
-    entering = jnp.einsum("qpdn,bpdn->qbd", tables.read, state)
+    state = carry.reshape(*carry.shape[:2], x.shape[-1], -1)
+    entering = jnp.einsum("qdpn,bpdn->qbd", tables.read, state)
     y = _convolve(tables.kernel, x, episode) + jnp.where(first, entering, 0)
-    left = jnp.where(last, x, 0)
-    written = jnp.einsum("qpdn,qbd->bpdn", tables.write[::-1], left)
-    kept = jnp.where(first[-1][..., None, None], state, 0)
-    return _times(tables.decay[-1], kept) + written, y
+    written = jnp.einsum("qdpn,qbd->bpdn", tables.write[::-1], jnp.where(last, x, 0))
+    kept = jnp.where(first[-1][..., None], carry, 0)
+    return rotate(*tables.decay[-1], kept) + written.reshape(carry.shape), y
 
 
 def _convolve(kernel: Array, x: Array, episode: Array) -> Array:
@@ -90,16 +91,6 @@ def _convolve(kernel: Array, x: Array, episode: Array) -> Array:
     lags = np.maximum(steps[:, None] - steps, 0)
     seen = jnp.moveaxis(same_episode(episode), 0, 2)[..., None]  # [Q, Q, B, 1]
     return jnp.where(seen, kernel[lags][:, :, None] * x[None], 0).sum(1)
-
-
-def _times(pair: Array, h: Array) -> Array:
-    """The complex product of a pair [2, D, N] and pairs [B, 2, D, N]."""
-    (a, b), real, imag = pair[:, None], h[:, 0], h[:, 1]
-    return jnp.stack([a * real - b * imag, a * imag + b * real], axis=1)
-
-
-def _pairs(values: Array) -> Array:
-    return jnp.stack([values.real, values.imag], axis=1)
 
 
 def _check(z: Array, x: Array, carry: Array, reset: Array) -> None:

@@ -10,6 +10,7 @@ import pytest
 from rlseq import cli
 from rlseq.analysis import report
 from rlseq.errors import InputError
+from rlseq.train import logging
 from tests.analysis.study import write_run
 
 GAMES = {"Boxing": (0.1, 12.1), "Pong": (-20.7, 14.6), "Krull": (1598.0, 2665.5)}
@@ -139,6 +140,17 @@ def test_families_without_human_scores_have_returns(tmp_path):
     assert not any(row["human_normalised"] for row in read_csv(tmp_path / "out" / "scores.csv"))
     page = (tmp_path / "out" / "report.md").read_text()
     assert "Results: minatar" in page and "Human-normalised" not in page
+
+
+def test_runs_in_which_no_training_episode_ended_have_scores_but_no_curve(tmp_path):
+    folder = write_run(tmp_path / "run", "atari:Boxing", [[2.0]], preset="atari100k_drama")
+    rows = [row | {"return": None} for row in logging.read(folder / logging.METRICS)]
+    (folder / logging.METRICS).unlink()
+    logging.append(folder / logging.METRICS, rows)
+    report.write([folder], tmp_path / "out")
+    [row] = read_csv(tmp_path / "out" / "scores.csv")
+    assert float(row["mean_return"]) == 2.0
+    assert not list((tmp_path / "out").glob("*curve*"))
 
 
 def test_settings_that_differ_within_a_game_tell_methods_apart(tmp_path):
