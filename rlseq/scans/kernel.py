@@ -82,7 +82,8 @@ def _chunk(tables: Tables, carry: Array, inputs: tuple[Array, Array]) -> tuple[A
     y = _convolve(tables.kernel, x, episode) + jnp.where(first, entering, 0)
     written = jnp.einsum("qdpn,qbd->bpdn", tables.write[::-1], jnp.where(last, x, 0))
     kept = jnp.where(first[-1][..., None], carry, 0)
-    return rotate(*tables.decay[-1], kept) + written.reshape(carry.shape), y
+    real, imag = tables.decay[-1]
+    return rotate(real, imag, kept) + written.reshape(carry.shape), y
 
 
 def _convolve(kernel: Array, x: Array, episode: Array) -> Array:
