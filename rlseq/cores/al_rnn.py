@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from rlseq.errors import InputError
-from rlseq.scans.sequential import clear, recurrent_product, recurrent_scan
+from rlseq.scans.sequential import additive, clear, recurrent_product, recurrent_scan
 from rlseq.types import Carry
 
 
@@ -35,9 +35,12 @@ def split_signs(z: Array, rectified: int) -> Array:
     return jnp.concatenate([linear, jnp.maximum(bent, 0), jnp.minimum(bent, 0)], axis=-1)
 
 
-def al_gates(others: tuple, x: Array, product: Array, h: Array) -> tuple[tuple, Array]:
-    """The next state x + product, its signs split as h is."""
-    return others, split_signs(x + product, h.shape[-1] - product.shape[-1])
+def al_step(others: tuple, z: Array, h: Array) -> tuple[tuple, Array]:
+    """The next state z, its signs split as h is."""
+    return others, split_signs(z, h.shape[-1] - z.shape[-1])
+
+
+al_gates = additive(al_step)
 
 
 class ALRNN(nn.Module):

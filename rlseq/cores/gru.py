@@ -8,17 +8,35 @@ import jax.numpy as jnp
 from jax import Array
 
 from rlseq.cores.lstm import check_heads, orthogonal_gates, recurrent_shape
-from rlseq.scans.sequential import clear, recurrent_product, recurrent_scan
+from rlseq.scans.sequential import Gates, clear, recurrent_product, recurrent_scan
 from rlseq.types import Carry
 
 
-def gru_gates(others: tuple, x: Array, product: Array, h: Array) -> tuple[tuple, Array]:
+def gru_forward(others: tuple, x: Array, product: Array, h: Array) -> tuple:
     """h' = z h + (1 - z) n with r, z = sigma(x + product), n = tanh(x_n + r product_n)."""
     x_r, x_z, x_n = jnp.split(x, 3, axis=-1)
     p_r, p_z, p_n = jnp.split(product, 3, axis=-1)
-    z = jax.nn.sigmoid(x_z + p_z)
-    n = jnp.tanh(x_n + jax.nn.sigmoid(x_r + p_r) * p_n)
-    return others, z * h + (1 - z) * n
+    r, z = jax.nn.sigmoid(x_r + p_r), jax.nn.sigmoid(x_z + p_z)
+    n = jnp.tanh(x_n + r * p_n)
+    return (others, z * h + (1 - z) * n), (h, r, z, n, p_n)
+
+
+def gru_backward(kept: tuple, g: tuple) -> tuple:
+    """Gradients of (others, x, h); of n before its tanh, d_n, that of r is d_n p_n."""
+    (h, r, z, n, p_n), (d_others, g) = kept, g
+    d_n = g * (1 - z) * (1 - n * n)
+    d_x = jnp.concatenate([d_n * p_n * r * (1 - r), g * (h - n) * z * (1 - z), d_n], axis=-1)
+    return d_others, d_x, g * z
+
+
+def gru_by_product(kept: tuple, d_x: Array) -> Array:
+    """That of x, times r in the part of n."""
+    r = kept[1]
+    gates, d_n = jnp.split(d_x, [2 * r.shape[-1]], axis=-1)
+    return jnp.concatenate([gates, d_n * r], axis=-1)
+
+
+gru_gates = Gates(gru_forward, gru_backward, gru_by_product)
 
 
 class GRU(nn.Module):

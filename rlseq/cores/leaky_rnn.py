@@ -11,13 +11,16 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from rlseq.scans.sequential import clear, recurrent_product, recurrent_scan
+from rlseq.scans.sequential import additive, clear, recurrent_product, recurrent_scan
 from rlseq.types import Carry
 
 
-def leaky_gates(others: tuple, x: Array, product: Array, h: Array) -> tuple[tuple, Array]:
-    """h' = phi(x + product): the leak is on the diagonal of the matrix."""
-    return others, jax.nn.leaky_relu(x + product)
+def leaky_step(others: tuple, drive: Array, h: Array) -> tuple[tuple, Array]:
+    """h' = phi(drive): the leak is on the diagonal of the matrix."""
+    return others, jax.nn.leaky_relu(drive)
+
+
+leaky_gates = additive(leaky_step)
 
 
 class LeakyRNN(nn.Module):

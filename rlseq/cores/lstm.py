@@ -9,15 +9,29 @@ from jax import Array
 
 from rlseq.errors import InputError
 from rlseq.nn.initialisers import orthogonal
-from rlseq.scans.sequential import clear, recurrent_product, recurrent_scan
+from rlseq.scans.sequential import Gates, clear, recurrent_product, recurrent_scan, same
 from rlseq.types import Carry
 
 
-def lstm_gates(c: Array, x: Array, product: Array, h: Array) -> tuple[Array, Array]:
+def lstm_forward(c: Array, x: Array, product: Array, h: Array) -> tuple:
     """c' = sigma(f) c + sigma(i) tanh(z), h' = sigma(o) tanh(c'); [i, f, z, o] = x + product."""
     i, f, z, o = jnp.split(x + product, 4, axis=-1)
-    c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(z)
-    return c, jax.nn.sigmoid(o) * jnp.tanh(c)
+    i, f, z, o = jax.nn.sigmoid(i), jax.nn.sigmoid(f), jnp.tanh(z), jax.nn.sigmoid(o)
+    new = f * c + i * z
+    shown = jnp.tanh(new)
+    return (new, o * shown), (c, i, f, z, o, shown)
+
+
+def lstm_backward(kept: tuple, g: tuple) -> tuple:
+    """Gradients of (c, x, h); h counts by way of the product only."""
+    (c, i, f, z, o, shown), (g_c, g_h) = kept, g
+    g_c = g_c + g_h * o * (1 - shown * shown)
+    d_i, d_f = g_c * z * i * (1 - i), g_c * c * f * (1 - f)
+    d_z, d_o = g_c * i * (1 - z * z), g_h * shown * o * (1 - o)
+    return g_c * f, jnp.concatenate([d_i, d_f, d_z, d_o], axis=-1), jnp.zeros_like(g_h)
+
+
+lstm_gates = Gates(lstm_forward, lstm_backward, same)
 
 
 class LSTM(nn.Module):

@@ -18,7 +18,7 @@ from rlseq.cores.lstm import check_heads, recurrent_shape
 from rlseq.cores.mlstm import normalise_heads
 from rlseq.errors import InputError
 from rlseq.nn.causal_conv import CausalConv
-from rlseq.scans.sequential import clear, recurrent_product, recurrent_scan
+from rlseq.scans.sequential import additive, clear, recurrent_product, recurrent_scan
 from rlseq.scans.softmax import NEVER
 from rlseq.types import Carry
 
@@ -26,23 +26,26 @@ HEADS = 4  # xLSTM
 NARROWEST = 8  # ours: the norm of a head leaves little of fewer cells, and of two only a sign
 
 
-def slstm_gates(
-    state: tuple[Array, Array, Array], x: Array, product: Array, h: Array
+def slstm_step(
+    state: tuple[Array, Array, Array], gates: Array, h: Array
 ) -> tuple[tuple[Array, Array, Array], Array]:
-    """(c, n, m) and h after a step; [~i, ~f, z, o] = x + product.
+    """(c, n, m) and h after a step with the gates [~i, ~f, z, o].
 
     An empty cell is n = 0 with any m: after a step n is at least 1. Of its m nothing is read, so
     that the state of a fresh episode can be zeros. h does not depend on m, which is therefore a
     constant for gradients.
     """
     c, n, m = state
-    i, f, z, o = jnp.split(x + product, 4, axis=-1)
+    i, f, z, o = jnp.split(gates, 4, axis=-1)
     kept = jnp.where(n == 0, NEVER, m) + jax.nn.log_sigmoid(f)
     m = lax.stop_gradient(jnp.maximum(kept, i))
     keep, write = jnp.exp(kept - m), jnp.exp(i - m)
     c = keep * c + write * jnp.tanh(z)
     n = keep * n + write
     return (c, n, m), jax.nn.sigmoid(o) * c / n
+
+
+slstm_gates = additive(slstm_step)
 
 
 class SLSTM(nn.Module):
