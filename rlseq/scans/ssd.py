@@ -97,29 +97,32 @@ def _loop(exclusive: bool, carry: Array, inputs: tuple) -> tuple[Array, Array]:
 
 
 def _chunk(exclusive: bool, carry: Array, inputs: tuple) -> tuple[Array, Array]:
-    """One chunk; `total` sums the log-decays and `episode` counts the resets up to each step."""
+    """One chunk; `total` sums the log-decays and `episode` counts the resets up to each step.
+
+    Each head's steps lie side by side, [B, H, Q, ...]: turned once here, and not in every product.
+    """
     q, k, v, log_decay, reset = inputs
     total, episode = episode_totals(log_decay, reset)
-    rows = v.shape[0] // total.shape[0]
-    weights = _weights(q, k, total, episode, exclusive)
-    y = jnp.einsum("bhij,jbhp->ibhp", weights, v)
-    total, episode = (jnp.repeat(x, rows, axis=0) if rows > 1 else x for x in (total, episode))
-    first, last = ((episode == e)[..., None, None] for e in (0, episode[-1:]))
-    entering = jnp.where(first, q * jnp.exp(total)[..., None], 0)
-    y = y + jnp.einsum("ibhn,bhnp->ibhp", entering, carry)
-    left = jnp.where(last[..., 0], total[-1:] - total, 0)
-    leaving = jnp.where(last, k * jnp.exp(left)[..., None], 0)
-    kept = jnp.where(first[-1][..., None], carry, 0) * jnp.exp(total[-1])[..., None, None]
-    return kept + jnp.einsum("jbhn,jbhp->bhnp", leaving, v), y
+    q, k, v = (jnp.moveaxis(x, 0, 2) for x in (q, k, v))
+    rows = v.shape[2] // total.shape[0]
+    y = _weights(q, k, total, episode, exclusive) @ v
+    total, episode = jnp.moveaxis(total, 0, 2)[..., None], episode.T[:, None, :, None]
+    total, episode = (jnp.repeat(x, rows, axis=2) if rows > 1 else x for x in (total, episode))
+    first, last = episode == 0, episode == episode[:, :, -1:]
+    y = y + jnp.where(first, q * jnp.exp(total), 0) @ carry
+    end = total[:, :, -1:]
+    leaving = jnp.where(last, k * jnp.exp(jnp.where(last, end - total, 0)), 0)
+    kept = jnp.where(first[:, :, -1:], carry, 0) * jnp.exp(end)
+    return kept + jnp.swapaxes(leaving, 2, 3) @ v, jnp.moveaxis(y, 2, 0)
 
 
 def _weights(q: Array, k: Array, total: Array, episode: Array, exclusive: bool) -> Array:
     """How much row i reads of what row j wrote, [B, H, rows, rows]."""
     decay = decays(total, same_episode(episode, before=exclusive))
-    rows = q.shape[0] // total.shape[0]
+    rows = q.shape[2] // total.shape[0]
     if rows > 1:
         decay = jnp.repeat(jnp.repeat(decay, rows, axis=2), rows, axis=3)
-    return jnp.einsum("ibgn,jbgn->bgij", q, k) * decay
+    return (q @ jnp.swapaxes(k, 2, 3)) * decay
 
 
 def _trail(reset: Array, like: Array) -> Array:
