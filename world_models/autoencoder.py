@@ -27,6 +27,7 @@ from rlseq.world_models.losses import bernoulli, squared
 
 ENCODERS = ("conv", "patch", "grid", "vector")
 GRID = 16  # pictures up to this size are grids: MinAtar's are 10 x 10
+EPSILON = 1e-5  # of norms
 KEPT = "convolution"  # all that the backward pass keeps of a group of pictures
 GROUP = 8  # ours, pictures at a time on a CPU: what lies between two convolutions fits its caches
 
@@ -57,15 +58,30 @@ class ConvDecoder(nn.Module):
     channels: tuple[int, ...]
     kernel: int
 
-    @nn.compact
-    def __call__(self, latent: Array) -> Array:
+    def setup(self) -> None:
         scale = 2 ** (len(self.channels) - 1)
-        low = (self.shape[0] // scale, self.shape[1] // scale, self.channels[-1])
-        x = nn.Dense(math.prod(low), kernel_init=fan_average())(latent)
-        x = _active(x.reshape(*latent.shape[:-1], *low))
-        for width in self.channels[-2::-1]:
-            x = _active(checkpoint_name(ConvTransposed2D(width, self.kernel)(x), KEPT))
-        return nn.sigmoid(Conv2D(self.shape[-1], self.kernel)(x))
+        self.low = (self.shape[0] // scale, self.shape[1] // scale, self.channels[-1])
+        self.dense = nn.Dense(math.prod(self.low), kernel_init=fan_average())
+        self.norms = [nn.LayerNorm(epsilon=EPSILON) for _ in self.channels]
+        self.doublings = [ConvTransposed2D(w, self.kernel) for w in self.channels[-2::-1]]
+        self.last = Conv2D(self.shape[-1], self.kernel)
+
+    def __call__(self, latent: Array) -> Array:
+        return self.paint(self.spread(latent))
+
+    def spread(self, latent: Array) -> Array:
+        """Latents [..., L] -> what convolutions make a picture of [..., h, w, C].
+
+        For all pictures at once: in groups the matrix would be read again for each.
+        """
+        return self.dense(latent).reshape(*latent.shape[:-1], *self.low)
+
+    def paint(self, x: Array) -> Array:
+        """[..., h, w, C] -> pictures [..., *shape]."""
+        x = nn.silu(self.norms[0](x))
+        for double, norm in zip(self.doublings, self.norms[1:], strict=True):
+            x = nn.silu(norm(checkpoint_name(double(x), KEPT)))
+        return nn.sigmoid(checkpoint_name(self.last(x), KEPT))
 
 
 class PatchEncoder(nn.Module):
@@ -142,7 +158,7 @@ class VectorDecoder(nn.Module):
 
 
 def _active(x: Array) -> Array:
-    return nn.silu(nn.LayerNorm(epsilon=1e-5)(x))
+    return nn.silu(nn.LayerNorm(epsilon=EPSILON)(x))
 
 
 def in_groups(function: Callable[[Array], Array], x: Array) -> Array:

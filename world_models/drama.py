@@ -136,10 +136,10 @@ class Drama:
 
     def _decoded(self, params: Params, latent: Array) -> Array:
         """Latents [..., L] -> [..., *obs] as the loss compares them."""
-        decode = partial(self._run, params, method="decode")
         if not self.autoencoder.grouped:
-            return decode(latent)
-        x = in_groups(decode, latent.reshape(-1, latent.shape[-1]))
+            return self._run(params, latent, method="decode")
+        x = self._run(params, latent.reshape(-1, latent.shape[-1]), method="spread")
+        x = in_groups(partial(self._run, params, method="paint"), x)
         return x.reshape(*latent.shape[:-1], *x.shape[1:])
 
     def observe(

@@ -57,6 +57,14 @@ class DramaNetwork(nn.Module):
         """Latents [..., L] -> [..., *obs] as the loss compares them."""
         return self.decoder(latent)
 
+    def spread(self, latent: Array) -> Array:
+        """The first part of `decode`, of decoders in two parts."""
+        return self.decoder.spread(latent)
+
+    def paint(self, x: Array) -> Array:
+        """The second part, from what `spread` gives."""
+        return self.decoder.paint(x)
+
     def through(
         self, carry: Carry, latent: Array, action: Array, reset: Array
     ) -> tuple[Carry, Array]:

@@ -7,7 +7,8 @@ import pytest
 
 from rlseq.nn import conv2d as ours
 
-SHAPES = [(5, 1), (5, 2), (3, 1), (3, 2), (4, 2)]  # kernel, stride
+# Kernel, stride, outputs: few of them and a wide kernel of stride 1 go through cells.
+SHAPES = [(5, 1, 2), (7, 1, 3), (5, 1, 6), (5, 2, 2), (3, 1, 2), (3, 2, 2), (4, 2, 2)]
 
 
 def arrays(size, *, channels=3, width=2, sides=(4, 6)):
@@ -41,9 +42,9 @@ def slow_transposed(x, kernel):
     return y
 
 
-@pytest.mark.parametrize(("size", "stride"), SHAPES)
-def test_conv2d_and_its_gradients(size, stride):
-    x, kernel = arrays(size)
+@pytest.mark.parametrize(("size", "stride", "width"), SHAPES)
+def test_conv2d_and_its_gradients(size, stride, width):
+    x, kernel = arrays(size, width=width)
     y = ours.conv2d(x, kernel, stride)
     np.testing.assert_allclose(y, slow_conv(x, kernel, stride), rtol=1e-4, atol=1e-5)
     g = jnp.sin(jnp.arange(y.size, dtype=jnp.float32)).reshape(y.shape)
@@ -51,6 +52,13 @@ def test_conv2d_and_its_gradients(size, stride):
     wanted = jax.vjp(lambda *args: ours._conv(*args, stride), x, kernel)[1](g)
     for a, b in zip(got, wanted, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_few_outputs_of_odd_sides():
+    x, kernel = arrays(5, sides=(3, 6))
+    np.testing.assert_allclose(
+        ours.conv2d(x, kernel), slow_conv(x, kernel, 1), rtol=1e-4, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("size", [3, 4, 5])
