@@ -10,10 +10,11 @@ _LINE_EVERY = 10.0  # seconds between plain lines
 
 
 class Reporter:
-    """Progress of one run; with `quiet` only warnings and the end are said."""
+    """Progress of one run of some seeds; with `quiet` only warnings and the end are said."""
 
-    def __init__(self, total_steps: int, *, quiet: bool = False):
+    def __init__(self, total_steps: int, *, seeds: int = 1, quiet: bool = False):
         self.total = total_steps
+        self.seeds = seeds
         self.quiet = quiet
         self.console = Console(highlight=False, soft_wrap=True)
         self.bar: Progress | None = None
@@ -28,7 +29,7 @@ class Reporter:
         """`step` of the whole, environment steps a second over all seeds, last mean return."""
         if self.quiet:
             return
-        left = (self.total - step) / rate if rate else math.inf
+        left = (self.total - step) * self.seeds / rate if rate else math.inf
         facts = f"{rate:,.0f} steps/s  eta {_clock(left)}  return {_number(score)}"
         if self.console.is_terminal:
             self._bar().update(self.task, completed=step, facts=facts)

@@ -84,8 +84,9 @@ def drive(job: Job, folder: Path, stop: Stop | None = None) -> PyTree:
         actions = outside.Actions(folder, job.agent.env)
         state, step = _begin(job, folder, actions)
         settings = job.config.run
-        total = max(job.schedule.steps, step)
-        reporter = Reporter(total, quiet=settings.quiet)
+        left = -(-max(job.schedule.steps - step, 0) // job.schedule.chunk_steps)
+        total = step + left * job.schedule.chunk_steps  # chunks are whole: a resumed run may pass
+        reporter = Reporter(total, seeds=job.config.seeds, quiet=settings.quiet)
         logs = logging.Logs(
             folder,
             make_extras(settings.loggers, folder, step, dataclasses.asdict(job.config)),
