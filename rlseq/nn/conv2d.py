@@ -6,6 +6,7 @@ of the kernel a product of matrices per row of taps, a few pictures at a time.
 """
 
 from functools import partial
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -121,7 +122,7 @@ def _conv_of_cells(x: Array, kernel: Array) -> Array:
     taps = taps.transpose(0, 2, 1, 3, 4, 5).reshape(span, span, CELL * CELL * channels, -1)
     cells = x.reshape(n, high // CELL, CELL, wide // CELL, CELL, channels)
     cells = cells.transpose(0, 1, 3, 2, 4, 5).reshape(n, high // CELL, wide // CELL, -1)
-    y = _conv_on_cpu(cells, taps, 1)
+    y: Any = _conv_on_cpu(cells, taps, 1)
     y = y.reshape(*y.shape[:3], CELL, CELL, width).transpose(0, 1, 3, 2, 4, 5)
     return y.reshape(n, high, wide, width)
 
