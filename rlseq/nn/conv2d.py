@@ -17,10 +17,8 @@ from rlseq.nn.initialisers import fan_average
 
 AXES = ("NHWC", "HWIO", "NHWC")
 CELL = 2  # ours: a side of the cells in which few outputs are computed together
-FEW, WIDE = (
-    4,
-    5,
-)  # ours: outputs up to FEW leave most of a vector empty; a narrow kernel wins nothing
+FEW = 4  # ours: outputs that leave most of a vector empty
+WIDE = 5  # ours: narrower kernels win nothing in cells
 PLACES = 4096  # ours: outputs whose taps are gathered at a time; more of them leave the caches
 
 
@@ -31,14 +29,8 @@ def conv2d(x: Array, kernel: Array, stride: int = 1) -> Array:
     """
     if not _on_cpu():
         return _conv(x, kernel, stride)
-    size, width = kernel.shape[0], kernel.shape[-1]
-    if (
-        stride == 1
-        and size % 2
-        and size >= WIDE
-        and width <= FEW
-        and not any(side % CELL for side in x.shape[1:3])
-    ):
+    few = kernel.shape[0] >= WIDE and kernel.shape[-1] <= FEW
+    if few and stride == 1 and not any(side % CELL for side in x.shape[1:3]):
         return _conv_of_cells(x, kernel)
     return _conv_on_cpu(x, kernel, stride)
 
@@ -112,7 +104,7 @@ def _conv_of_cells(x: Array, kernel: Array) -> Array:
     The zeros in the kernel cost less than that.
     """
     n, high, wide, channels = x.shape
-    size, width = kernel.shape[0], kernel.shape[-1]
+    size = kernel.shape[0]
     around = -(-(size // 2) // CELL)  # cells on each side that a place of the middle one sees
     span = 2 * around + 1
     before = [around * CELL - size // 2 + i for i in range(CELL)]
@@ -123,8 +115,14 @@ def _conv_of_cells(x: Array, kernel: Array) -> Array:
     cells = x.reshape(n, high // CELL, CELL, wide // CELL, CELL, channels)
     cells = cells.transpose(0, 1, 3, 2, 4, 5).reshape(n, high // CELL, wide // CELL, -1)
     y: Any = _conv_on_cpu(cells, taps, 1)
-    y = y.reshape(*y.shape[:3], CELL, CELL, width).transpose(0, 1, 3, 2, 4, 5)
-    return y.reshape(n, high, wide, width)
+    return _apart(y, CELL)
+
+
+def _apart(y: Array, stride: int) -> Array:
+    """[N, h, w, stride stride C] -> [N, stride h, stride w, C]: channels become places."""
+    n, high, wide, _ = y.shape
+    y = y.reshape(n, high, wide, stride, stride, -1).transpose(0, 1, 3, 2, 4, 5)
+    return y.reshape(n, stride * high, stride * wide, -1)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
@@ -179,9 +177,7 @@ def _spread(g: Array, kernel: Array, stride: int) -> Array:
     after = (size // 2 + front) // stride
     pads = [(count - 1 - after, after)] * 2
     y = lax.conv_general_dilated(g, kernel, (1, 1), pads, dimension_numbers=AXES)
-    n, high, wide, _ = g.shape
-    y = y.reshape(n, high, wide, stride, stride, channels).transpose(0, 1, 3, 2, 4, 5)
-    return y.reshape(n, stride * high, stride * wide, channels)
+    return _apart(y, stride)
 
 
 def _kernel_gradient(x: Array, g: Array, size: int, stride: int) -> Array:

@@ -8,7 +8,7 @@ import pytest
 from rlseq.nn import conv2d as ours
 
 # Kernel, stride, outputs: few of them and a wide kernel of stride 1 go through cells.
-SHAPES = [(5, 1, 2), (7, 1, 3), (5, 1, 6), (5, 2, 2), (3, 1, 2), (3, 2, 2), (4, 2, 2)]
+SHAPES = [(5, 1, 2), (6, 1, 2), (7, 1, 3), (5, 1, 6), (5, 2, 2), (3, 1, 2), (3, 2, 2), (4, 2, 2)]
 
 
 def arrays(size, *, channels=3, width=2, sides=(4, 6)):
