@@ -1,20 +1,21 @@
 """Imports run one way, files and functions stay small, and the map of packages is complete."""
 
 import ast
-import importlib.util
+import os
 from pathlib import Path
 
 import pytest
 
 import rlseq
 from tests.packaging.tree import (
-    FOLDERS,
+    LINKED,
     ROOT,
     SETUPTOOLS,
     TOP_NAMES,
     modules,
     our_imports,
     packages_on_disk,
+    python,
 )
 from tests.packaging.tree import all_imports as imports_of
 
@@ -103,16 +104,27 @@ def test_the_list_of_packages_is_what_the_folders_hold():
         assert package in modules(), f"{package} has no __init__.py"
 
 
-@pytest.mark.parametrize("name", [name for name in TOP_NAMES if name != "tests"])
-def test_the_checkout_is_not_importable_beside_the_package(name):
+@pytest.mark.parametrize("name", LINKED)
+def test_the_folders_beside_the_package_are_linked_into_it(name):
+    link = ROOT / "rlseq" / name
+    assert link.is_symlink() and Path(os.readlink(link)) == Path("..", name)
+    assert (link / "__init__.py").is_file()
+
+
+@pytest.mark.parametrize("name", LINKED)
+def test_the_checkout_is_not_importable_beside_the_package(name, tmp_path):
     # Else each class could exist twice: once as agents.ppo and once as rlseq.agents.ppo.
-    spec = importlib.util.find_spec(name)
-    places = list(spec.submodule_search_locations or []) if spec else []
-    assert not [place for place in places if Path(place).is_relative_to(ROOT)]
+    find = f"import importlib.util; print(importlib.util.find_spec({name!r}))"
+    assert str(ROOT) not in python(find, cwd=tmp_path, env=dict(os.environ))
 
 
-def test_only_mapped_folders_hold_modules():
-    assert all((ROOT / folder / "__init__.py").is_file() for folder in FOLDERS.values())
+def test_the_package_imports_from_a_clone_that_is_not_installed(tmp_path):
+    script = "import rlseq.agents.ppo as ppo, rlseq.configs as c; print(ppo.__file__, c.__file__)"
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    files = python(script, cwd=tmp_path, env=env).split()
+    assert files == [
+        str(ROOT / f"rlseq/{name}") for name in ("agents/ppo.py", "configs/__init__.py")
+    ]
 
 
 def _roots(path: Path) -> set[str]:

@@ -1,4 +1,4 @@
-"""The package's files as pyproject.toml maps them, and what they import."""
+"""The package's files in the folders they lie in, and what they import."""
 
 import ast
 import subprocess
@@ -11,8 +11,9 @@ from typing import NamedTuple
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 SETUPTOOLS = PROJECT["tool"]["setuptools"]
-FOLDERS = {"rlseq": "rlseq", **SETUPTOOLS["package-dir"]}  # package -> folder in the tree
-TOP_NAMES = ("agents", "envs", "configs", "tests", "world_models")
+LINKED = ("agents", "configs", "envs", "world_models")  # rlseq/NAME links to the folder ../NAME
+FOLDERS = {"rlseq": "rlseq", **{f"rlseq.{name}": name for name in LINKED}}  # package -> folder
+TOP_NAMES = (*LINKED, "tests")
 
 
 class Import(NamedTuple):
@@ -24,7 +25,7 @@ class Import(NamedTuple):
 
 
 def packages_on_disk() -> set[str]:
-    """Every folder with Python files below the mapped ones, as a dotted name."""
+    """Every folder with Python files of the package, as a dotted name."""
     return {module if is_package else module.rpartition(".")[0] for module, is_package in _found()}
 
 
@@ -54,7 +55,8 @@ def python(script: str, *options: str, cwd: Path, env: dict[str, str]) -> str:
 def _files() -> Iterator[tuple[str, Path]]:
     for package, folder in FOLDERS.items():
         for file in sorted((ROOT / folder).rglob("*.py")):
-            yield package, file
+            if package != "rlseq" or file.relative_to(ROOT / folder).parts[0] not in LINKED:
+                yield package, file  # rglob follows links before Python 3.13
 
 
 def _found() -> Iterator[tuple[str, bool]]:
