@@ -1,0 +1,64 @@
+"""Arguments that several commands share, and the types of their values."""
+
+import argparse
+from pathlib import Path
+
+
+def add_overrides(parser: argparse.ArgumentParser) -> None:
+    """`key=value` words of the configuration."""
+    parser.add_argument(
+        "overrides",
+        nargs="*",
+        metavar="KEY=VALUE",
+        help="experiment=NAME core=NAME env.id=ID agent.lr=1e-4 seeds=4 run.dir=FOLDER ...",
+    )
+
+
+def add_run(parser: argparse.ArgumentParser) -> None:
+    """One run folder."""
+    parser.add_argument("run", help="the run folder")
+
+
+def add_runs(parser: argparse.ArgumentParser, about: str) -> None:
+    """One or more run folders."""
+    parser.add_argument("runs", nargs="+", metavar="RUN", help=about)
+
+
+def add_checkpoint(parser: argparse.ArgumentParser) -> None:
+    """Which checkpoint of a run."""
+    parser.add_argument("--checkpoint", metavar="STEP", help="step or `best` (default: newest)")
+
+
+def add_greedy(parser: argparse.ArgumentParser) -> None:
+    """How actions are chosen."""
+    parser.add_argument("--greedy", action="store_true", help="the likeliest action, not a sample")
+
+
+def add_film(parser: argparse.ArgumentParser) -> None:
+    """What `video` and `imagine` have in common."""
+    add_run(parser)
+    parser.add_argument("--out", type=Path, required=True, help="a new .gif or .mp4 file")
+    add_greedy(parser)
+    parser.add_argument("--seed-index", type=int, default=0, help="which seed (default: 0)")
+    add_checkpoint(parser)
+
+
+def names(text: str) -> list[str]:
+    """`a,b` as a list."""
+    return text.split(",")
+
+
+def counts(text: str) -> list[int]:
+    """`128,1e3` as a list of positive whole numbers."""
+    return [count(one) for one in text.split(",")]
+
+
+def count(text: str) -> int:
+    """A positive whole number; `1e6` is one. Raises ValueError, which argparse reports."""
+    value = float(text)
+    if value != int(value) or value < 1:
+        raise ValueError(text)
+    return int(value)
+
+
+count.__name__ = counts.__name__ = "whole number"  # argparse says "invalid whole number value"

@@ -1,0 +1,25 @@
+"""`rlseq gallery`."""
+
+import argparse
+from functools import partial
+from pathlib import Path
+
+from rlseq.commands import DONE, arguments
+
+ABOUT = "draw every environment: GIFs and strips over time"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Where to, and which environments."""
+    parser.add_argument("out", type=Path, help="the folder to write to")
+    parser.add_argument(
+        "--envs", type=arguments.names, default=[], help="popgym:AutoencodeEasy,..."
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Draw, naming each file."""
+    from rlseq.analysis.gallery import gallery
+
+    gallery(options.out, options.envs, show=partial(print, flush=True))
+    return DONE

@@ -1,0 +1,22 @@
+"""How training ends, as exit codes."""
+
+import sys
+from collections.abc import Callable
+
+from rlseq.commands import DONE, FAILED, INTERRUPTED
+
+
+def exit_code(train: Callable[[], object]) -> int:
+    """Run `train`; the exit code, with the reason on standard error where it ended early."""
+    from rlseq.train.loop import Interrupted, NonFinite
+    from rlseq.train.outside import OutsideFault
+
+    try:
+        train()
+    except Interrupted as saved:
+        print(f"rlseq: {saved}", file=sys.stderr)
+        return INTERRUPTED
+    except (NonFinite, OutsideFault) as error:
+        print(f"rlseq: {error}", file=sys.stderr)
+        return FAILED
+    return DONE

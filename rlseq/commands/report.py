@@ -1,0 +1,24 @@
+"""`rlseq report`."""
+
+import argparse
+from pathlib import Path
+
+from rlseq.commands import DONE, arguments
+
+ABOUT = "scores, intervals and curves of runs as one page"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which runs, and where to."""
+    arguments.add_runs(parser, "run folders, or folders of them")
+    parser.add_argument("--out", type=Path, required=True, help="the folder to write to")
+    parser.add_argument("--overwrite", action="store_true", help="replace an earlier report there")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write the report, and print the files' names."""
+    from rlseq.analysis import report
+
+    for path in report.write(options.runs, options.out, overwrite=options.overwrite):
+        print(path)
+    return DONE

@@ -1,0 +1,22 @@
+"""`rlseq resume`."""
+
+import argparse
+
+from rlseq.commands import arguments, guard
+
+ABOUT = "carry a run on from its newest checkpoint"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The run, and a new end."""
+    arguments.add_run(parser)
+    parser.add_argument(
+        "--total-steps", type=arguments.count, help="a longer run than it was started with"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Train on."""
+    from rlseq.train import loop, runs
+
+    return guard.exit_code(lambda: loop.resume(runs.open_run(options.run), options.total_steps))

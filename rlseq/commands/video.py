@@ -1,0 +1,33 @@
+"""`rlseq video`."""
+
+import argparse
+
+from rlseq.commands import DONE, arguments
+
+ABOUT = "film a trained policy: GIF or MP4"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which policy plays, and how much of it is filmed."""
+    parser.add_argument("--episodes", type=arguments.count, default=1, help="how many (default: 1)")
+    parser.add_argument(
+        "--steps", type=arguments.count, default=3000, help="at most (default: 3000)"
+    )
+    arguments.add_film(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Play, and write the film."""
+    from rlseq.analysis.video import film
+
+    line = film(
+        options.run,
+        options.out,
+        episodes=options.episodes,
+        steps=options.steps,
+        greedy=options.greedy,
+        seed_index=options.seed_index,
+        step=options.checkpoint,
+    )
+    print(line)
+    return DONE
