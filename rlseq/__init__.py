@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rlseq.cores.params import save_params as save_params
     from rlseq.envs import make_env as make_env
     from rlseq.registry import register as register
-    from rlseq.train.evaluate import load_policy as load_policy
+    from rlseq.train.policy import load_policy as load_policy
 
 __version__ = "0.1.0"
 
@@ -27,7 +27,7 @@ _PUBLIC = {
     "load_params": "rlseq.cores.params",
     "make_env": "rlseq.envs",
     "make_agent": "rlseq.agents",
-    "load_policy": "rlseq.train.evaluate",
+    "load_policy": "rlseq.train.policy",
     "register": "rlseq.registry",
 }
 __all__ = ["__version__", *_PUBLIC]

@@ -13,7 +13,7 @@ _NO_METRICS = ("step", "seed", "seconds", "steps_per_second")
 
 
 class Curve(NamedTuple):
-    """One metric of one run on the steps that all its seeds reached."""
+    """One metric of one run on the steps where all its seeds have values."""
 
     folder: Path
     env: str
@@ -26,8 +26,9 @@ class Curve(NamedTuple):
 def read(folder: str | Path, metric: str = "return") -> Curve:
     """The curve of a run.
 
-    A chunk without a value (no episode ended) is filled in between its neighbours. Raises
-    InputError for a folder that is no run, an unknown metric and a run without values yet.
+    A chunk without a value (no episode ended) is filled in between its neighbours; before the
+    first and after the last value of any seed there is no curve. Raises InputError for a folder
+    that is no run, an unknown metric and a run without values yet.
     """
     return of_run(runs.open_run(folder), metric)
 
@@ -41,39 +42,53 @@ def of_run(run: runs.Run, metric: str = "return") -> Curve:
     if metric not in known:
         raise unknown_name("metric", metric, known)
     by_seed = [_seed_rows(rows, seed) for seed in sorted({row["seed"] for row in rows})]
-    steps = np.array(sorted(set.intersection(*(set(own) for own in by_seed))), np.int64)
+    known_rows = [_known(own, metric, run.folder) for own in by_seed]
+    common = sorted(set.intersection(*(set(own) for own in by_seed)))
+    first = max(steps[0] for steps, _ in known_rows)
+    last = min(steps[-1] for steps, _ in known_rows)
+    steps = np.array([step for step in common if first <= step <= last], np.int64)
+    if not len(steps):
+        raise _nothing(run.folder, metric)
     seconds = np.array([by_seed[0][int(step)]["seconds"] for step in steps], np.float64)
-    values = np.stack([_filled(steps, own, metric, run.folder) for own in by_seed])
+    values = np.stack([np.interp(steps, *known) for known in known_rows])
     label = f"{run.config.core['name']} {run.config.agent['name']}"
     return Curve(run.folder, run.config.env.id, label, steps, seconds, values)
 
 
 def merge(own: Sequence[Curve], label: str) -> Curve:
-    """Curves of one environment as one with all their seeds, on the steps that all reached.
+    """Curves of one environment as one with all their seeds, where all of them have values.
 
-    Runs that logged at other steps are filled in between.
+    Runs that logged at other steps are filled in between. Raises InputError where no step lies
+    within all of them.
     """
-    last = min(curve.steps[-1] for curve in own)
     first = max(curve.steps[0] for curve in own)
+    last = min(curve.steps[-1] for curve in own)
+    if first > last:
+        names = ", ".join(repr(str(curve.folder)) for curve in own)
+        raise InputError(f"the curves of {names} have no steps in common")
     longest = max(own, key=lambda curve: len(curve.steps))
     within = (first <= longest.steps) & (longest.steps <= last)
     steps = longest.steps[within] if within.any() else np.array([last])
     values = [np.interp(steps, curve.steps, row) for curve in own for row in curve.values]
-    head = own[0]
-    seconds = np.interp(steps, head.steps, head.seconds)
-    return Curve(head.folder, head.env, label, steps, seconds, np.stack(values))
+    seconds = np.mean([np.interp(steps, curve.steps, curve.seconds) for curve in own], axis=0)
+    return Curve(own[0].folder, own[0].env, label, steps, seconds, np.stack(values))
 
 
 def _seed_rows(rows: list[logging.Row], seed: int) -> dict[int, logging.Row]:
     return {row["step"]: row for row in rows if row["seed"] == seed}
 
 
-def _filled(
-    steps: np.ndarray, rows: dict[int, logging.Row], metric: str, folder: Path
-) -> np.ndarray:
-    own = sorted(rows)
-    values = np.array([rows[step].get(metric) for step in own], np.float64)
+def _known(
+    rows: dict[int, logging.Row], metric: str, folder: Path
+) -> tuple[np.ndarray, np.ndarray]:
+    """(steps, values) of one seed where it has values."""
+    steps = np.array(sorted(rows))
+    values = np.array([rows[step].get(metric) for step in sorted(rows)], np.float64)
     known = np.isfinite(values)
     if not known.any():
-        raise InputError(f"{str(folder)!r} has no values of {metric!r} yet: nothing to plot")
-    return np.interp(steps, np.array(own)[known], values[known])
+        raise _nothing(folder, metric)
+    return steps[known], values[known]
+
+
+def _nothing(folder: Path, metric: str) -> InputError:
+    return InputError(f"{str(folder)!r} has no values of {metric!r} yet: nothing to plot")

@@ -13,10 +13,12 @@ from gymnax.environments import spaces
 from matplotlib.figure import Figure
 
 import rlseq
+from rlseq.analysis.whole import whole
 from rlseq.envs import catalogue, env_ids
 from rlseq.envs.spaces import flatten
 from rlseq.errors import InputError, check_names
 from rlseq.train.files import write_atomic
+from rlseq.train.stop import Stop, Watch
 from rlseq.types import TimeStep, VecEnv
 
 STEPS = 64
@@ -41,20 +43,24 @@ def gallery(
         ids: environments; all without any.
         show: gets a line a picture, or why there is none.
 
-    Returns the files written. Raises InputError for an unknown id.
+    Returns the files written. Raises InputError for an unknown id, and Interrupted after SIGINT or
+    SIGTERM: what was drawn until then is whole, and on the page.
     """
     ids = list(ids) or env_ids()
     check_names("environment", ids, env_ids())
     out.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
-    for env_id in ids:
-        try:
-            written.append(_picture(out, env_id))
-        except InputError as missing:  # a package, say
-            show(f"{env_id}: {missing}")
-            continue
-        show(str(written[-1]))
-        _write_page(out, written)
+    with Stop() as stop:
+        watch = Watch(stop, show, f"they are in {out}")
+        for number, env_id in enumerate(ids):
+            watch(f"{number} of {len(ids)} environments")
+            try:
+                written.append(_picture(out, env_id))
+            except InputError as missing:  # a package, say
+                show(f"{env_id}: {missing}")
+                continue
+            show(str(written[-1]))
+            _write_page(out, written)
     return [*written, out / "README.md"]
 
 
@@ -76,13 +82,14 @@ def _picture(out: Path, env_id: str) -> Path:
     if is_image(env.spec.obs_space):
         steps = _play(env)
         path = stem.with_name(stem.name + ".gif")
-        imageio.imwrite(path, frames(np.asarray(steps.obs)), duration=120, loop=0)
+        with whole(path) as beside:
+            imageio.imwrite(beside, frames(np.asarray(steps.obs)), duration=120, loop=0)
         return path
     with contextlib.suppress(InputError):  # there may be no hidden state to show
         env = rlseq.make_env(env_id, observe="both")
     path = stem.with_name(stem.name + ".png")
-    with matplotlib.rc_context(_STYLE):
-        strip(env, _play(env)).savefig(path, dpi=110)
+    with matplotlib.rc_context(_STYLE), whole(path) as beside:
+        strip(env, _play(env)).savefig(beside, dpi=110)
     return path
 
 

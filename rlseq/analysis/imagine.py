@@ -18,6 +18,7 @@ from rlseq.analysis.foresight import Foreseen, foresee
 from rlseq.analysis.gallery import frames, is_image
 from rlseq.errors import InputError
 from rlseq.train import build, evaluate, runs
+from rlseq.train.stop import Stop, Watch
 from rlseq.types import Sequences
 
 _RATE = 8  # pictures a second
@@ -33,6 +34,7 @@ def film_imagination(
     greedy: bool = False,
     seed_index: int = 0,
     step: str | None = None,
+    say: Callable[[str], object] = lambda line: None,
 ) -> str:
     """Film an episode of a run's policy beside its world model: a line with the errors of both.
 
@@ -43,7 +45,7 @@ def film_imagination(
         horizon: steps that it imagines under the actions that were taken, at most to the
             episode's end.
         start: steps of the episode before the context.
-        greedy, seed_index, step: as in `rlseq.analysis.video.film`.
+        greedy, seed_index, step, say: as in `rlseq.analysis.video.film`.
 
     Raises InputError for a run without a world model, observations that are no images, an
     episode that ends within the context, and as `film`.
@@ -60,10 +62,12 @@ def film_imagination(
     key = jax.random.fold_in(build.seed_keys(job.config)[seed_index], 0xD4EA)
     play_key, see_key = jax.random.split(key)
     act = partial(job.agent.act, params, greedy=greedy)
-    rows = _record(job, act, play_key, start, context, horizon)
-    see = jax.jit(partial(foresee, job.agent.model), static_argnums=2)
-    told = jax.device_get(see(params.model, rows, context, see_key))
-    video.write(out, pictures(rows, told, context), _RATE)
+    with Stop() as stop:
+        watch = Watch(stop, say, "no film is written")
+        rows = _record(job, act, play_key, start, context, horizon, watch)
+        see = jax.jit(partial(foresee, job.agent.model), static_argnums=2)
+        told = jax.device_get(see(params.model, rows, context, see_key))
+        video.write(out, pictures(rows, told, context), _RATE, watch)
     return f"{out}: {_errors(rows, told, context)}"
 
 
@@ -129,12 +133,18 @@ def _check(job: build.Job) -> None:
 
 
 def _record(
-    job: build.Job, act: Callable, key: jax.Array, start: int, context: int, horizon: int
+    job: build.Job,
+    act: Callable,
+    key: jax.Array,
+    start: int,
+    context: int,
+    horizon: int,
+    watch: Callable[[str], None],
 ) -> Sequences:
     """Steps `start` to `start + context + horizon` of one episode, [T, 1, ...]."""
     env = build.make_env(job.config.env, 1, evaluation=True, action_log=video.CHUNK)
     steps = start + context + horizon
-    _, told = video.play(env, act, job.agent.init_carry(1), key, episodes=1, steps=steps)
+    _, told = video.play(env, act, job.agent.init_carry(1), key, 1, steps, watch)
     before, after = (
         jax.tree.map(lambda x, cut=cut: x[cut], told.timestep)
         for cut in (slice(None, -1), slice(1, None))

@@ -6,11 +6,11 @@ from typing import Any
 
 import matplotlib
 import matplotlib.ticker
-import numpy as np
 from matplotlib.figure import Figure
 
 from rlseq.analysis.curves import Curve, read
-from rlseq.analysis.scores import interval, iqm
+from rlseq.analysis.scores import FEW, band, iqm
+from rlseq.analysis.whole import whole
 from rlseq.errors import InputError, check_names
 
 AXES = {"steps": "environment steps", "seconds": "seconds of training"}
@@ -48,7 +48,8 @@ def plot_runs(
         paths = [out / f"learning_curve.{kind}" for kind in ("png", "svg")]
         for path in paths:
             dated = {"Date": None} if path.suffix == ".svg" else {}
-            figure.savefig(path, dpi=160, bbox_inches="tight", metadata=dated)
+            with whole(path) as beside:
+                figure.savefig(beside, dpi=160, bbox_inches="tight", metadata=dated)
     return paths
 
 
@@ -71,7 +72,7 @@ def _panel(panel: Any, env: str, curves: list[Curve], x: str) -> None:
     for index, (curve, label) in enumerate(zip(curves, labels, strict=True)):
         colour = COLOURS[index % len(COLOURS)]
         where = curve.steps if x == "steps" else curve.seconds
-        low, high = interval([curve.values])
+        low, high = band(curve.values)
         panel.plot(where, iqm(curve.values), color=colour, lw=1.8, label=label)
         panel.fill_between(where, low, high, color=colour, alpha=0.18, lw=0)
     panel.set_title(env, fontsize=10, loc="left", color="#333333")
@@ -102,7 +103,12 @@ def _labels(curves: list[Curve]) -> list[str]:
 
 
 def _band(curves: list[Curve]) -> str | None:
-    seeds = np.unique([len(curve.values) for curve in curves])
-    if seeds.max() < 2:
-        return None
-    return f"IQM of {' or '.join(map(str, seeds))} seeds, 95 % bootstrap interval"
+    """What line and band are; of FEW seeds, whose interquartile mean is the mean, the range."""
+    several = [len(curve.values) for curve in curves if len(curve.values) > 1]
+    few, many = (sorted({n for n in several if (n < FEW) == fewer}) for fewer in (True, False))
+    said = []
+    if few:
+        said.append(f"mean of {' or '.join(map(str, few))} seeds, from the lowest to the highest")
+    if many:
+        said.append(f"IQM of {' or '.join(map(str, many))} seeds, 95 % bootstrap interval")
+    return "\n".join(said) or None

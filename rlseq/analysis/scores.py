@@ -11,12 +11,13 @@ import numpy as np
 from scipy import stats
 
 _RESAMPLES = 2000
+FEW = 4  # of fewer runs the interquartile mean is the mean, and a percentile bootstrap their range
 Groups = Sequence[np.ndarray]
 Measure = Callable[[Groups, int], np.ndarray]  # (groups, axis of the runs) -> one number a point
 
 
 class Estimate(NamedTuple):
-    """An aggregate with its interval; the ends equal the value where nothing can be resampled."""
+    """An aggregate with its interval; the ends are NaN where the data tell none."""
 
     value: np.ndarray
     low: np.ndarray
@@ -76,11 +77,15 @@ def interval(
     """Stratified percentile-bootstrap interval of a measure: (low [...], high [...]).
 
     Runs are resampled within their task, whole and equally at every point of the other axes.
-    Where a group has one run there is nothing to resample: both ends are the measure.
+    Where a group has one run there is nothing to resample: both ends are NaN.
+
+    With few runs a group it is too narrow, for it takes their spread for that of all runs: of
+    normal scores, "95 %" hold the mean of a single group in 50, 76, 83 and 89 % of cases with 2,
+    3, 5 and 10 runs, and the mean of 26 groups in 79, 88, 90 and 93 %.
     """
     if min(len(group) for group in groups) < 2:
-        score = measure(groups, 0)
-        return score, score
+        nothing = np.full_like(measure(groups, 0), np.nan)
+        return nothing, nothing
     result = stats.bootstrap(
         groups,
         lambda *samples, axis: measure(samples, axis),
@@ -92,6 +97,30 @@ def interval(
         rng=np.random.default_rng(0),
     )
     return result.confidence_interval.low, result.confidence_interval.high
+
+
+def mean_interval(runs: np.ndarray, level: float = 0.95) -> Estimate:
+    """The mean of independent runs [S] with Student's t interval, which holds for few of them.
+
+    A single run has none: both ends are NaN.
+    """
+    mean = runs.mean()
+    if len(runs) < 2:
+        return Estimate(mean, np.array(np.nan), np.array(np.nan))
+    error = runs.std(ddof=1) / np.sqrt(len(runs))
+    half = stats.t.ppf((1 + level) / 2, len(runs) - 1) * error
+    return Estimate(mean, mean - half, mean + half)
+
+
+def band(runs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The band around a curve of runs [S, N]: (low [N], high [N]).
+
+    Of fewer than FEW runs their range, which claims nothing; of more, the bootstrap interval of
+    the interquartile mean. NaN of a single run.
+    """
+    if 1 < len(runs) < FEW:
+        return runs.min(axis=0), runs.max(axis=0)
+    return interval([runs])
 
 
 def _means(groups: Groups, axis: int) -> np.ndarray:

@@ -17,9 +17,11 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from rlseq.analysis.gallery import frames, is_image, strip
+from rlseq.analysis.whole import whole
 from rlseq.envs import action_log
 from rlseq.errors import InputError
 from rlseq.train import build, evaluate, outside, runs
+from rlseq.train.stop import Stop, Watch
 from rlseq.types import PyTree, TimeStep, VecEnv
 
 FORMATS = (".gif", ".mp4")
@@ -42,8 +44,11 @@ def film(
     greedy: bool = False,
     seed_index: int = 0,
     step: str | None = None,
+    say: Callable[[str], object] = lambda line: None,
 ) -> str:
-    """Film a run's policy in fresh evaluation episodes: a line that says what is in the file.
+    """Film a run's policy in evaluation episodes: a line that says what is in the file.
+
+    The episodes are the same each time, and none of those that are evaluated.
 
     Args:
         path: the run folder.
@@ -53,9 +58,10 @@ def film(
         greedy: the likeliest action instead of a sample.
         seed_index: which of the run's seeds plays.
         step: of the checkpoint, or "best"; the newest without it.
+        say: gets a line now and then.
 
     Raises InputError for another kind of file, one that exists, a missing package for MP4 and as
-    `rlseq.train.evaluate.load_policy`.
+    `rlseq.load_policy`, and Interrupted after SIGINT or SIGTERM: no file is left then.
     """
     check_file(out)
     run = runs.open_run(path)
@@ -65,23 +71,45 @@ def film(
     env = build.make_env(job.config.env, 1, evaluation=True, action_log=CHUNK)
     key = jax.random.fold_in(build.seed_keys(job.config)[seed_index], 0xF117)
     act = partial(job.agent.act, params, greedy=greedy)
-    seeds, told = play(env, act, job.agent.init_carry(1), key, episodes, steps)
-    pictures, rate = _pictures(env, seeds, told)
-    write(out, pictures, rate)
+    with Stop() as stop:
+        watch = Watch(stop, say, "no film is written")
+        seeds, told = play(env, act, job.agent.init_carry(1), key, episodes, steps, watch)
+        pictures, rate = _pictures(env, seeds, told)
+        write(out, pictures, rate, watch)
+    return f"{out}: {_about(told, episodes, steps)}"
+
+
+def _about(told: Moment, episodes: int, steps: int) -> str:
     ends = told.timestep.terminated | told.timestep.truncated
     total = float(np.where(_counted(told.timestep), told.timestep.reward, 0).sum())
-    return f"{out}: {len(ends)} steps, {int(ends.sum())} episodes ended, rewards sum to {total:.4g}"
+    ended = int(ends.sum())
+    line = f"{len(ends)} steps, {ended} episodes ended, rewards sum to {total:.4g}"
+    return line if ended >= episodes else f"{line}; cut after {steps} steps"
 
 
-def write(out: Path, pictures: Iterable[np.ndarray], rate: int) -> None:
-    """Pictures uint8 [H, W, 3], `rate` a second, as the file's name says. Raises InputError."""
+def write(
+    out: Path,
+    pictures: Iterable[np.ndarray],
+    rate: int,
+    watch: Callable[[str], None] = lambda progress: None,
+) -> None:
+    """Pictures uint8 [H, W, 3], `rate` a second, as the file's name says. Raises InputError.
+
+    `watch` is called for every picture; where it or anything raises, no file is left.
+    """
     check_file(out)
-    beside = out.with_name(f".new-{out.name}")
-    if out.suffix == ".gif":
-        imageio.imwrite(beside, np.stack(list(pictures)), duration=1000 / rate, loop=0)
-    else:
-        _write_mp4(beside, iter(pictures), rate)
-    beside.replace(out)
+    with whole(out) as beside:
+        if out.suffix == ".gif":
+            shown = np.stack(list(_watched(pictures, watch)))
+            imageio.imwrite(beside, shown, duration=1000 / rate, loop=0)
+        else:
+            _write_mp4(beside, _watched(pictures, watch), rate)
+
+
+def _watched(pictures: Iterable[np.ndarray], watch: Callable[[str], None]) -> Iterator[np.ndarray]:
+    for number, picture in enumerate(pictures, 1):
+        watch(f"{number:,} pictures drawn")
+        yield picture
 
 
 def check_file(out: Path) -> None:
@@ -107,10 +135,12 @@ def _write_mp4(out: Path, pictures: Iterator[np.ndarray], rate: int) -> None:
         # JAX warns of forks; this one becomes ffmpeg at once.
         warnings.simplefilter("ignore", RuntimeWarning)
         writer.send(None)
-    writer.send(first.tobytes())
-    for picture in pictures:
-        writer.send(_even(picture).tobytes())
-    writer.close()
+    try:
+        writer.send(first.tobytes())
+        for picture in pictures:
+            writer.send(_even(picture).tobytes())
+    finally:
+        writer.close()
 
 
 def _even(picture: np.ndarray) -> np.ndarray:
@@ -119,9 +149,17 @@ def _even(picture: np.ndarray) -> np.ndarray:
 
 
 def play(
-    env: VecEnv, act: Callable, carry: Any, key: jax.Array, episodes: int, steps: int
+    env: VecEnv,
+    act: Callable,
+    carry: Any,
+    key: jax.Array,
+    episodes: int,
+    steps: int,
+    watch: Callable[[str], None] = lambda progress: None,
 ) -> tuple[np.ndarray | None, Moment]:
     """Until enough episodes ended: (seeds of what lives outside JAX, moments [T, 1, ...]).
+
+    At most `steps` steps are played; `watch` is called between chunks of them.
 
     A moment is a time step and the action that led to it; the first has no action but zeros.
     """
@@ -144,6 +182,7 @@ def play(
         parts.append(jax.device_get(moments))
         ended += int((parts[-1].timestep.terminated | parts[-1].timestep.truncated).sum())
         length += CHUNK
+        watch(f"{length:,} of at most {steps:,} steps played")
     told = jax.tree.map(lambda *x: np.concatenate(x), *parts)
     start = Moment(jax.device_get(first), jax.tree.map(lambda x: np.zeros_like(x[0]), told.action))
     told = jax.tree.map(lambda a, b: np.concatenate([a[None], b]), start, told)

@@ -1,8 +1,10 @@
 """`rlseq eval`."""
 
 import argparse
+import sys
+from functools import partial
 
-from rlseq.commands import DONE, arguments
+from rlseq.commands import arguments, guard
 
 ABOUT = "play fresh episodes with a trained policy"
 
@@ -16,18 +18,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_greedy(parser)
     parser.add_argument("--seed-index", type=int, help="one of the run's seeds (default: all)")
     arguments.add_checkpoint(parser)
+    parser.add_argument(
+        "--max-steps",
+        type=arguments.count,
+        help="cut an episode after so many (default: 27000, or the environment's own, if longer)",
+    )
+    parser.add_argument(
+        "--eval-seed",
+        type=int,
+        help="what draws the episodes: 0 after training (default: one not used yet)",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Play, and print the score."""
+    """Play, and print the score; how far it is goes to standard error."""
     from rlseq.train import evaluate
 
-    line = evaluate.evaluate_run(
-        options.run,
-        episodes=options.episodes,
-        greedy=options.greedy,
-        seed_index=options.seed_index,
-        step=options.checkpoint,
-    )
-    print(line)
-    return DONE
+    def play() -> None:
+        lines = evaluate.evaluate_run(
+            options.run,
+            count=options.episodes,
+            greedy=options.greedy,
+            seed_index=options.seed_index,
+            step=options.checkpoint,
+            max_steps=options.max_steps,
+            eval_seed=options.eval_seed,
+            say=partial(print, file=sys.stderr, flush=True),
+        )
+        print(lines)
+
+    return guard.exit_code(play)

@@ -4,7 +4,7 @@ import argparse
 from functools import partial
 from pathlib import Path
 
-from rlseq.commands import DONE, arguments
+from rlseq.commands import arguments, guard
 
 ABOUT = "draw every environment: GIFs and strips over time"
 
@@ -21,5 +21,5 @@ def run(options: argparse.Namespace) -> int:
     """Draw, naming each file."""
     from rlseq.analysis.gallery import gallery
 
-    gallery(options.out, options.envs, show=partial(print, flush=True))
-    return DONE
+    show = partial(print, flush=True)
+    return guard.exit_code(lambda: gallery(options.out, options.envs, show=show))

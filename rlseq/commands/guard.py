@@ -1,4 +1,4 @@
-"""How training ends, as exit codes."""
+"""How training and playing end, as exit codes."""
 
 import sys
 from collections.abc import Callable
@@ -6,13 +6,13 @@ from collections.abc import Callable
 from rlseq.commands import DONE, FAILED, INTERRUPTED
 
 
-def exit_code(train: Callable[[], object]) -> int:
-    """Run `train`; the exit code, with the reason on standard error where it ended early."""
+def exit_code(work: Callable[[], object]) -> int:
+    """Run `work`; the exit code, with the reason on standard error where it ended early."""
     from rlseq.train.loop import Interrupted, NonFinite
     from rlseq.train.outside import OutsideFault
 
     try:
-        train()
+        work()
     except Interrupted as saved:
         print(f"rlseq: {saved}", file=sys.stderr)
         return INTERRUPTED

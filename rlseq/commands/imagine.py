@@ -1,8 +1,10 @@
 """`rlseq imagine`."""
 
 import argparse
+import sys
+from functools import partial
 
-from rlseq.commands import DONE, arguments
+from rlseq.commands import arguments, guard
 
 ABOUT = "film what a world model foresees beside what came"
 
@@ -23,15 +25,18 @@ def run(options: argparse.Namespace) -> int:
     """Play, imagine, and write the film."""
     from rlseq.analysis.imagine import film_imagination
 
-    line = film_imagination(
-        options.run,
-        options.out,
-        context=options.context,
-        horizon=options.horizon,
-        start=options.start,
-        greedy=options.greedy,
-        seed_index=options.seed_index,
-        step=options.checkpoint,
-    )
-    print(line)
-    return DONE
+    def play() -> None:
+        line = film_imagination(
+            options.run,
+            options.out,
+            context=options.context,
+            horizon=options.horizon,
+            start=options.start,
+            greedy=options.greedy,
+            seed_index=options.seed_index,
+            step=options.checkpoint,
+            say=partial(print, file=sys.stderr, flush=True),
+        )
+        print(line)
+
+    return guard.exit_code(play)

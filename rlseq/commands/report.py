@@ -13,12 +13,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_runs(parser, "run folders, or folders of them")
     parser.add_argument("--out", type=Path, required=True, help="the folder to write to")
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier report there")
+    modes = "sampled or greedy episodes (default: sampled)"
+    parser.add_argument("--mode", default="sampled", help=modes)
+    parser.add_argument(
+        "--checkpoint",
+        type=arguments.count,
+        metavar="STEP",
+        help="the evaluated checkpoint (default: the newest of each run)",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     """Write the report, and print the files' names."""
     from rlseq.analysis import report
 
-    for path in report.write(options.runs, options.out, overwrite=options.overwrite):
+    choice = report.Choice(options.mode, options.checkpoint)
+    for path in report.write(options.runs, options.out, overwrite=options.overwrite, choice=choice):
         print(path)
     return DONE

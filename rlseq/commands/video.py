@@ -1,8 +1,10 @@
 """`rlseq video`."""
 
 import argparse
+import sys
+from functools import partial
 
-from rlseq.commands import DONE, arguments
+from rlseq.commands import arguments, guard
 
 ABOUT = "film a trained policy: GIF or MP4"
 
@@ -20,14 +22,17 @@ def run(options: argparse.Namespace) -> int:
     """Play, and write the film."""
     from rlseq.analysis.video import film
 
-    line = film(
-        options.run,
-        options.out,
-        episodes=options.episodes,
-        steps=options.steps,
-        greedy=options.greedy,
-        seed_index=options.seed_index,
-        step=options.checkpoint,
-    )
-    print(line)
-    return DONE
+    def play() -> None:
+        line = film(
+            options.run,
+            options.out,
+            episodes=options.episodes,
+            steps=options.steps,
+            greedy=options.greedy,
+            seed_index=options.seed_index,
+            step=options.checkpoint,
+            say=partial(print, file=sys.stderr, flush=True),
+        )
+        print(line)
+
+    return guard.exit_code(play)

@@ -1,53 +1,26 @@
 """The host loop: chunks of training on the device; logs, checkpoints and signals between them."""
 
 import dataclasses
-import signal
-import threading
 import time
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import jax
 import numpy as np
 
 from rlseq.errors import InputError
-from rlseq.train import build, checkpoint, evaluate, logging, outside, parts, runs
+from rlseq.train import build, checkpoint, episodes, evaluate, logging, outside, parts, runs
 from rlseq.train.build import Job
 from rlseq.train.console import Reporter
 from rlseq.train.extras import check_loggers, make_extras
 from rlseq.train.runs import Run
+from rlseq.train.stop import Interrupted, Stop, Watch
+from rlseq.train.summary import summary
 from rlseq.types import PyTree
-
-
-class Interrupted(Exception):
-    """A signal came; everything is saved."""
 
 
 class NonFinite(RuntimeError):
     """The loss is NaN or infinite; the last good checkpoint is kept."""
-
-
-class Stop:
-    """Remembers SIGINT and SIGTERM while it is entered; a second one acts at once."""
-
-    def __init__(self) -> None:
-        self.requested = False
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> "Stop":
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._remember)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _remember(self, number: int, frame: FrameType | None) -> None:
-        self.requested = True
-        signal.signal(number, signal.SIG_DFL if number != signal.SIGINT else _raise_interrupt)
 
 
 def train(config: Any) -> Run:
@@ -95,7 +68,7 @@ def drive(job: Job, folder: Path, stop: Stop | None = None) -> PyTree:
             reporter.say(f"run {folder}" + (f", from step {step:,}" if step else ""))
             state, step = _chunks(job, folder, actions, state, step, logs, reporter, stop)
             reporter.close()
-            _finish(job, folder, state, step, logs, reporter)
+            _finish(job, folder, state, step, logs, reporter, stop)
         finally:
             reporter.close()
             logs.close()
@@ -186,21 +159,56 @@ def _save(job: Job, folder: Path, step: int, state: PyTree, score: float) -> flo
 
 
 def _finish(
-    job: Job, folder: Path, state: PyTree, step: int, logs: logging.Logs, reporter: Reporter
+    job: Job,
+    folder: Path,
+    state: PyTree,
+    step: int,
+    logs: logging.Logs,
+    reporter: Reporter,
+    stop: Stop,
 ) -> None:
     """Evaluate once, and say where everything is."""
-    episodes = job.config.run.eval_episodes
-    done = [row for row in logging.read(folder / logging.EPISODES) if row["step"] == step]
-    if episodes and not done:
-        params = jax.jit(jax.vmap(job.agent.policy_params))(state)
-        seeds = list(range(job.config.seeds))
-        played = evaluate.play_job(job, params, seeds, episodes)
-        logs.episodes(evaluate.episode_rows(job, seeds, step, played))
-        reporter.say(evaluate.summary(played, job.agent.env.spec.reference))
+    if not _evaluated(job, folder, step):
+        _evaluate(job, folder, state, step, logs, reporter, stop)
     reporter.say(f"done: {step:,} steps, in {folder}")
     reporter.say(f"  learning curve   rlseq plot {folder}")
     reporter.say(f"  play it          rlseq eval {folder}")
     reporter.say(f"  train it longer  rlseq resume {folder} --total-steps {2 * step}")
+
+
+def _evaluated(job: Job, folder: Path, step: int) -> bool:
+    """Whether every seed has its own evaluation at the end; later ones are no substitute."""
+    rows = logging.read(folder / logging.EPISODES)
+    seeds = range(job.config.seed, job.config.seed + job.config.seeds)
+    found = [episodes.own_evaluation(rows, step, seed) for seed in seeds]
+    return min(found) >= job.config.run.eval_episodes
+
+
+def _evaluate(
+    job: Job,
+    folder: Path,
+    state: PyTree,
+    step: int,
+    logs: logging.Logs,
+    reporter: Reporter,
+    stop: Stop,
+) -> None:
+    count, indices = job.config.run.eval_episodes, list(range(job.config.seeds))
+    params = jax.jit(jax.vmap(job.agent.policy_params))(state)
+    protocol = evaluate.protocol_of(job, step, count)
+    watch = Watch(
+        stop,
+        lambda progress: reporter.say(f"evaluation: {progress}"),
+        f"the run is trained and saved to the end, step {step:,}; evaluate it with: "
+        f"rlseq resume {folder}",
+    )
+    watch("training")  # a signal may have come in its last chunk
+    played = evaluate.play_job(job, params, protocol, indices, count, watch=watch)
+    seeds = [job.config.seed + index for index in indices]
+    number = episodes.next_number(logging.read(folder / logging.EPISODES))
+    reference = job.agent.env.spec.reference
+    logs.episodes(episodes.rows_of(number, protocol, 0, seeds, played, reference))
+    reporter.say(summary(played, seeds, reference))
 
 
 def _rows(
@@ -256,7 +264,3 @@ def _mean_score(metrics: dict[str, np.ndarray], before: float) -> float:
 def _seconds_so_far(folder: Path) -> float:
     rows = logging.read(folder / logging.METRICS)
     return float(rows[-1]["seconds"]) if rows else 0.0
-
-
-def _raise_interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt

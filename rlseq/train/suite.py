@@ -19,7 +19,7 @@ from rlseq.envs import env_ids
 from rlseq.envs.atari import GAMES
 from rlseq.envs.minatar import MOTION
 from rlseq.errors import InputError, check_names
-from rlseq.train import checkpoint, logging, loop, runs
+from rlseq.train import checkpoint, episodes, logging, loop, runs
 
 # What `all` stands for: the games of Kaiser et al. 1903.00374 and of 1903.03176, seen whole.
 WHOLE = {"atari": tuple(GAMES), "minatar": tuple(MOTION)}
@@ -101,8 +101,9 @@ def state(entry: Entry) -> State:
     _check_same(entry, run)
     steps = checkpoint.steps(entry.folder / "checkpoints")
     step = steps[-1] if steps else 0
-    played = [row for row in logging.read(entry.folder / logging.EPISODES) if row["step"] == step]
-    evaluated = bool(played) or not run.config.run.eval_episodes
+    rows = logging.read(entry.folder / logging.EPISODES)
+    played = episodes.own_evaluation(rows, step, run.config.seed)
+    evaluated = played >= run.config.run.eval_episodes
     return State(True, step, step >= run.config.total_steps and evaluated)
 
 

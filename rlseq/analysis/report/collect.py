@@ -7,21 +7,37 @@ from typing import NamedTuple
 import numpy as np
 
 from rlseq.analysis.report.methods import method_names
+from rlseq.analysis.report.protocols import (
+    NEWEST_SAMPLED,
+    Choice,
+    Chosen,
+    check_choice,
+    choose,
+    missing,
+)
 from rlseq.envs.atari.scores import REFERENCES, human_normalised
 from rlseq.errors import InputError
-from rlseq.train import logging, runs
+from rlseq.train import runs
+from rlseq.train.episodes import distinct
+from rlseq.train.summary import standard_error
 
 
 class Score(NamedTuple):
-    """The newest evaluation of one seed in one environment."""
+    """One seed in one environment: all distinct episodes of one protocol."""
 
     method: str
     env: str
     seed: int
     step: int
+    mode: str
+    num_envs: int
+    max_steps: int | None  # None: older episodes, without a limit
+    evaluations: int
     episodes: int
+    distinct: int | None  # trajectories; None: older episodes, which do not tell
+    cut: int  # episodes that came to max_steps
     mean_return: float
-    standard_error: float  # over episodes; NaN for a single one
+    standard_error: float  # over episodes; NaN for one, or one trajectory
     mean_length: float
     human_normalised: float  # NaN outside the 26 Atari games
     folder: Path
@@ -38,26 +54,33 @@ class Study(NamedTuple):
     runs: list[runs.Run]
     methods: list[str]  # of each run
     scores: list[Score]
+    choice: Choice
+    left_out: dict[Path, int]  # episodes of the asked kind in another protocol, by folder
 
 
-def collect(paths: Sequence[str | Path]) -> Study:
+def collect(paths: Sequence[str | Path], choice: Choice = NEWEST_SAMPLED) -> Study:
     """Read run folders, or folders of run folders.
 
-    Raises InputError for a folder that is no run and holds none, a seed without evaluation
-    episodes, presets that differ within a family, and one seed of one game given twice.
+    Raises InputError for a folder that is no run and holds none, an unknown mode, a seed without
+    evaluation episodes as asked, presets that differ within a family, and one seed of one game
+    given twice.
     """
+    check_choice(choice)
     opened = [run for path in paths for run in _open(Path(path))]
     if not opened:
         raise InputError("no run given to report on")
     unique = list({run.folder.resolve(): run for run in opened}.values())
     _check_presets(unique)
-    _check_played(unique)
+    played = _played(unique, choice)
     methods = method_names([run.config for run in unique])
-    named = zip(unique, methods, strict=True)
-    scores = [score for run, name in named for score in _read(run, name)]
+    named = zip(unique, methods, played, strict=True)
+    scores = [
+        _score(run, name, seed, chosen) for run, name, chosen in named for seed in chosen.rows
+    ]
     _check_twice(scores)
     scores.sort(key=lambda score: (score.env, score.method, score.seed))
-    return Study(unique, methods, scores)
+    left_out = {run.folder: one.left_out for run, one in zip(unique, played, strict=True)}
+    return Study(unique, methods, scores, choice, left_out)
 
 
 def family(env: str) -> str:
@@ -98,49 +121,33 @@ def _check_twice(scores: Sequence[Score]) -> None:
             )
 
 
-def _check_played(found: Sequence[runs.Run]) -> None:
-    bare = [
-        (run.folder, seed)
-        for run in found
-        for seed in _seeds(run)
-        if not any(row["seed"] == seed for row in logging.read(run.folder / logging.EPISODES))
-    ]
+def _played(found: Sequence[runs.Run], choice: Choice) -> list[Chosen]:
+    chosen = [choose(run, choice) for run in found]
+    bare = [run for run, one in zip(found, chosen, strict=True) if one is None]
     if bare:
-        named = ", ".join(f"{str(folder)!r} (seed {seed})" for folder, seed in bare)
-        raise InputError(
-            f"no evaluation episodes in {named}: finish these with `rlseq resume RUN`, play their "
-            "newest checkpoints with `rlseq eval RUN`, or leave them out"
-        )
+        raise missing(bare, choice)
+    return [one for one in chosen if one is not None]
 
 
-def _read(run: runs.Run, method: str) -> list[Score]:
-    rows = logging.read(run.folder / logging.EPISODES)
-    return [
-        _score(run, method, [row for row in rows if row["seed"] == seed]) for seed in _seeds(run)
-    ]
-
-
-def _seeds(run: runs.Run) -> range:
-    return range(run.config.seed, run.config.seed + run.config.seeds)
-
-
-def _score(run: runs.Run, method: str, rows: list[logging.Row]) -> Score:
-    step = max(row["step"] for row in rows)
-    newest = [row for row in rows if row["step"] == step]
-    returns = np.array([row["return"] for row in newest], np.float64)
-    env, count = run.config.env.id, len(newest)
+def _score(run: runs.Run, method: str, seed: int, chosen: Chosen) -> Score:
+    rows = chosen.rows[seed]
+    returns = np.array([row["return"] for row in rows], np.float64)
+    env, different = run.config.env.id, distinct(rows)
     mean = float(returns.mean())
     game = env.removeprefix("atari:")
     known = family(env) == "atari" and game in REFERENCES
     return Score(
         method=method,
         env=env,
-        seed=newest[0]["seed"],
-        step=step,
-        episodes=count,
+        seed=seed,
+        **chosen.protocol._asdict(),
+        evaluations=chosen.evaluations[seed],
+        episodes=len(rows),
+        distinct=different,
+        cut=sum(row.get("cut", False) for row in rows),
         mean_return=mean,
-        standard_error=float(returns.std(ddof=1) / count**0.5) if count > 1 else float("nan"),
-        mean_length=float(np.mean([row["length"] for row in newest])),
+        standard_error=float("nan") if different == 1 else standard_error(returns),
+        mean_length=float(np.mean([row["length"] for row in rows])),
         human_normalised=human_normalised(game, mean) if known else float("nan"),
         folder=run.folder,
     )

@@ -1,5 +1,6 @@
 """Figures of a report: learning curves, scores per game, performance profiles."""
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from matplotlib.ticker import FixedLocator, ScalarFormatter
 from rlseq.analysis import atari_scores, curves, plots, scores
 from rlseq.analysis.report.collect import Score, Study, family
 from rlseq.analysis.report.summary import Family, thresholds
+from rlseq.analysis.whole import whole
 from rlseq.envs.atari.scores import REFERENCES
 from rlseq.errors import InputError
 
@@ -21,16 +23,19 @@ _PEER = ("Drama_XS", "as published")  # the column beside ours in figures of Ata
 
 
 def draw_curves(study: Study, name: str, out: Path) -> Path | None:
-    """Training returns of a family's runs, seeds as bands; None where no episode ended yet."""
+    """Training returns of a family's runs, seeds as bands; None where there are no curves.
+
+    A run without an ended episode has none, nor have runs of a method that share no steps.
+    """
     chosen: dict[tuple[str, str], list[curves.Curve]] = {}
     for run, method in zip(study.runs, study.methods, strict=True):
         if family(run.config.env.id) == name:
-            try:
-                curve = curves.of_run(run)
-            except InputError:  # not a single episode ended in training
-                continue
-            chosen.setdefault((run.config.env.id, method), []).append(curve)
-    merged = [curves.merge(own, label=method) for (_, method), own in sorted(chosen.items())]
+            with contextlib.suppress(InputError):  # not a single episode ended in training
+                chosen.setdefault((run.config.env.id, method), []).append(curves.of_run(run))
+    merged = []
+    for (_, method), own in sorted(chosen.items()):
+        with contextlib.suppress(InputError):  # no steps in common
+            merged.append(curves.merge(own, label=method))
     if not merged:
         return None
     with matplotlib.rc_context(plots.STYLE):
@@ -115,5 +120,6 @@ def draw_profiles(summary: Family, out: Path) -> Path:
 
 
 def _save(figure: Figure, out: Path, dpi: int = _DPI) -> Path:
-    figure.savefig(out, dpi=dpi, bbox_inches="tight")
+    with whole(out) as beside:
+        figure.savefig(beside, dpi=dpi, bbox_inches="tight")
     return out

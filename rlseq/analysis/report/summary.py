@@ -20,7 +20,7 @@ class Game(NamedTuple):
     method: str
     env: str
     seeds: int
-    returns: Estimate  # the mean over seeds of mean returns
+    returns: Estimate  # the mean over seeds of mean returns, Student's t interval
     scaled: Estimate  # on the family's scale; of raw returns where it has none
 
 
@@ -81,17 +81,13 @@ def _game(method: str, env: str, found: list[Score]) -> Game:
     own = [score for score in found if (score.method, score.env) == (method, env)]
     raw = np.array([score.mean_return for score in own])
     scaled = np.array([score.scaled for score in own])
-    return Game(method, env, len(own), _mean(raw), _mean(scaled))
+    return Game(method, env, len(own), scores.mean_interval(raw), scores.mean_interval(scaled))
 
 
 def _overall(method: str, common: list[str], found: list[Score]) -> Overall:
     own = [score for score in found if score.method == method]
     groups = [np.array([s.scaled for s in own if s.env == env]) for env in common]
     return Overall(method, len(common), sum(map(len, groups)), scores.aggregate(groups), groups)
-
-
-def _mean(values: np.ndarray) -> Estimate:
-    return Estimate(scores.mean([values]), *scores.interval([values], measure=scores.mean))
 
 
 def _published(common: list[str]) -> list[Overall]:

@@ -8,6 +8,7 @@ from rlseq.analysis.report import content, document, figures, summary, tables
 from rlseq.analysis.report.collect import Study, collect
 from rlseq.analysis.report.document import Picture
 from rlseq.analysis.report.methods import together
+from rlseq.analysis.report.protocols import NEWEST_SAMPLED, Choice
 from rlseq.errors import InputError
 from rlseq.train.files import write_atomic
 
@@ -18,20 +19,28 @@ _OURS = re.compile(
 )
 
 
-def write(paths: Sequence[str | Path], out: Path, *, overwrite: bool = False) -> list[Path]:
+def write(
+    paths: Sequence[str | Path],
+    out: Path,
+    *,
+    overwrite: bool = False,
+    choice: Choice = NEWEST_SAMPLED,
+) -> list[Path]:
     """Report on run folders, or on all of a folder of them; the files written.
 
     Args:
         paths: runs, which may differ in method, environment and seed.
         out: the folder to write to, made if it is missing.
         overwrite: replace an earlier report in `out`. Other files there are never touched.
+        choice: which evaluations are taken: sampled ones of the newest checkpoint, unless it says
+            otherwise.
 
     Raises InputError for folders that are no runs or not comparable (`collect`), and for an
     earlier report without `overwrite`; nothing is written then.
     """
     if not overwrite:
         _check_free(out)
-    study = collect(paths)
+    study = collect(paths, choice)
     families = summary.summarise(study.scores)
     out.mkdir(parents=True, exist_ok=True)
     texts = {
@@ -68,7 +77,7 @@ def _draw(study: Study, families: Sequence[summary.Family], out: Path) -> dict[s
         pictures[f"{name} games"] = Picture(
             figures.draw_games(own, found, out / f"{name}_games.png"),
             f"Scores of {methods} in each environment; the numbers are in the table.",
-            "Every seed a dot; bars are means over seeds with 95 % intervals.",
+            "Every seed a dot; bars are means over seeds with 95 % intervals (Student's t).",
         )
         if own.overall:
             pictures[f"{name} profiles"] = Picture(
@@ -81,6 +90,6 @@ def _draw(study: Study, families: Sequence[summary.Family], out: Path) -> dict[s
             pictures[f"{name} curves"] = Picture(
                 curves,
                 f"Learning curves of {methods}, one panel an environment.",
-                "Returns while training, mean of the middle half of the seeds.",
+                "Returns while training; the legend says what lines and bands are.",
             )
     return pictures

@@ -1,0 +1,191 @@
+"""Playing whole episodes in an environment: a fixed number in every slot, none without an end."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+from rlseq.errors import InputError
+from rlseq.types import Agent, Carry, Params, PyTree, TimeStep, VecEnv
+
+# The longest episode unless a longer one is asked for: that of Atari, 108,000 frames.
+MAX_STEPS = 27_000
+_CHUNK = 64  # environment steps between two looks of the host
+
+
+class Episodes(NamedTuple):
+    """Results of every seed, environment slot and episode, NumPy [S, E, K]."""
+
+    returns: np.ndarray  # float32
+    lengths: np.ndarray  # int32
+    cut: np.ndarray  # bool, still going on after as many steps as one may have
+    trajectories: np.ndarray  # uint32, equal where all was seen, done and paid alike
+
+
+class _Play(NamedTuple):
+    env_state: Any
+    timestep: TimeStep
+    carry: Carry
+    key: Array
+    score: Array  # [E] return of the running episode
+    length: Array  # [E]
+    seen: Array  # [E] uint32, checksum of the running episode
+    idle: Array  # [E] bool, the last episode was cut: nothing counts until all start anew
+    count: Array  # [E] episodes over
+    told: Episodes  # [E, K]
+
+
+def longest_episode(env: VecEnv) -> int:
+    """How many steps an episode may have by default: MAX_STEPS, or what `env` itself allows."""
+    return max(MAX_STEPS, env.spec.max_steps or 0)
+
+
+def evaluate(
+    agent: Agent,
+    params: Params,
+    env: VecEnv,
+    keys: Array,
+    episodes: int,
+    *,
+    greedy: bool = False,
+    max_steps: int | None = None,
+    watch: Callable[[str], None] = lambda progress: None,
+) -> Episodes:
+    """The first `episodes` episodes of every environment slot, from fresh environments.
+
+    Never the first to finish over all slots: that would favour short episodes. An episode that
+    goes on after `max_steps` is cut, and counts with what it has. Environments cannot be reset
+    one by one: a slot waits then until all others are through or cut too, and all start anew.
+
+    Args:
+        agent: gives `act` and `init_carry`.
+        params: of every seed, leaves [S, ...].
+        env: E fresh environments.
+        keys: one typed key a seed, [S].
+        episodes: K, per slot.
+        greedy: the likeliest action instead of a sample.
+        max_steps: of one episode; `longest_episode(env)` without it.
+        watch: called between chunks of steps with how far it is; what it raises ends the play.
+    """
+    limit = longest_episode(env) if max_steps is None else max_steps
+    for name, value in (("episodes", episodes), ("max_steps", limit)):
+        if value < 1:
+            raise InputError(f"{name} must be at least 1, got {value}")
+    play = jax.jit(jax.vmap(partial(_start, agent, env, episodes)))(keys)
+    advance = jax.jit(jax.vmap(partial(_advance, agent, env, greedy, limit)), donate_argnums=1)
+    renew = jax.jit(jax.vmap(partial(_renew, agent, env)), donate_argnums=0)
+    while True:
+        play = advance(params, play)
+        count, idle, length = jax.device_get((play.count, play.idle, play.length))
+        going = count < episodes
+        if not going.any():
+            return Episodes(*jax.device_get(play.told))
+        over = int(np.minimum(count, episodes).sum())
+        longest = int(np.where(idle, 0, length)[going].max())
+        watch(f"{over:,} of {count.size * episodes:,} episodes, {longest:,} steps into the longest")
+        if idle[going].all():
+            play = renew(play)
+
+
+def _start(agent: Agent, env: VecEnv, episodes: int, key: Array) -> _Play:
+    key, env_key = jax.random.split(key)
+    shape = env.num_envs, episodes
+    kinds = Episodes(jnp.float32, jnp.int32, jnp.bool_, jnp.uint32)
+    told = Episodes(*(jnp.zeros(shape, kind) for kind in kinds))
+    return _begun(agent, env, env_key, key, jnp.zeros(env.num_envs, jnp.int32), told)
+
+
+def _renew(agent: Agent, env: VecEnv, play: _Play) -> _Play:
+    """Fresh environments and memories; what is over stays."""
+    key, env_key = jax.random.split(play.key)
+    return _begun(agent, env, env_key, key, play.count, play.told)
+
+
+def _begun(
+    agent: Agent, env: VecEnv, env_key: Array, key: Array, count: Array, told: Episodes
+) -> _Play:
+    env_state, timestep = env.reset(env_key)
+    slots = env.num_envs
+    return _Play(
+        env_state=env_state,
+        timestep=timestep,
+        carry=agent.init_carry(slots),
+        key=key,
+        score=jnp.zeros(slots, jnp.float32),
+        length=jnp.zeros(slots, jnp.int32),
+        seen=jnp.zeros(slots, jnp.uint32),
+        idle=jnp.zeros(slots, bool),
+        count=count,
+        told=told,
+    )
+
+
+def _advance(
+    agent: Agent, env: VecEnv, greedy: bool, limit: int, params: Params, play: _Play
+) -> _Play:
+    body = partial(_step, agent, env, greedy, limit, params)
+    return lax.scan(body, play, length=_CHUNK)[0]
+
+
+def _step(
+    agent: Agent, env: VecEnv, greedy: bool, limit: int, params: Params, play: _Play, _: None
+) -> tuple[_Play, None]:
+    key, act_key, env_key = jax.random.split(play.key, 3)
+    old = play.timestep
+    carry, action = agent.act(params, play.carry, old.obs, old.reset, act_key, greedy=greedy)
+    env_state, new = env.step(play.env_state, action, env_key)
+    # A step that was ignored is none: it has no reward that counts, and takes no time.
+    counted = jnp.ones(env.num_envs, bool) if new.valid is None else new.valid
+    score = play.score + jnp.where(counted, new.reward, 0)
+    length = play.length + counted.astype(jnp.int32)
+    happened = (old.obs, action, new.reward)
+    seen = jnp.where(counted, checksum(play.seen, happened), play.seen)
+    ended = new.terminated | new.truncated
+    cut = ~ended & (length >= limit)
+    over = (ended | cut) & ~play.idle
+    # Episodes beyond the K-th match no column: they are played and forgotten.
+    column = jnp.arange(play.told.returns.shape[1])[None] == play.count[:, None]
+    hit = over[:, None] & column
+    facts = Episodes(score, length, cut, seen)
+    told = jax.tree.map(lambda x, one: jnp.where(hit, one[:, None], x), play.told, facts)
+    return _Play(
+        env_state=env_state,
+        timestep=new,
+        carry=carry,
+        key=key,
+        score=jnp.where(ended, 0, score),
+        length=jnp.where(ended, 0, length),
+        seen=jnp.where(ended, 0, seen),
+        idle=play.idle | cut,
+        count=play.count + over.astype(jnp.int32),
+        told=told,
+    ), None
+
+
+def checksum(seen: Array, tree: PyTree) -> Array:
+    """uint32 [E] of `seen` [E] and leaves [E, ...]; every bit and place of them counts."""
+    for leaf in jax.tree.leaves(tree):
+        words = _words(leaf)
+        places = jnp.arange(words.shape[1], dtype=jnp.uint32) * jnp.uint32(0x9E3779B9)
+        mixed = _mix(_mix(words) + places[None]).sum(1, dtype=jnp.uint32)
+        seen = _mix(seen * jnp.uint32(0x01000193) + mixed + jnp.uint32(1))
+    return seen
+
+
+def _mix(x: Array) -> Array:
+    """Each bit of x moves half of the result's: the finaliser of MurmurHash3 (A. Appleby)."""
+    x = (x ^ (x >> 16)) * jnp.uint32(0x85EBCA6B)
+    x = (x ^ (x >> 13)) * jnp.uint32(0xC2B2AE35)
+    return x ^ (x >> 16)
+
+
+def _words(x: Array) -> Array:
+    """The bits of x [E, ...] as uint32 [E, W], the last filled up with zeros."""
+    x = x.astype(jnp.uint8) if x.dtype == jnp.bool_ else x
+    flat = lax.bitcast_convert_type(x, jnp.uint8).reshape(len(x), -1)
+    padded = jnp.pad(flat, ((0, 0), (0, -flat.shape[1] % 4)))
+    return lax.bitcast_convert_type(padded.reshape(len(x), -1, 4), jnp.uint32)

@@ -1,0 +1,192 @@
+"""Trained policies for other people's code."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from gymnax.environments import spaces
+from jax import Array
+
+from rlseq.envs.spaces import describe, map_parts
+from rlseq.errors import InputError
+from rlseq.train import evaluate, runs
+from rlseq.types import Agent, Carry, Params, PyTree
+
+
+class Policy:
+    """A trained policy of one seed: normalisers and preprocessing are inside, calls are jitted.
+
+    ```python
+    carry, action = policy(None, obs)  # a fresh episode
+    carry, action = policy(carry, obs)  # and on
+    ```
+    """
+
+    def __init__(self, agent: Agent, params: Params):
+        self.agent = agent
+        self.params = params
+        self.obs_space = agent.env.spec.obs_space
+        self._act = jax.jit(agent.act, static_argnames="greedy")
+        self._init_carry = jax.jit(agent.init_carry, static_argnums=0)
+        self._kinds: dict[int, Any] = {}  # of a carry, by its batch
+        self._greedy_key = jax.random.key(0)  # not read
+
+    def init_carry(self, batch: int = 1) -> Carry:
+        """The memory of `batch` fresh episodes."""
+        return self._init_carry(batch)
+
+    def __call__(
+        self,
+        carry: Carry | None,
+        obs: PyTree,
+        reset: Any = False,
+        key: Array | None = None,
+    ) -> tuple[Carry, PyTree]:
+        """(carry, actions [B]) for obs [B, ...], or (carry of one, action []) for one obs [...].
+
+        Args:
+            carry: as the call before gave it; None begins B fresh episodes.
+            obs: as the environment gives it, a JAX or NumPy array or numbers, in pytrees as its
+                space has them. float64 becomes float32; integers may be of any size that fits.
+            reset: bool [B], or one for all: obs is the first of an episode.
+            key: samples from the policy; without it the likeliest actions.
+
+        Raises InputError for observations that do not fit the space, a reset or a carry of
+        another batch and a key that is none.
+        """
+        obs, batch, single = batched(self.obs_space, obs)
+        carry = self._carry(carry, batch)
+        reset = _reset(reset, batch)
+        greedy = key is None
+        key = self._greedy_key if key is None else _key(key)
+        carry, action = self._act(self.params, carry, obs, reset, key, greedy=greedy)
+        return carry, jax.tree.map(lambda x: x[0], action) if single else action
+
+    def _carry(self, carry: Carry | None, batch: int) -> Carry:
+        if carry is None:
+            return self.init_carry(batch)
+        if batch not in self._kinds:
+            self._kinds[batch] = _kinds(jax.eval_shape(lambda: self.agent.init_carry(batch)))
+        if _kinds(carry) != self._kinds[batch]:
+            raise InputError(
+                f"the carry is not one of {batch} episodes, as many as there are observations: "
+                f"begin with None or policy.init_carry({batch}) and hand on what each call gives"
+            )
+        return carry
+
+
+def load_policy(run: str | Path, *, seed: int = 0, checkpoint: int | None = None) -> Policy:
+    """The policy of a run folder.
+
+    Args:
+        run: the folder.
+        seed: which of the run's seeds, counted from 0.
+        checkpoint: its step; the newest without it.
+
+    Raises InputError for a folder that is no run and for a seed or checkpoint it does not have.
+    """
+    job, params, _ = evaluate.load_params(runs.open_run(run), checkpoint)
+    evaluate.check_seed(job, seed)
+    return Policy(job.agent, jax.tree.map(lambda leaf: leaf[seed], params))
+
+
+def batched(space: spaces.Space, obs: PyTree) -> tuple[PyTree, int, bool]:
+    """(observations [B, ...] in the dtypes of a space, B, whether `obs` was one without a batch).
+
+    Raises InputError for what does not fit the space.
+    """
+    _check_structure(space, obs, "")
+    leads: list[tuple[int, ...]] = []
+
+    def taken(part: spaces.Space, given: Any) -> Array:
+        array = _array(part, given)
+        lead = array.ndim - len(part.shape)
+        if lead not in (0, 1) or array.shape[lead:] != tuple(part.shape):
+            raise _unfit(part, f"got shape {array.shape}")
+        leads.append(array.shape[:lead])
+        return array
+
+    arrays = map_parts(taken, space, obs)
+    if len(set(leads)) > 1:
+        raise InputError(f"the parts of the observation have different batches: {leads}")
+    single = leads[0] == ()
+    arrays = jax.tree.map(lambda x: x[None], arrays) if single else arrays
+    return arrays, 1 if single else leads[0][0], single
+
+
+def _kinds(tree: PyTree) -> tuple[Any, list[tuple]]:
+    leaves, structure = jax.tree.flatten(tree)
+    return structure, [(np.shape(x), getattr(x, "dtype", None)) for x in leaves]
+
+
+def _check_structure(space: spaces.Space, obs: PyTree, name: str) -> None:
+    where = f" at {name}" if name else ""
+    match space:
+        case spaces.Dict():
+            if not isinstance(obs, Mapping) or set(obs) != set(space.spaces):
+                got = sorted(obs) if isinstance(obs, Mapping) else type(obs).__name__
+                raise InputError(f"observations{where} have the keys {[*space.spaces]}, got {got}")
+            for key, part in space.spaces.items():
+                _check_structure(part, obs[key], f"{name}[{key!r}]")
+        case spaces.Tuple():
+            if not isinstance(obs, Sequence) or len(obs) != len(space.spaces):
+                got = len(obs) if isinstance(obs, Sequence) else type(obs).__name__
+                raise InputError(f"observations{where} have {len(space.spaces)} parts, got {got}")
+            for index, part in enumerate(space.spaces):
+                _check_structure(part, obs[index], f"{name}[{index}]")
+
+
+def _array(part: spaces.Space, given: Any) -> Array:
+    """The given values in the dtype of a part, if none of them is changed by more than rounding."""
+    dtype = np.dtype(part.dtype)
+    if isinstance(given, jax.Array) and given.dtype == dtype:
+        return given
+    if isinstance(given, jax.core.Tracer):
+        if not np.can_cast(given.dtype, dtype, "same_kind"):
+            raise _unfit(part, f"got dtype {given.dtype}")
+        return given.astype(dtype)
+    try:
+        values = np.asarray(given)
+        with np.errstate(invalid="ignore", over="ignore"):
+            cast = values.astype(dtype)
+    except (TypeError, ValueError) as error:
+        raise _unfit(part, f"got {given!r:.80}") from error
+    if not _same(values, cast):
+        raise _unfit(part, f"got {values.dtype} with values that do not fit")
+    return jnp.asarray(cast)
+
+
+def _same(values: np.ndarray, cast: np.ndarray) -> bool:
+    """Whether a cast changed nothing but the last digits of fractions."""
+    if cast.dtype.kind == "f" and values.dtype.kind == "f":
+        return bool((np.isfinite(values) == np.isfinite(cast)).all())
+    return np.array_equal(cast, values)
+
+
+def _unfit(part: spaces.Space, got: str) -> InputError:
+    inside = ", ".join(map(str, part.shape))
+    return InputError(
+        f"the policy takes observations of {describe(part)}, {np.dtype(part.dtype)} "
+        f"[B{', ' * bool(inside)}{inside}], or one [{inside}]: {got}"
+    )
+
+
+def _reset(reset: Any, batch: int) -> Array:
+    if not isinstance(reset, jax.Array):
+        reset = np.asarray(reset)
+    if reset.shape not in ((), (batch,)):
+        raise InputError(f"reset is one bool or bool [{batch}], got shape {reset.shape}")
+    return jnp.broadcast_to(jnp.asarray(reset, bool), (batch,))
+
+
+def _key(key: Any) -> Array:
+    """A typed key, of one or of the two numbers of an older one."""
+    if isinstance(key, jax.Array):
+        if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) and not key.shape:
+            return key
+        if key.dtype == jnp.uint32 and key.shape == (2,):
+            return jax.random.wrap_key_data(key)
+    raise InputError(f"key is a jax.random.key, another one in every call; got {key!r:.80}")

@@ -1,0 +1,64 @@
+"""Leaving long work between two calls of the device: signals are remembered, progress is said."""
+
+import signal
+import threading
+import time
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+EVERY = 10.0  # seconds between two lines of progress
+
+
+class Interrupted(Exception):
+    """A signal came; everything is saved."""
+
+
+class Stop:
+    """Remembers SIGINT and SIGTERM while it is entered; a second one acts at once."""
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> "Stop":
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._remember)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _remember(self, number: int, frame: FrameType | None) -> None:
+        self.requested = True
+        signal.signal(number, signal.SIG_DFL if number != signal.SIGINT else _raise_interrupt)
+
+
+class Watch:
+    """Called between two calls of the device: says how far the work is, and ends it on a signal.
+
+    Args:
+        stop: what remembers signals.
+        say: gets a line every EVERY seconds, the first after as many.
+        left: what to say where the work ends early: what was kept, and how to go on.
+    """
+
+    def __init__(self, stop: Stop, say: Callable[[str], object], left: str):
+        self.stop = stop
+        self.say = say
+        self.left = left
+        self._last = time.monotonic()
+
+    def __call__(self, progress: str) -> None:
+        """Say how far it is, now and then. Raises Interrupted after a signal."""
+        if self.stop.requested:
+            raise Interrupted(f"interrupted after {progress}: {self.left}")
+        if time.monotonic() - self._last >= EVERY:
+            self._last = time.monotonic()
+            self.say(progress)
+
+
+def _raise_interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
