@@ -14,6 +14,7 @@ from rlseq.types import Agent, Carry, Params, PyTree, TimeStep, VecEnv
 
 # The longest episode unless a longer one is asked for: that of Atari, 108,000 frames.
 MAX_STEPS = 27_000
+_KINDS = jnp.float32, jnp.int32, jnp.bool_, jnp.uint32  # of the fields of Episodes
 _CHUNK = 64  # environment steps between two looks of the host
 
 
@@ -94,9 +95,13 @@ def evaluate(
 def _start(agent: Agent, env: VecEnv, episodes: int, key: Array) -> _Play:
     key, env_key = jax.random.split(key)
     shape = env.num_envs, episodes
-    kinds = Episodes(jnp.float32, jnp.int32, jnp.bool_, jnp.uint32)
-    told = Episodes(*(jnp.zeros(shape, kind) for kind in kinds))
+    told = _episodes(*(jnp.zeros(shape, kind) for kind in _KINDS))
     return _begun(agent, env, env_key, key, jnp.zeros(env.num_envs, jnp.int32), told)
+
+
+def _episodes(*arrays: Any) -> Episodes:
+    """On the device; NumPy's only at the end."""
+    return Episodes(*arrays)
 
 
 def _renew(agent: Agent, env: VecEnv, play: _Play) -> _Play:
@@ -150,7 +155,7 @@ def _step(
     # Episodes beyond the K-th match no column: they are played and forgotten.
     column = jnp.arange(play.told.returns.shape[1])[None] == play.count[:, None]
     hit = over[:, None] & column
-    facts = Episodes(score, length, cut, seen)
+    facts = _episodes(score, length, cut, seen)
     told = jax.tree.map(lambda x, one: jnp.where(hit, one[:, None], x), play.told, facts)
     return _Play(
         env_state=env_state,

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from gymnax.environments import spaces
 from jax import Array
+from jax.core import Tracer
 
 from rlseq.envs.spaces import describe, map_parts
 from rlseq.errors import InputError
@@ -101,7 +102,7 @@ def batched(space: spaces.Space, obs: PyTree) -> tuple[PyTree, int, bool]:
     _check_structure(space, obs, "")
     leads: list[tuple[int, ...]] = []
 
-    def taken(part: spaces.Space, given: Any) -> Array:
+    def taken(part: Any, given: Any) -> Array:
         array = _array(part, given)
         lead = array.ndim - len(part.shape)
         if lead not in (0, 1) or array.shape[lead:] != tuple(part.shape):
@@ -139,12 +140,12 @@ def _check_structure(space: spaces.Space, obs: PyTree, name: str) -> None:
                 _check_structure(part, obs[index], f"{name}[{index}]")
 
 
-def _array(part: spaces.Space, given: Any) -> Array:
+def _array(part: Any, given: Any) -> Array:
     """The given values in the dtype of a part, if none of them is changed by more than rounding."""
     dtype = np.dtype(part.dtype)
     if isinstance(given, jax.Array) and given.dtype == dtype:
         return given
-    if isinstance(given, jax.core.Tracer):
+    if isinstance(given, Tracer):
         if not np.can_cast(given.dtype, dtype, "same_kind"):
             raise _unfit(part, f"got dtype {given.dtype}")
         return given.astype(dtype)
@@ -166,7 +167,7 @@ def _same(values: np.ndarray, cast: np.ndarray) -> bool:
     return np.array_equal(cast, values)
 
 
-def _unfit(part: spaces.Space, got: str) -> InputError:
+def _unfit(part: Any, got: str) -> InputError:
     inside = ", ".join(map(str, part.shape))
     return InputError(
         f"the policy takes observations of {describe(part)}, {np.dtype(part.dtype)} "
