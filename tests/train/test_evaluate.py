@@ -1,4 +1,4 @@
-"""Evaluation counts the first K episodes of every slot, as a slow twin does."""
+"""Playing counts the first K episodes of every slot, as a slow twin does, and cuts long ones."""
 
 import jax
 import jax.numpy as jnp
@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from rlseq.errors import InputError
-from rlseq.train import evaluate
-from rlseq.types import Reference
+from rlseq.train import play
 from tests.train.fake_agent import FakeAgent
 from tests.train.fake_env import FakeEnv
 
@@ -31,7 +30,7 @@ def twin(slots: int, episodes: int, scale: int):
 def test_equals_its_slow_twin(slots, episodes):
     params = {"scale": jnp.array([1, 3])}
     keys = jax.random.split(jax.random.key(0), 2)
-    played = evaluate.evaluate(Counter(), params, FakeEnv(slots), keys, episodes)
+    played = play.evaluate(Counter(), params, FakeEnv(slots), keys, episodes)
     for seed, scale in enumerate((1, 3)):
         returns, lengths = twin(slots, episodes, scale)
         np.testing.assert_array_equal(played.returns[seed], returns)
@@ -64,7 +63,7 @@ class Late(FakeEnv):
 
 def test_ignored_steps_and_lost_lives_count_for_nothing():
     params, keys = {"scale": jnp.array([1])}, jax.random.split(jax.random.key(0), 1)
-    played = evaluate.evaluate(Counter(), params, Late(3), keys, 4)
+    played = play.evaluate(Counter(), params, Late(3), keys, 4)
     returns, lengths = twin(3, 4, 1)
     np.testing.assert_array_equal(played.returns[0], returns)
     np.testing.assert_array_equal(played.lengths[0], lengths)
@@ -73,24 +72,92 @@ def test_ignored_steps_and_lost_lives_count_for_nothing():
 def test_greedy_reaches_the_agent():
     params, keys = {"b": jnp.zeros(1)}, jax.random.split(jax.random.key(0), 1)
     greedy, sampled = (
-        evaluate.evaluate(FakeAgent(), params, FakeEnv(8), keys, 4, greedy=g) for g in (True, False)
+        play.evaluate(FakeAgent(), params, FakeEnv(8), keys, 4, greedy=g) for g in (True, False)
     )
     np.testing.assert_array_equal(greedy.returns, greedy.lengths.astype(np.float32))
     assert (sampled.returns > sampled.lengths).any()
 
 
-def test_the_summary_reads_as_documented():
-    played = evaluate.Episodes(np.array([[[1.0, 0.0]]]), np.ones((1, 1, 2), int))
-    assert evaluate.summary(played) == "mean return 0.5 ± 0.5 over 2 episodes"
+@pytest.mark.parametrize("wrong", [{"episodes": 0}, {"episodes": 1, "max_steps": 0}])
+def test_no_episodes_and_no_steps_are_refused(wrong):
+    keys = jax.random.split(jax.random.key(0), 1)
+    with pytest.raises(InputError, match=r"(episodes|max_steps) must be at least 1, got 0"):
+        play.evaluate(FakeAgent(), {}, FakeEnv(1), keys, **wrong)
 
 
-def test_a_score_is_placed_between_random_play_and_a_human():
-    played = evaluate.Episodes(np.array([[[1.0, 3.0]]]), np.ones((1, 1, 2), int))
-    assert evaluate.summary(played, Reference(-1.0, 5.0)) == (
-        "human-normalised 0.5 (random play -1, human 5)\nmean return 2 ± 1 over 2 episodes"
+def cut_twin(slots: int, episodes: int, limit: int):
+    """(lengths, cuts) [E, K] by hand: a cut slot waits until all begin anew, from episode 0.
+
+    From fresh environments slot e's k-th episode has e + k + 1 steps, as long as there are any.
+    """
+    told = [[] for _ in range(slots)]
+    while any(len(own) < episodes for own in told):
+        for slot, own in enumerate(told):
+            steps = slot + 1
+            while len(own) < episodes and not (steps > slot + 1 and own[-1][1]):
+                own.append((min(steps, limit), steps > limit))
+                steps += 1
+    return np.moveaxis(np.array(told), -1, 0)
+
+
+@pytest.mark.parametrize(("slots", "episodes", "limit"), [(1, 5, 1), (3, 4, 2), (4, 6, 5)])
+def test_a_long_episode_is_cut_and_all_begin_anew(slots, episodes, limit):
+    params, keys = {"scale": jnp.array([1])}, jax.random.split(jax.random.key(0), 1)
+    played = play.evaluate(Counter(), params, FakeEnv(slots), keys, episodes, max_steps=limit)
+    lengths, cuts = cut_twin(slots, episodes, limit)
+    np.testing.assert_array_equal(played.lengths[0], lengths)
+    np.testing.assert_array_equal(played.cut[0], cuts)
+    np.testing.assert_array_equal(played.returns[0], lengths * (lengths + 3) / 2)
+
+
+class Endless(FakeEnv):
+    """No episode ever ends, nothing is seen, and the reward is 1 more than the action."""
+
+    def step(self, state, action, key):
+        state, ts = super().step(state, action, key)
+        never, obs = jnp.zeros_like(ts.terminated), jnp.zeros_like(ts.obs)
+        return state, ts._replace(obs=obs, terminated=never, truncated=never, reset=never)
+
+
+def test_episodes_without_an_end_are_cut():
+    params, keys = {"scale": jnp.array([0, 0])}, jax.random.split(jax.random.key(0), 2)
+    played = play.evaluate(Counter(), params, Endless(2), keys, 3, max_steps=70)
+    assert played.cut.all() and (played.lengths == 70).all() and (played.returns == 70).all()
+
+
+def test_the_longest_episode_is_ataris_or_the_environments_own():
+    env = FakeEnv(1)
+    assert play.longest_episode(env) == 27_000
+    env.spec = env.spec._replace(max_steps=100_000)
+    assert play.longest_episode(env) == 100_000
+
+
+def test_what_the_watch_raises_ends_the_play():
+    def stop(progress):
+        raise RuntimeError(progress)
+
+    params, keys = {"scale": jnp.array([1])}, jax.random.split(jax.random.key(0), 1)
+    with pytest.raises(RuntimeError, match="0 of 6 episodes, 64 steps into the longest"):
+        play.evaluate(Counter(), params, Endless(2), keys, 3, watch=stop)
+
+
+def test_trajectories_are_equal_where_all_was_alike():
+    """Greedy play of a game without chance is one trajectory; sampled play is not."""
+    params, keys = {"b": jnp.zeros(2)}, jax.random.split(jax.random.key(0), 2)
+    greedy, sampled = (
+        play.evaluate(FakeAgent(), params, Endless(8), keys, 4, greedy=g, max_steps=40)
+        for g in (True, False)
     )
+    assert len(np.unique(greedy.trajectories)) == 1
+    assert len(np.unique(sampled.trajectories)) == sampled.trajectories.size
 
 
-def test_no_episodes_are_refused():
-    with pytest.raises(InputError, match="at least 1"):
-        evaluate.evaluate(FakeAgent(), {}, FakeEnv(1), jax.random.split(jax.random.key(0), 1), 0)
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int16, np.int32, np.float32])
+def test_a_checksum_sees_every_place_and_order(dtype):
+    """Also of whole floats, whose lower bits are all 0: they had few sums, were they not mixed."""
+    seen = jnp.zeros(70, jnp.uint32)
+    one = np.eye(70, 71).astype(dtype)
+    sums = [play.checksum(seen, {"a": x, "b": x[:, :3]}) for x in (one, one * 0)]
+    assert len(np.unique(sums[0])) == 70 and len(np.unique(sums[1])) == 1
+    steps = [play.checksum(play.checksum(seen, one), one[::-1]), play.checksum(seen, one)]
+    assert len(np.unique(steps)) == 140
