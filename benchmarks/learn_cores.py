@@ -43,10 +43,11 @@ def main() -> None:
 def _run(core: str, args: argparse.Namespace) -> None:
     options = [f"env.id={args.env}", f"core={core}", f"total_steps={args.total_steps}"]
     command = ["rlseq", "train", "experiment=popgym_ppo", *options, *args.options]
+    own = "run.eval_episodes=0"  # `rlseq eval` plays, also where a run is stopped early
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
         start = time.perf_counter()
-        process = subprocess.Popen([*command, f"run.dir={run}"])
+        process = subprocess.Popen([*command, own, f"run.dir={run}"])
         ended = _wait(process, run / "metrics.jsonl", args)
         took = time.perf_counter() - start
         if not (run / "metrics.jsonl").exists():

@@ -51,7 +51,7 @@ def gallery(
     out.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
     with Stop() as stop:
-        watch = Watch(stop, show, f"they are in {out}")
+        watch = Watch(stop, lambda progress: None, f"what was drawn is in {out}")
         for number, env_id in enumerate(ids):
             watch(f"{number} of {len(ids)} environments")
             try:

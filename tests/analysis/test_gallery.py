@@ -1,5 +1,8 @@
 """The gallery: a file an environment, of the right kind, with what was seen in it."""
 
+import os
+import signal
+
 import imageio.v3 as imageio
 import numpy as np
 import pytest
@@ -8,6 +11,7 @@ from rlseq import cli
 from rlseq.analysis import gallery
 from rlseq.envs import catalogue, make_env
 from rlseq.errors import InputError
+from rlseq.train.stop import Interrupted
 
 IDS = ["popgym:CountRecallEasy", "probe:Leak", "minatar:BreakoutMasked"]
 
@@ -61,3 +65,28 @@ def test_a_strip_shows_the_hidden_state_beside_what_is_seen():
 def test_unknown_ids_are_refused(tmp_path):
     with pytest.raises(InputError, match="Did you mean"):
         gallery.gallery(tmp_path, ["probe:Leek"])
+
+
+def test_a_signal_leaves_whole_pictures_and_their_page(tmp_path, capsys):
+    def show(line):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Interrupted, match="after 1 of 2 environments: what was drawn is in"):
+        gallery.gallery(tmp_path, ["probe:Leak", "probe:Constant"], show)
+    assert {path.name for path in tmp_path.iterdir()} == {"probe_Leak.png", "README.md"}
+    assert "probe_Leak.png" in (tmp_path / "README.md").read_text()
+
+
+def test_a_picture_that_fails_leaves_the_one_before(tmp_path, monkeypatch):
+    gallery.gallery(tmp_path, ["probe:Leak"], print)
+    before = (tmp_path / "probe_Leak.png").read_bytes()
+
+    def torn(self, path, **options):
+        path.write_bytes(b"half")
+        raise OSError("no room")
+
+    monkeypatch.setattr(gallery.Figure, "savefig", torn)
+    with pytest.raises(OSError, match="no room"):
+        gallery.gallery(tmp_path, ["probe:Leak"], print)
+    assert (tmp_path / "probe_Leak.png").read_bytes() == before
+    assert len(list(tmp_path.iterdir())) == 2

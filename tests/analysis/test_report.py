@@ -200,7 +200,7 @@ def test_runs_that_are_not_comparable_are_refused(tmp_path):
         ([first, other], "presets are not comparable: .*the default in .* and atari_dqn in"),
         (
             [first, bare, worse],
-            r"no evaluation episodes in '.*d' \(seed 7\), '.*e' \(seed 8\): .*rlseq eval",
+            r"no sampled evaluation episodes .*'.*d' \(none at all\), '.*e' \(none .*rlseq eval",
         ),
         ([tmp_path / "nowhere"], "no run folder"),
         ([tmp_path / "a" / "plots"], "no run folder"),

@@ -1,5 +1,7 @@
 """Films: what is in the file is what was played, at the size and speed it should have."""
 
+import os
+import signal
 import subprocess
 import sys
 from importlib import metadata
@@ -41,10 +43,55 @@ def test_evaluation_is_in_human_units(breakout, capsys):
     assert len(rows) == 4 and all(row["length"] <= 40 for row in rows)
     for row in rows:
         assert row["human_normalised"] == pytest.approx((row["return"] - 1.7) / (30.5 - 1.7))
-        assert row["greedy"] is False
+        assert (row["mode"], row["max_steps"], row["cut"]) == ("sampled", 27_000, False)
     assert cli.main(["eval", str(breakout), "--episodes", "2", "--greedy"]) == cli.DONE
     assert "human-normalised" in capsys.readouterr().out
-    assert logging.read(breakout / logging.EPISODES)[-1]["greedy"] is True
+    assert logging.read(breakout / logging.EPISODES)[-1]["mode"] == "greedy"
+
+
+def test_games_that_are_cut_begin_anew(breakout, capsys):
+    """Two games of two episodes each, all cut: every emulator is reset in between."""
+    command = ["eval", str(breakout), "--episodes", "4", "--max-steps", "10"]
+    assert cli.main(command) == cli.DONE
+    assert "4 of 4 episodes were cut after 10 steps" in capsys.readouterr().out
+    rows = logging.read(breakout / logging.EPISODES)[-4:]
+    assert all(row["length"] == 10 and row["cut"] for row in rows)
+    assert len({row["trajectory"] for row in rows}) == 4
+
+
+def test_a_film_that_is_cut_says_so(breakout, tmp_path, capsys):
+    out = tmp_path / "play.gif"
+    command = ["video", str(breakout), "--out", str(out), "--steps", "8"]
+    assert cli.main(command) == cli.DONE
+    assert "0 episodes ended" in (said := capsys.readouterr().out) and "cut after 8 steps" in said
+
+
+@pytest.mark.parametrize("where", ["playing", "drawing"])
+@pytest.mark.parametrize("kind", ["gif", "mp4"])
+def test_a_signal_leaves_no_film(breakout, tmp_path, monkeypatch, capsys, kind, where):
+    pytest.importorskip("imageio_ffmpeg")
+    name = {"playing": "play", "drawing": "_pictures"}[where]
+    plain = getattr(video, name)
+
+    def interrupted(*args):
+        os.kill(os.getpid(), signal.SIGINT)
+        return plain(*args)
+
+    monkeypatch.setattr(video, name, interrupted)
+    out = tmp_path / f"play.{kind}"
+    assert cli.main(["video", str(breakout), "--out", str(out)]) == cli.INTERRUPTED
+    assert "no film is written" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_pictures_that_fail_leave_no_film(tmp_path):
+    def pictures():
+        yield np.zeros((4, 4, 3), np.uint8)
+        raise OSError("no room")
+
+    with pytest.raises(OSError, match="no room"):
+        video.write(tmp_path / "a.gif", pictures(), 8)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_gif_of_atari_is_native_and_in_colour(breakout, tmp_path, capsys):

@@ -31,7 +31,8 @@ def draw_curves(study: Study, name: str, out: Path) -> Path | None:
     for run, method in zip(study.runs, study.methods, strict=True):
         if family(run.config.env.id) == name:
             with contextlib.suppress(InputError):  # not a single episode ended in training
-                chosen.setdefault((run.config.env.id, method), []).append(curves.of_run(run))
+                curve = curves.of_run(run)
+                chosen.setdefault((run.config.env.id, method), []).append(curve)
     merged = []
     for (_, method), own in sorted(chosen.items()):
         with contextlib.suppress(InputError):  # no steps in common
