@@ -13,7 +13,7 @@ from jax.core import Tracer
 
 from rlseq.envs.spaces import describe, map_parts
 from rlseq.errors import InputError
-from rlseq.train import evaluate, runs
+from rlseq.train import build, evaluate, runs
 from rlseq.types import Agent, Carry, Params, PyTree
 
 
@@ -26,10 +26,10 @@ class Policy:
     ```
     """
 
-    def __init__(self, agent: Agent, params: Params):
+    def __init__(self, agent: Agent, params: Params, obs_space: Any):
         self.agent = agent
         self.params = params
-        self.obs_space = agent.env.spec.obs_space
+        self.obs_space = obs_space  # of the environment as it is made, before agents flatten it
         self._act = jax.jit(agent.act, static_argnames="greedy")
         self._init_carry = jax.jit(agent.init_carry, static_argnums=0)
         self._kinds: dict[int, Any] = {}  # of a carry, by its batch
@@ -91,7 +91,8 @@ def load_policy(run: str | Path, *, seed: int = 0, checkpoint: int | None = None
     """
     job, params, _ = evaluate.load_params(runs.open_run(run), checkpoint)
     evaluate.check_seed(job, seed)
-    return Policy(job.agent, jax.tree.map(lambda leaf: leaf[seed], params))
+    obs_space = build.make_env(job.config.env, 1).spec.obs_space
+    return Policy(job.agent, jax.tree.map(lambda leaf: leaf[seed], params), obs_space)
 
 
 def batched(space: spaces.Space, obs: PyTree) -> tuple[PyTree, int, bool]:

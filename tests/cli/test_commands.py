@@ -10,11 +10,13 @@ import time
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import rlseq
 from rlseq import cli
+from rlseq.errors import InputError
 from rlseq.train import logging
 
 
@@ -76,6 +78,10 @@ def test_a_loaded_policy_acts(trained):
     carry, action = policy(carry, ts.obs, ts.reset)
     _, sampled = policy(carry, ts.obs, ts.reset, jax.random.key(1))
     assert action.shape == sampled.shape == (3,)
+    _, one = policy(None, int(ts.obs[0]))  # a card of the four, as a number
+    assert one.shape == () and one == action[0]
+    with pytest.raises(InputError, match=r"observations of Discrete\(4\), int32 \[B\]"):
+        policy(carry, jnp.zeros((3, 4)))
 
 
 def test_plan_prints_sizes_and_trains_nothing(tmp_path, monkeypatch, capsys):
@@ -153,6 +159,7 @@ def test_sigterm_saves_exits_130_and_resume_goes_on(tmp_path):
 _IMPORTED = """
 import sys
 from rlseq import cli
+from rlseq.errors import InputError
 cli.main({arguments!r})
 print([name for name in ("gymnax", "orbax", "hydra", "matplotlib") if name in sys.modules])
 """

@@ -90,7 +90,7 @@ def test_python_blocks_run(page, heading, told):
 
 @pytest.mark.parametrize("words", RLSEQ, ids=" ".join)
 def test_commands_are_understood(words):
-    parser, _ = cli._parser()
+    parser = cli._parser()
     try:
         options = parser.parse_args(words)
     except SystemExit as stop:

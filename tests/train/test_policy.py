@@ -19,7 +19,8 @@ def policy() -> Policy:
     env = make_env("popgym:PositionOnlyCartPoleEasy", num_envs=2)
     settings = {"num_steps": 4, "minibatches": 1, "epochs": 1, "encoder": 4, "head": 4}
     agent = make_agent("ppo", env, core={"name": "gru", "features": 4}, num_updates=1, **settings)
-    return Policy(agent, agent.policy_params(agent.init(jax.random.key(0))))
+    params = agent.policy_params(agent.init(jax.random.key(0)))
+    return Policy(agent, params, env.spec.obs_space)
 
 
 def leaves(carry):
