@@ -40,7 +40,7 @@ def plot_runs(
     if not folders:
         raise InputError("no run given to plot")
     check_names("axis", [x], AXES)
-    curves = [read(folder) for folder in folders]
+    curves = [read(folder) for folder in {Path(f).resolve(): f for f in folders}.values()]
     out = out or (curves[0].folder / "plots" if len(curves) == 1 else Path("plots"))
     with matplotlib.rc_context(STYLE):
         figure = draw(curves, x)

@@ -1,6 +1,8 @@
 """`rlseq report`."""
 
 import argparse
+import sys
+from functools import partial
 from pathlib import Path
 
 from rlseq.commands import DONE, arguments
@@ -24,10 +26,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Write the report, and print the files' names."""
+    """Write the report, and print the files' names; what to know first goes to standard error."""
     from rlseq.analysis import report
 
     choice = report.Choice(options.mode, options.checkpoint)
-    for path in report.write(options.runs, options.out, overwrite=options.overwrite, choice=choice):
+    for path in report.write(
+        options.runs,
+        options.out,
+        overwrite=options.overwrite,
+        choice=choice,
+        say=partial(print, file=sys.stderr),
+    ):
         print(path)
     return DONE

@@ -22,6 +22,9 @@ from rlseq.types import Reference
 SAMPLED, GREEDY = MODES = ("sampled", "greedy")
 
 
+_ABOUT = {"evaluation", "step", "mode", "num_envs", "max_steps", "eval_seed"}
+
+
 class Protocol(NamedTuple):
     """How episodes were played; only those of one protocol make one score."""
 
@@ -115,7 +118,7 @@ def distinct(rows: Sequence[Row]) -> int | None:
 
 
 def _is_older(row: Row) -> bool:
-    return "evaluation" not in row
+    return not row.keys() >= _ABOUT
 
 
 def _place(row: Row) -> tuple[int, int]:

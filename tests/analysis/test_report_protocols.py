@@ -51,7 +51,10 @@ def test_greedy_and_sampled_episodes_are_never_mixed(run, tmp_path):
     add(run, SAMPLED, 0, [0.1, 0.2, 0.3, 0.6])
     add(run, GREEDY, 1, [0.9, 0.7])
     [score], page = scores_of(run, tmp_path)
-    assert (score["mode"], score["episodes"]) == ("sampled", "4") and "4 sampled episodes" in page
+    assert (score["mode"], score["episodes"]) == (
+        "sampled",
+        "4",
+    ) and "4 sampled episodes, 4 of them distinct" in page
     assert float(score["mean_return"]) == pytest.approx(0.3)
     # Squares of -0.2, -0.1, 0 and 0.3 sum to 0.14.
     assert float(score["standard_error"]) == pytest.approx((0.14 / 3 / 4) ** 0.5, rel=1e-5)
@@ -178,3 +181,11 @@ def test_the_command_takes_a_choice(run, tmp_path, capsys):
     assert cli.main(arguments) == cli.BAD_INPUT
     assert "seed 0 greedy at 400" in capsys.readouterr().err
     assert cli.main([*arguments, "--mode", "greedy", "--checkpoint", "400"]) == cli.DONE
+    assert "2 greedy episodes, 2 of them distinct" in capsys.readouterr().err
+
+
+def test_the_command_warns_of_one_trajectory(run, tmp_path, capsys):
+    add(run, SAMPLED, 0, [4.0] * 4, trajectories=[7] * 4)
+    assert cli.main(["report", str(run), "--out", str(tmp_path / "out")]) == cli.DONE
+    told = capsys.readouterr().err
+    assert "1 of them distinct" in told and "Warning: all episodes are one trajectory" in told

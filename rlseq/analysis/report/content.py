@@ -16,7 +16,7 @@ from rlseq.train import logging, runs
 
 def blocks(study: Study, families: Sequence[Family], pictures: dict[str, Picture]) -> list[Block]:
     """The whole page; `pictures` by "<family> <kind>", those that were drawn."""
-    page: list[Block] = [Text(_opening(study))]
+    page: list[Block] = [Text(opening(study))]
     for own in families:
         page += _results(own, pictures)
     page += [Heading(2, "Every run"), _runs_table(study), _scores_table(study)]
@@ -27,12 +27,16 @@ def blocks(study: Study, families: Sequence[Family], pictures: dict[str, Picture
     return page
 
 
-def _opening(study: Study) -> str:
+def opening(study: Study) -> str:
+    """How much is compared, in a sentence."""
     games, seeds = {s.env for s in study.scores}, {s.seed for s in study.scores}
     episodes = sum(score.episodes for score in study.scores)
+    distinct = [score.distinct for score in study.scores if score.distinct is not None]
+    known = len(distinct) == len(study.scores)
     return (
         f"{_count(len(set(study.methods)), 'method')} in {_count(len(games), 'environment')}, "
-        f"{_count(len(seeds), 'seed')}, {episodes:,} {study.choice.mode} episodes in all."
+        f"{_count(len(seeds), 'seed')}, {episodes:,} {study.choice.mode} episodes"
+        f"{f', {sum(distinct):,} of them distinct' if known else ''}."
     )
 
 
@@ -101,18 +105,18 @@ def _runs_table(study: Study) -> Table:
     header = ("run", "environment", "method", "seeds", "steps", "training", "device", "commit")
     rows = []
     for run, method in zip(study.runs, study.methods, strict=True):
-        steps = max(score.step for score in study.scores if score.folder == run.folder)
+        log = logging.read(run.folder / logging.METRICS)
+        steps = f"{log[-1]['step']:,}" if log else ""
         about = runs.read_surroundings(run.folder)
         kind, commit = about.get("device kind", ""), about.get("commit", "")[:10]
         device = about.get("cpu", kind) if kind == "cpu" else kind
-        seconds = _duration(logging.read(run.folder / logging.METRICS))
-        row = [run.folder.name, run.config.env.id, method, str(run.config.seeds), f"{steps:,}"]
-        rows.append([*row, seconds, device, commit])
+        row = [run.folder.name, run.config.env.id, method, str(run.config.seeds), steps]
+        rows.append([*row, _duration(log), device, commit])
     return Table("The run folders.", header, rows, text_columns=(1, 2, 6, 7))
 
 
 def _scores_table(study: Study) -> Table:
-    header = ("environment", "method", "seed", "steps", "episodes", "distinct", "cut")
+    header = ("environment", "method", "seed", "checkpoint", "episodes", "distinct", "cut")
     header += ("mean return", "± error")
     rows = [
         [s.env, s.method, str(s.seed), f"{s.step:,}", str(s.episodes),

@@ -1,10 +1,11 @@
 """From run folders to a folder of files."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rlseq.analysis.report import content, document, figures, summary, tables
+from rlseq.analysis.report.cautions import cautions
 from rlseq.analysis.report.collect import Study, collect
 from rlseq.analysis.report.document import Picture
 from rlseq.analysis.report.methods import together
@@ -25,6 +26,7 @@ def write(
     *,
     overwrite: bool = False,
     choice: Choice = NEWEST_SAMPLED,
+    say: Callable[[str], object] = lambda line: None,
 ) -> list[Path]:
     """Report on run folders, or on all of a folder of them; the files written.
 
@@ -34,6 +36,7 @@ def write(
         overwrite: replace an earlier report in `out`. Other files there are never touched.
         choice: which evaluations are taken: sampled ones of the newest checkpoint, unless it says
             otherwise.
+        say: gets how many episodes are compared, and a line for everything to know of them.
 
     Raises InputError for folders that are no runs or not comparable (`collect`), and for an
     earlier report without `overwrite`; nothing is written then.
@@ -41,6 +44,8 @@ def write(
     if not overwrite:
         _check_free(out)
     study = collect(paths, choice)
+    for line in (content.opening(study), *cautions(study)):
+        say(line)
     families = summary.summarise(study.scores)
     out.mkdir(parents=True, exist_ok=True)
     texts = {
