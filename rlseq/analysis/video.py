@@ -182,7 +182,7 @@ def play(
         parts.append(jax.device_get(moments))
         ended += int((parts[-1].timestep.terminated | parts[-1].timestep.truncated).sum())
         length += CHUNK
-        watch(f"{length:,} of at most {steps:,} steps played")
+        watch(f"{min(length, steps):,} of at most {steps:,} steps played")
     told = jax.tree.map(lambda *x: np.concatenate(x), *parts)
     start = Moment(jax.device_get(first), jax.tree.map(lambda x: np.zeros_like(x[0]), told.action))
     told = jax.tree.map(lambda a, b: np.concatenate([a[None], b]), start, told)
