@@ -6,7 +6,7 @@ from gymnax.environments import spaces
 from jax import Array
 
 from rlseq.cores import make_core
-from rlseq.envs.spaces import MultiDiscrete
+from rlseq.envs.spaces import MultiBinary, MultiDiscrete
 from rlseq.errors import InputError, unknown_name
 from rlseq.nn.distributions import Distribution
 from rlseq.nn.encoders import DenseStack
@@ -117,8 +117,12 @@ def action_head(space: spaces.Space) -> tuple[ActionKind, tuple[int, ...]]:
         return "multi_discrete", tuple(int(n) for n in space.nvec)
     if isinstance(space, spaces.Discrete):
         return "discrete", (int(space.n),)
-    if isinstance(space, spaces.Box) and len(space.shape) == 1:
+    if isinstance(space, MultiBinary):
+        return "binary", (space.n,)
+    floats = isinstance(space, spaces.Box) and jnp.issubdtype(space.dtype, jnp.floating)
+    if floats and len(space.shape) == 1:
         return "continuous", (int(space.shape[0]),)
     raise InputError(
-        f"no policy head for {space}; heads exist for Discrete, MultiDiscrete, Box(A,)"
+        f"no policy head for {space}; heads exist for Discrete, MultiDiscrete, MultiBinary, "
+        "Box(A,) of floats, and Box of whole numbers between finite bounds"
     )

@@ -48,7 +48,8 @@ def make_env(
     `options` go to the environment (`k=8`). `observe="state"` shows the hidden state in place of
     the observation, "both" a dict of the two, under "obs" and "state", where there is one.
     The switches add wrappers, in this order from the inside: the action before is repeated with
-    a probability; an action is taken several times; `debug` checks actions under checkify;
+    a probability; an action is taken several times; `debug` checks actions and observations that
+    are choices (`rlseq.envs.checks`);
     entries of observations masked, noise of this sigma, observations lost with a probability, or
     late by some steps; the previous action beside the observation, a flag on first observations,
     one flat float32 vector as observation, returns and lengths of episodes in the state
@@ -57,6 +58,9 @@ def make_env(
     Two more say what it is for, and change only environments that know of them: `action_log` is
     how many actions one whose state lives outside JAX keeps in sight (`rlseq.envs.action_log`);
     `evaluation` plays as scores are counted, say without clipped rewards.
+
+    Called outside jit, `reset` and `step` compile once an environment. Actions that are a Box of
+    whole numbers between finite bounds become MultiDiscrete, a choice an entry.
 
     Raises InputError for an unknown family, name or option, for impossible option values, for
     num_envs below 1, and for an environment without a state to show; unknown names come with the
@@ -69,11 +73,14 @@ def make_env(
         make = partial(_batched, purpose={"action_log": action_log, "evaluation": evaluation})
     venv = make(made, id, num_envs, options, **inside)
 
-    from rlseq.envs import action_wrappers, observation_wrappers, wrappers
+    from rlseq.envs import action_wrappers, checks, observation_wrappers, wrappers
+    from rlseq.envs.spaces import check_space
 
-    return _wrapped(
+    countable = action_wrappers.is_countable(venv.spec.action_space)
+    venv = _wrapped(
         venv,
-        (debug, action_wrappers.CheckedActions),
+        (countable, action_wrappers.ChosenIntegers),
+        (debug, checks.Checked),
         (tuple(obs_mask), partial(observation_wrappers.Masked, entries=tuple(obs_mask))),
         (obs_noise, partial(observation_wrappers.Noisy, sigma=obs_noise)),
         (obs_flicker, partial(observation_wrappers.Flickering, probability=obs_flicker)),
@@ -83,6 +90,9 @@ def make_env(
         (flatten, wrappers.FlattenObservation),
         (statistics, wrappers.EpisodeStatistics),
     )
+    for space in (venv.spec.obs_space, venv.spec.action_space):
+        check_space(space)
+    return venv
 
 
 def _family(id: str, observe: str) -> Any:

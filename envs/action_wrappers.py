@@ -1,14 +1,16 @@
-"""What happens to actions on their way: sticky actions, frame skip, a check in debugging."""
+"""What happens to actions on their way: sticky actions, frame skip, whole numbers as choices."""
 
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.experimental import checkify
+import numpy as np
+from gymnax.environments import spaces
 
 from rlseq.envs.around import Around
 from rlseq.envs.base import Env
-from rlseq.envs.spaces import describe
+from rlseq.envs.batched import Wrapper
+from rlseq.envs.spaces import MOST, MultiDiscrete
 from rlseq.errors import InputError
 from rlseq.types import PyTree, TimeStep, VecEnv
 
@@ -98,29 +100,43 @@ class FrameSkip(Around):
         return *result, {}
 
 
-class CheckedActions:
-    """A batched environment whose `step` checks that actions lie in the action space.
+class ChosenIntegers(Wrapper):
+    """A Box of whole numbers as choices: entry i of an action is its lowest value plus choice i.
 
-    The check is `jax.experimental.checkify`'s: functionalise what calls `step`, as in
-    `error, out = checkify.checkify(jax.jit(f))(...)`, and `error.throw()`. Raises InputError for
-    an action of another shape.
+    Actions are int32 [E, number of entries], an element of a MultiDiscrete. `is_countable` says of
+    which spaces this can be.
     """
 
     def __init__(self, inner: VecEnv):
-        self.inner = inner
-        self.num_envs = inner.num_envs
-        self.spec = inner.spec
+        box: spaces.Box = inner.spec.action_space
+        low, high = whole_bounds(box)
+        super().__init__(inner, action_space=MultiDiscrete((high - low + 1).tolist()))
+        self.low = low.astype(box.dtype)
+        self.box = box
 
     def reset(self, key: jax.Array) -> tuple[Any, TimeStep]:
         return self.inner.reset(key)
 
     def step(self, state: Any, action: PyTree, key: jax.Array) -> tuple[Any, TimeStep]:
-        space = self.spec.action_space
-        wanted = self.num_envs, *space.shape
-        action = jnp.asarray(action)
-        if action.shape != wanted:
-            raise InputError(f"actions of {self.spec.id} are {wanted}, got {action.shape}")
-        inside = jax.vmap(space.contains)(action)
-        text = f"an action of {self.spec.id} lies outside {describe(space)}: "
-        checkify.check(jnp.all(inside), text + "got {action}", action=action)
-        return self.inner.step(state, action, key)
+        # Unsigned and narrow dtypes wrap on the way to a sum that fits them.
+        taken = jnp.asarray(action).astype(self.box.dtype) + self.low
+        return self.inner.step(state, taken.reshape(-1, *self.box.shape), key)
+
+
+def is_countable(space: spaces.Space) -> bool:
+    """Whether a space is a Box of whole numbers between bounds that leave few enough choices."""
+    if not isinstance(space, spaces.Box) or not jnp.issubdtype(space.dtype, jnp.integer):
+        return False
+    low, high = whole_bounds(space)
+    info = jnp.iinfo(space.dtype)
+    # gymnasium writes "unbounded" as the ends of a wide dtype; those of a byte are meant.
+    wide = info.bits > 16
+    bounded = not wide or not ((low == info.min) & (high == info.max)).any()
+    return low.size > 0 and bounded and int((high - low).max()) < MOST
+
+
+def whole_bounds(box: spaces.Box) -> tuple[np.ndarray, np.ndarray]:
+    """The bounds of a Box of whole numbers, int64 [number of entries]."""
+    low, high = (np.broadcast_to(np.asarray(b), box.shape).ravel() for b in (box.low, box.high))
+    ends = jnp.iinfo(box.dtype)
+    return tuple(np.clip(b, ends.min, ends.max).astype(np.int64) for b in (low, high))

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from gymnax.environments import spaces
 
-from rlseq.envs.spaces import MultiDiscrete
+from rlseq.envs.spaces import MultiBinary, MultiDiscrete, check_choices
 from rlseq.errors import InputError
 from rlseq.types import PyTree
 
@@ -18,10 +18,12 @@ _WIDEST = {"f": np.float32, "i": np.int32, "u": np.uint32}  # JAX has no 64 bits
 def convert(space: Any) -> spaces.Space:
     """Our space for one of gymnasium's; Discrete begins at 0, MultiBinary is a Box.
 
-    Raises InputError for a space without a counterpart: Text, Graph, Sequence, OneOf.
+    Raises InputError for a space without a counterpart: Text, Graph, Sequence, OneOf, and for more
+    choices than an int32 holds.
     """
     match space:
         case theirs.Discrete():
+            check_choices(int(space.n))
             return spaces.Discrete(int(space.n))
         case theirs.MultiDiscrete() if space.nvec.ndim == 1:
             return MultiDiscrete(tuple(int(n) for n in space.nvec))
@@ -29,7 +31,7 @@ def convert(space: Any) -> spaces.Space:
             return spaces.Box(0, 1, space.shape, jnp.int8)
         case theirs.Box():
             dtype = narrow(space.dtype)
-            low, high = (jnp.asarray(b.astype(dtype)) for b in (space.low, space.high))
+            low, high = (jnp.asarray(nearest(b, dtype)) for b in (space.low, space.high))
             return spaces.Box(low, high, space.shape, dtype)
         case theirs.Tuple():
             return spaces.Tuple(tuple(convert(part) for part in space.spaces))
@@ -38,10 +40,48 @@ def convert(space: Any) -> spaces.Space:
     raise InputError(f"the space {space} has no counterpart here")
 
 
+def convert_action(space: Any) -> spaces.Space:
+    """Our space for one of gymnasium's actions; MultiBinary of any shape is coins in a row.
+
+    Raises InputError as `convert`, and for actions of several parts.
+    """
+    if isinstance(space, theirs.Tuple | theirs.Dict):
+        raise InputError(f"actions of several parts have no counterpart here: {space}")
+    if isinstance(space, theirs.MultiBinary):
+        return MultiBinary(int(np.prod(space.shape)))
+    return convert(space)
+
+
 def narrow(dtype: Any) -> Any:
-    """The dtype itself, or the 32 bits that stand for its 64."""
+    """The dtype itself, or the 32 bits that stand for its 64. Raises InputError for others."""
     dtype = np.dtype(dtype)
+    if dtype.kind not in (*_WIDEST, "b"):
+        raise InputError(f"a space of {dtype} has no counterpart here")
     return dtype if dtype.itemsize < 8 else np.dtype(_WIDEST[dtype.kind])
+
+
+def nearest(bounds: np.ndarray, dtype: Any) -> np.ndarray:
+    """Bounds in a narrower dtype: whole numbers as far as it goes, floats beyond it infinite."""
+    if np.issubdtype(dtype, np.integer):
+        return np.clip(bounds, np.iinfo(dtype).min, np.iinfo(dtype).max).astype(dtype)
+    with np.errstate(over="ignore"):
+        return bounds.astype(dtype)
+
+
+def fitted(numbers: Any, dtype: Any, what: str) -> np.ndarray:
+    """The same numbers in a narrower dtype; floats are rounded.
+
+    Raises OverflowError, naming `what` they are, for whole numbers that it cannot hold and for
+    finite floats that would become infinite.
+    """
+    numbers = np.asarray(numbers)
+    with np.errstate(over="ignore"):
+        fitting = numbers.astype(dtype, copy=False)
+    floats = np.issubdtype(numbers.dtype, np.floating)
+    lost = np.isinf(fitting) & np.isfinite(numbers) if floats else fitting != numbers
+    if lost.any():
+        raise OverflowError(f"{what} of {numbers[lost][0]} does not fit {np.dtype(dtype)}")
+    return fitting
 
 
 def shapes(space: Any, rows: int) -> PyTree:
@@ -51,28 +91,34 @@ def shapes(space: Any, rows: int) -> PyTree:
             return tuple(shapes(part, rows) for part in space.spaces)
         case theirs.Dict():
             return {key: shapes(part, rows) for key, part in space.spaces.items()}
-        case theirs.Discrete():
-            return jax.ShapeDtypeStruct((rows,), np.int32)
+        case theirs.Discrete() | theirs.MultiDiscrete():
+            return jax.ShapeDtypeStruct((rows, *space.shape), np.int32)
     return jax.ShapeDtypeStruct((rows, *space.shape), narrow(space.dtype))
 
 
 def received(space: Any, batch: Any) -> PyTree:
-    """R elements as a vector environment gives them, in the form of `shapes`."""
+    """R elements as a vector environment gives them, in the form of `shapes`.
+
+    Raises OverflowError for numbers that 32 bits cannot hold.
+    """
     match space:
         case theirs.Tuple():
             return tuple(received(p, x) for p, x in zip(space.spaces, batch, strict=True))
         case theirs.Dict():
             return {key: received(part, batch[key]) for key, part in space.spaces.items()}
         case theirs.Discrete() | theirs.MultiDiscrete():
-            return (np.asarray(batch) - space.start).astype(np.int32)
-    return np.asarray(batch, narrow(space.dtype))
+            choices = np.asarray(batch).astype(np.int64) - np.asarray(space.start, np.int64)
+            return fitted(choices, np.int32, "a choice")
+    return fitted(batch, narrow(space.dtype), "an observation")
 
 
 def sent(space: Any, batch: np.ndarray) -> np.ndarray:
     """R of our actions as a vector environment takes them; choices out of range are clipped."""
     match space:
         case theirs.Discrete():
-            return np.clip(batch, 0, space.n - 1).astype(np.int64) + space.start
+            return np.clip(batch, 0, int(space.n) - 1).astype(np.int64) + int(space.start)
         case theirs.MultiDiscrete():
             return np.clip(batch, 0, space.nvec - 1).astype(space.dtype) + space.start
+        case theirs.MultiBinary():
+            return np.clip(batch, 0, 1).astype(space.dtype).reshape(-1, *space.shape)
     return np.clip(batch, space.low, space.high).astype(space.dtype)

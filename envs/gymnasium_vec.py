@@ -8,12 +8,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from gymnax.environments import spaces
 from jax.experimental import io_callback
 
 from rlseq.envs import action_log
 from rlseq.envs.action_log import ActionLog
+from rlseq.envs.batched import Batched
 from rlseq.envs.folding import folding
-from rlseq.envs.gymnasium_spaces import convert, received, sent, shapes
+from rlseq.envs.gymnasium_spaces import (
+    convert,
+    convert_action,
+    fitted,
+    received,
+    sent,
+    shapes,
+)
+from rlseq.envs.host import remembered
+from rlseq.envs.spaces import clipped
 from rlseq.errors import InputError
 from rlseq.types import EnvSpec, PyTree, TimeStep
 
@@ -35,7 +46,7 @@ class GymnasiumState(NamedTuple):
     log: ActionLog | None  # what brings them back
 
 
-class GymnasiumVecEnv:
+class GymnasiumVecEnv(Batched):
     """E environments of gymnasium on the host; JAX calls them in order, once a step.
 
     They restart in the step of their end, as gymnasium's SAME_STEP does. Discrete actions out of
@@ -56,15 +67,14 @@ class GymnasiumVecEnv:
         self.spec = EnvSpec(
             id=f"gymnasium:{name}",
             obs_space=convert(one.observation_space),
-            action_space=convert(one.action_space),
+            action_space=convert_action(one.action_space),
             can_truncate=True,  # environments may cut episodes by themselves
             max_steps=limit,
             settings=f"gymnasium {gymnasium.__version__}",
         )
         one.close()
-        self.action = shapes(one.action_space, 1)
-        if not isinstance(self.action, jax.ShapeDtypeStruct):
-            raise InputError(f"{self.spec.id} takes actions of several parts: {one.action_space}")
+        acts = self.spec.action_space
+        self.action = jax.ShapeDtypeStruct(acts.shape, acts.dtype)  # of one environment
         self._reset, self._step = folding(self._reset_rows), folding(self._step_rows)
 
     def reset(self, key: jax.Array) -> tuple[GymnasiumState, TimeStep]:
@@ -73,15 +83,14 @@ class GymnasiumVecEnv:
         told = self._reset(seeds)
         log = None
         if self.log_length:
-            kind = jax.ShapeDtypeStruct(self.action.shape[1:], self.action.dtype)
-            log = action_log.start(seeds, kind, self.log_length, told.obs)
+            log = action_log.start(seeds, self.action, self.log_length, told.obs)
         return GymnasiumState(seeds, log), _shown(told, jnp.ones(self.num_envs, bool))
 
     def step(
         self, state: GymnasiumState, action: jax.Array, key: jax.Array
     ) -> tuple[GymnasiumState, TimeStep]:
         """One step of every environment; they have dice of their own, not `key`."""
-        action = action.astype(self.action.dtype)
+        action = self._fitting(action)
         told = self._step(state.seeds, action)
         log = None if state.log is None else action_log.record(state.log, action, told.obs)
         return state._replace(log=log), _shown(told, told.terminated | told.truncated)
@@ -101,13 +110,22 @@ class GymnasiumVecEnv:
 
         return run(jnp.asarray(seeds), jnp.asarray(actions))
 
+    def _fitting(self, action: jax.Array) -> jax.Array:
+        """The action in the dtype of its space; choices out of range are clipped on the way."""
+        action, space = jnp.asarray(action), self.spec.action_space
+        if jnp.issubdtype(action.dtype, jnp.floating) > jnp.issubdtype(space.dtype, jnp.floating):
+            raise InputError(f"{self.spec.id} takes whole numbers, got actions of {action.dtype}")
+        if not isinstance(space, spaces.Box):
+            action = clipped(space, action)
+        return action.astype(space.dtype)
+
     def _reset_rows(self, seeds: jax.Array) -> Told:
         host = self._make(len(seeds))
-        return io_callback(host.reset, self._kinds(len(seeds)), seeds, ordered=True)
+        return io_callback(remembered(host.reset), self._kinds(len(seeds)), seeds, ordered=True)
 
     def _step_rows(self, seeds: jax.Array, actions: jax.Array) -> Told:
         host = self._make(len(seeds))
-        return io_callback(host.step, self._kinds(len(seeds)), actions, ordered=True)
+        return io_callback(remembered(host.step), self._kinds(len(seeds)), actions, ordered=True)
 
     def _kinds(self, rows: int) -> Told:
         obs = shapes(self.spaces[0], rows)
@@ -147,7 +165,7 @@ class _Host:
                 jax.tree.map(functools.partial(_put, row=int(row)), final, last)
         # Never both: what ended for good was not cut.
         cut = truncated & ~terminated
-        return Told(shown, reward.astype(np.float32), terminated, cut, final)
+        return Told(shown, fitted(reward, np.float32, "a reward"), terminated, cut, final)
 
 
 def _put(into: np.ndarray, one: np.ndarray, row: int) -> None:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from gymnax.environments import spaces
 
+from rlseq.envs.batched import Wrapper
 from rlseq.envs.spaces import MultiDiscrete, describe, map_parts, map_space
 from rlseq.envs.vec import pick
 from rlseq.errors import InputError
@@ -16,7 +17,7 @@ from rlseq.types import PyTree, TimeStep, VecEnv
 OWN_STREAM = 0x0B5C0DE5  # far from the numbers that splitting a key counts through
 
 
-class Changed:
+class Changed(Wrapper):
     """obs and final_obs become `change` of what they were; the state is the inner one.
 
     What is drawn for an observation is drawn anew for the next, and for `final_obs` where an
@@ -24,9 +25,7 @@ class Changed:
     """
 
     def __init__(self, inner: VecEnv, obs_space: spaces.Space):
-        self.inner = inner
-        self.num_envs = inner.num_envs
-        self.spec = inner.spec._replace(obs_space=obs_space)
+        super().__init__(inner, obs_space=obs_space)
 
     def change(self, key: jax.Array, obs: PyTree) -> PyTree:
         """Observations [E, ...] of the inner space -> [E, ...] of this one."""
@@ -87,11 +86,12 @@ class Noisy(Changed):
         def add(part: spaces.Space, x: jax.Array, key: jax.Array) -> jax.Array:
             if not isinstance(part, spaces.Box):
                 return x
-            noisy = x.astype(jnp.float32) + self.sigma * jax.random.normal(key, x.shape)
+            noise = self.sigma * jax.random.normal(key, x.shape, jnp.float32)
+            low, high = (np.broadcast_to(b, x.shape) for b in _bounds(part))
             if jnp.issubdtype(x.dtype, jnp.integer):
-                noisy = jnp.round(noisy)
-            low, high = (np.broadcast_to(b, x.shape).astype(np.float32) for b in _bounds(part))
-            return jnp.clip(noisy, low, high).astype(x.dtype)
+                return _sum_within(x, jnp.round(noise).astype(jnp.int32), low, high)
+            low, high = low.astype(np.float32), high.astype(np.float32)
+            return jnp.clip(x.astype(jnp.float32) + noise, low, high).astype(x.dtype)
 
         leaves, tree = jax.tree.flatten(obs)
         keys = jax.tree.unflatten(tree, list(jax.random.split(key, len(leaves))))
@@ -127,7 +127,7 @@ class DelayedState(NamedTuple):
     waiting: PyTree  # [E, delay, ...], observations not shown yet, oldest first
 
 
-class Delayed:
+class Delayed(Wrapper):
     """Observations come `delay` steps late; until then an episode shows its first one.
 
     `final_obs` is late too. Raises InputError when delay is below 1.
@@ -136,9 +136,7 @@ class Delayed:
     def __init__(self, inner: VecEnv, delay: int):
         if delay < 1:
             raise InputError(f"obs_delay must be at least 0, got {delay}")
-        self.inner = inner
-        self.num_envs = inner.num_envs
-        self.spec = inner.spec
+        super().__init__(inner)
         self.delay = delay
 
     def reset(self, key: jax.Array) -> tuple[DelayedState, TimeStep]:
@@ -170,6 +168,19 @@ class Delayed:
 def _where_ended(ts: TimeStep, final: PyTree, obs: PyTree) -> PyTree:
     ended = ts.terminated | ts.truncated
     return jax.tree.map(lambda a, b: pick(ended, a, b), final, obs)
+
+
+def _sum_within(x: jax.Array, more: jax.Array, low: np.ndarray, high: np.ndarray) -> jax.Array:
+    """x + more of whole numbers, cut to the bounds, also where the sum is beyond their dtype."""
+    ends = jnp.iinfo(x.dtype)
+    low, high = (np.clip(bound, ends.min, ends.max).astype(x.dtype) for bound in (low, high))
+    if x.dtype.itemsize < 4:
+        low, high = low.astype(np.int32), high.astype(np.int32)
+        return jnp.clip(x.astype(jnp.int32) + more, low, high).astype(x.dtype)
+    total = x + more.astype(x.dtype)
+    total = jnp.where((more > 0) & (total < x), high, total)
+    total = jnp.where((more < 0) & (total > x), low, total)
+    return jnp.clip(total, low, high)
 
 
 def _nothing(part: spaces.Space) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What gymnax's spaces lack: MultiDiscrete, flattening to one float vector, a short text."""
+"""What gymnax's spaces lack: MultiDiscrete, MultiBinary, flattening to a vector, a short text."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -12,17 +12,20 @@ from gymnax.environments import spaces
 from rlseq.errors import InputError
 from rlseq.types import PyTree
 
+MOST = 2**31 - 1  # choices that an int32 tells apart
+
 
 class MultiDiscrete(spaces.Space):
     """Several choices side by side: int32 [len(nvec)], entry i in 0 .. nvec[i] - 1.
 
-    Raises InputError when `nvec` is empty or has an entry below 1.
+    Raises InputError when `nvec` is empty or has an entry below 1 or above 2**31 - 1.
     """
 
     def __init__(self, nvec: Sequence[int]):
         self.nvec = tuple(int(n) for n in nvec)
         if not self.nvec or min(self.nvec) < 1:
             raise InputError(f"nvec needs entries of at least 1, got {tuple(nvec)}")
+        check_choices(max(self.nvec))
         self.shape = (len(self.nvec),)
         self.dtype = jnp.dtype(jnp.int32)
 
@@ -40,6 +43,56 @@ class MultiDiscrete(spaces.Space):
         return jnp.all((x >= 0) & (x < np.asarray(self.nvec, np.int32)))
 
 
+class MultiBinary(spaces.Space):
+    """Coins side by side: int32 [n], each 0 or 1. Raises InputError when n is below 1."""
+
+    def __init__(self, n: int):
+        if n < 1:
+            raise InputError(f"MultiBinary needs at least 1 entry, got {n}")
+        self.n = n
+        self.shape = (n,)
+        self.dtype = jnp.dtype(jnp.int32)
+
+    def __repr__(self) -> str:
+        return f"MultiBinary({self.n})"
+
+    def sample(self, key: jax.Array) -> jax.Array:
+        """Fair coins: int32 [n]."""
+        return jax.random.bernoulli(key, 0.5, self.shape).astype(self.dtype)
+
+    def contains(self, x: jax.Array) -> jax.Array:
+        """bool []: every entry is 0 or 1."""
+        return jnp.all((x == 0) | (x == 1))
+
+
+def clipped(space: spaces.Space, choices: jax.Array) -> jax.Array:
+    """Choices of any whole dtype within Discrete, MultiDiscrete or MultiBinary: int32."""
+    if choices.dtype.itemsize < 4:
+        choices = choices.astype(jnp.int32)
+    match space:
+        case MultiDiscrete():
+            most = np.asarray(space.nvec) - 1
+        case MultiBinary():
+            most = np.asarray(1)
+        case _:
+            most = np.asarray(space.n - 1)
+    most = np.broadcast_to(most, choices.shape).astype(choices.dtype)
+    return jnp.clip(choices, jnp.zeros_like(most), most).astype(jnp.int32)
+
+
+def check_choices(n: int) -> None:
+    """Raise InputError for more choices than an int32 tells apart."""
+    if n > MOST:
+        raise InputError(
+            f"a space has {n:,} choices: at most {MOST:,} fit the int32 that holds one"
+        )
+
+
+def check_space(space: spaces.Space) -> None:
+    """Raise InputError for a space with a Discrete part of more choices than an int32 holds."""
+    map_space(lambda part: check_choices(part.n if isinstance(part, spaces.Discrete) else 1), space)
+
+
 def flat_size(space: spaces.Space) -> int:
     """The length of a flattened element. Raises InputError for a space of another kind."""
     match space:
@@ -47,6 +100,8 @@ def flat_size(space: spaces.Space) -> int:
             return space.n
         case MultiDiscrete():
             return sum(space.nvec)
+        case MultiBinary():
+            return space.n
         case spaces.Box():
             return math.prod(space.shape)
         case spaces.Tuple() | spaces.Dict():
@@ -57,8 +112,10 @@ def flat_size(space: spaces.Space) -> int:
 def flatten(space: spaces.Space, x: PyTree) -> jax.Array:
     """Elements of a space with any leading axes as float32 [..., flat_size(space)].
 
-    Discrete becomes one-hot, MultiDiscrete its one-hots side by side, Box is ravelled, Tuple and
-    Dict put their parts side by side in order. Raises InputError for a space of another kind.
+    Discrete becomes one-hot, MultiDiscrete its one-hots side by side, Box and MultiBinary are
+    ravelled, Tuple and Dict put their parts side by side in order. A choice out of its range
+    becomes zeros, and float32 rounds whole numbers beyond 2**24. Raises InputError for a space of
+    another kind.
     """
     match space:
         case spaces.Discrete():
@@ -69,7 +126,7 @@ def flatten(space: spaces.Space, x: PyTree) -> jax.Array:
             value = np.concatenate([np.arange(n, dtype=np.int32) for n in space.nvec])
             value = value.reshape(*[1] * (x.ndim - 1), -1)
             return (x[..., entry] == value).astype(jnp.float32)
-        case spaces.Box():
+        case spaces.Box() | MultiBinary():
             x = jnp.asarray(x)
             lead = x.shape[: x.ndim - len(space.shape)]
             return x.astype(jnp.float32).reshape(*lead, flat_size(space))

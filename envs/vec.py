@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from rlseq.envs.base import Env
+from rlseq.envs.batched import Batched
 from rlseq.errors import InputError
 from rlseq.types import EnvSpec, PyTree, TimeStep
 
@@ -21,7 +22,7 @@ class Stepped(NamedTuple):
     truncated: jax.Array  # [E] bool, False where terminated
 
 
-class JaxVecEnv:
+class JaxVecEnv(Batched):
     """Vmaps an `Env` over E copies and restarts those that end, in the same step.
 
     `reset` of a time step is `terminated | truncated` of that step (all True after `reset(key)`,

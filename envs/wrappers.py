@@ -10,12 +10,15 @@ import jax
 import jax.numpy as jnp
 from gymnax.environments import spaces
 
+from rlseq.envs.batched import Wrapper
 from rlseq.envs.spaces import flat_size, flatten
 from rlseq.errors import InputError
 from rlseq.types import PyTree, TimeStep, VecEnv
 
+LONGEST = 2**31 - 1  # a length that is counted
 
-class PreviousAction:
+
+class PreviousAction(Wrapper):
     """obs becomes (obs, the flattened action that led to it); zeros where an episode starts.
 
     The second part is float32 [E, flat_size(action_space)]. `final_obs` carries the action that
@@ -23,10 +26,8 @@ class PreviousAction:
     """
 
     def __init__(self, inner: VecEnv):
-        self.inner = inner
-        self.num_envs = inner.num_envs
         self.size = flat_size(inner.spec.action_space)
-        self.spec = inner.spec._replace(obs_space=_beside(inner, self.size))
+        super().__init__(inner, obs_space=_beside(inner, self.size))
 
     def reset(self, key: jax.Array) -> tuple[Any, TimeStep]:
         state, ts = self.inner.reset(key)
@@ -38,16 +39,14 @@ class PreviousAction:
         return state, _append(ts, jnp.where(ts.reset[:, None], 0, led_here), led_here)
 
 
-class StartFlag:
+class StartFlag(Wrapper):
     """obs becomes (obs, float32 [E, 1]: 1 on the first observation of an episode, else 0).
 
     `final_obs` gets 0. The state is the inner one.
     """
 
     def __init__(self, inner: VecEnv):
-        self.inner = inner
-        self.num_envs = inner.num_envs
-        self.spec = inner.spec._replace(obs_space=_beside(inner, 1))
+        super().__init__(inner, obs_space=_beside(inner, 1))
 
     def reset(self, key: jax.Array) -> tuple[Any, TimeStep]:
         state, ts = self.inner.reset(key)
@@ -64,14 +63,11 @@ class StartFlag:
         return _append(ts, flag, jnp.where(no_transition[:, None], flag, 0))
 
 
-class FlattenObservation:
+class FlattenObservation(Wrapper):
     """obs and final_obs become float32 [E, flat_size(obs_space)]; the state is the inner one."""
 
     def __init__(self, inner: VecEnv):
-        self.inner = inner
-        self.num_envs = inner.num_envs
-        flat = _vector(flat_size(inner.spec.obs_space))
-        self.spec = inner.spec._replace(obs_space=flat)
+        super().__init__(inner, obs_space=_vector(flat_size(inner.spec.obs_space)))
 
     def reset(self, key: jax.Array) -> tuple[Any, TimeStep]:
         state, ts = self.inner.reset(key)
@@ -103,13 +99,11 @@ class EpisodeStats(NamedTuple):
     ended_length: jax.Array  # [E] int32
 
 
-class EpisodeStatistics:
-    """Counts returns and lengths of episodes in its state; time steps pass unchanged."""
+class EpisodeStatistics(Wrapper):
+    """Counts returns and lengths of episodes in its state; time steps pass unchanged.
 
-    def __init__(self, inner: VecEnv):
-        self.inner = inner
-        self.num_envs = inner.num_envs
-        self.spec = inner.spec
+    A length beyond the largest int32 stays at that.
+    """
 
     def reset(self, key: jax.Array) -> tuple[StatisticsState, TimeStep]:
         inner, ts = self.inner.reset(key)
@@ -122,7 +116,10 @@ class EpisodeStatistics:
     ) -> tuple[StatisticsState, TimeStep]:
         inner, ts = self.inner.step(state.inner, action, key)
         total = state.running_return + ts.reward
-        length = state.running_length + (1 if ts.valid is None else ts.valid.astype(jnp.int32))
+        counted = state.running_length < LONGEST
+        if ts.valid is not None:
+            counted &= ts.valid
+        length = state.running_length + counted.astype(jnp.int32)
         ended = ts.terminated | ts.truncated
         state = StatisticsState(
             inner,

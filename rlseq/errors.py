@@ -8,6 +8,10 @@ class InputError(ValueError):
     """Bad input from the user; the command line prints it and exits with code 2."""
 
 
+class OutsideFault(RuntimeError):
+    """An environment outside JAX failed or cannot be brought back; exit code 1."""
+
+
 def unknown_name(kind: str, given: object, known: Iterable[object]) -> InputError:
     """An InputError for a name that is not among the known ones, with the nearest match."""
     names = sorted(str(name) for name in known)

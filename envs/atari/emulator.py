@@ -17,6 +17,7 @@ from jax.experimental import io_callback
 
 from rlseq.envs.atari.pixels import NATIVE
 from rlseq.envs.atari.presets import Preset
+from rlseq.envs.host import remembered
 from rlseq.errors import InputError
 
 SKIP = 4  # frames an action lasts; the last two are merged by their maximum
@@ -131,10 +132,12 @@ def _called_back(env: AtariVectorEnv, rows: int) -> Emulator:
     token = np.zeros(8, np.uint8)
 
     def reset(seeds: jax.Array) -> tuple[jax.Array, Frames]:
-        return jnp.asarray(token), call(functools.partial(_host_reset, env), seeds=seeds)
+        return jnp.asarray(token), call(
+            remembered(functools.partial(_host_reset, env)), seeds=seeds
+        )
 
     def step(token: jax.Array, actions: jax.Array) -> tuple[jax.Array, Frames]:
-        return token, call(functools.partial(_host_step, env), actions=actions)
+        return token, call(remembered(functools.partial(_host_step, env)), actions=actions)
 
     return Emulator(reset, step)
 

@@ -22,7 +22,9 @@ from rlseq.envs.atari.emulator import (
 )
 from rlseq.envs.atari.pixels import shrink
 from rlseq.envs.atari.presets import Preset
+from rlseq.envs.batched import Batched
 from rlseq.envs.folding import folding
+from rlseq.envs.spaces import clipped
 from rlseq.types import EnvSpec, TimeStep
 
 _ACTION = jax.ShapeDtypeStruct((), jnp.uint8)  # as the log keeps it: there are 18 at most
@@ -37,7 +39,7 @@ class AtariState(NamedTuple):
     log: ActionLog | None  # what brings the games back
 
 
-class AtariVecEnv:
+class AtariVecEnv(Batched):
     """E games of one kind in one emulator; observations are uint8 [E, H, W, channels].
 
     A game that ended starts anew in the next step, whose action is ignored: `valid` is False and
@@ -92,7 +94,7 @@ class AtariVecEnv:
         self, state: AtariState, action: jax.Array, key: jax.Array
     ) -> tuple[AtariState, TimeStep]:
         """One step of every game; action int [E]; the games have dice of their own, not `key`."""
-        action = jnp.clip(action.astype(jnp.int32), 0, self.num_actions - 1)
+        action = clipped(self.spec.action_space, jnp.asarray(action))
         token, frames = self._step(state.token, action)
         shown = self._shown(frames, state.ended, (frames.lives < state.lives) & ~state.ended)
         log = state.log and action_log.record(state.log, action, shown.obs)

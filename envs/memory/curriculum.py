@@ -11,6 +11,7 @@ import numpy as np
 from gymnax.environments.spaces import Discrete, Space
 
 from rlseq.envs.base import Env
+from rlseq.envs.batched import Wrapper
 from rlseq.envs.spaces import MultiDiscrete
 from rlseq.errors import InputError, unknown_name
 from rlseq.types import PyTree, TimeStep, VecEnv
@@ -125,7 +126,7 @@ class CurriculumState(NamedTuple):
     earned: jax.Array  # float32 [E], return of the running episode
 
 
-class Curriculum:
+class Curriculum(Wrapper):
     """Raises the level of all copies after episodes with a share of right answers of `threshold`.
 
     All copies end in the same step, so the share is that of E x num_answers answers. Fresh
@@ -133,10 +134,8 @@ class Curriculum:
     """
 
     def __init__(self, inner: VecEnv, env: Growing):
-        self.inner = inner
+        super().__init__(inner)
         self.env = env
-        self.num_envs = inner.num_envs
-        self.spec = inner.spec
 
     def reset(self, key: jax.Array) -> tuple[CurriculumState, TimeStep]:
         inner, ts = self.inner.reset(key)

@@ -51,6 +51,26 @@ class MultiCategorical(NamedTuple):
         return jnp.stack([p.entropy() for p in self.parts]).sum(0)
 
 
+class Bernoulli(NamedTuple):
+    """Independent coins; actions are int32 [..., n], 0 or 1."""
+
+    logits: Array  # [..., n] of a 1
+
+    def sample(self, key: Array) -> Array:
+        return jax.random.bernoulli(key, jax.nn.sigmoid(self.logits)).astype(jnp.int32)
+
+    def mode(self) -> Array:
+        return (self.logits > 0).astype(jnp.int32)
+
+    def log_prob(self, action: Array) -> Array:
+        return jax.nn.log_sigmoid(jnp.where(action > 0, self.logits, -self.logits)).sum(-1)
+
+    def entropy(self) -> Array:
+        p = jax.nn.sigmoid(self.logits)
+        # H = -log(1 - p) - p * logit, which needs no log of 0.
+        return (jax.nn.softplus(self.logits) - p * self.logits).sum(-1)
+
+
 class DiagonalGaussian(NamedTuple):
     """Independent normals; actions are float [..., A]."""
 
@@ -72,4 +92,4 @@ class DiagonalGaussian(NamedTuple):
         return (self.log_std + 0.5 * math.log(2 * math.pi * math.e)).sum(-1)
 
 
-Distribution = Categorical | MultiCategorical | DiagonalGaussian
+Distribution = Categorical | MultiCategorical | Bernoulli | DiagonalGaussian

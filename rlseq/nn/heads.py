@@ -6,17 +6,23 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 
-from rlseq.nn.distributions import Categorical, DiagonalGaussian, Distribution, MultiCategorical
+from rlseq.nn.distributions import (
+    Bernoulli,
+    Categorical,
+    DiagonalGaussian,
+    Distribution,
+    MultiCategorical,
+)
 from rlseq.nn.initialisers import orthogonal
 
-ActionKind = Literal["discrete", "multi_discrete", "continuous"]
+ActionKind = Literal["discrete", "multi_discrete", "binary", "continuous"]
 
 
 class PolicyHead(nn.Module):
     """Features [..., D] -> a distribution over actions.
 
-    `sizes` is the number of choices ("discrete": one entry, "multi_discrete": one a choice) or of
-    action dimensions ("continuous": one entry). The small gain makes the first policy nearly
+    `sizes` is the number of choices ("discrete": one entry, "multi_discrete": one a choice), of
+    coins ("binary": one entry) or of action dimensions ("continuous": one entry). The small gain makes the first policy nearly
     uniform (2006.05990, section 3.2).
     """
 
@@ -30,6 +36,8 @@ class PolicyHead(nn.Module):
         if self.kind == "continuous":
             log_std = self.param("log_std", nn.initializers.zeros, self.sizes)
             return DiagonalGaussian(out, jnp.broadcast_to(log_std, out.shape))
+        if self.kind == "binary":
+            return Bernoulli(out)
         if self.kind == "discrete":
             return Categorical(out)
         ends = [sum(self.sizes[: i + 1]) for i in range(len(self.sizes) - 1)]

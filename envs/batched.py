@@ -1,0 +1,63 @@
+"""The base of batched environments: whoever steps one outside jit compiles it once."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from jax.experimental import checkify
+
+from rlseq.envs.host import own_errors
+from rlseq.programs import compiled_once
+from rlseq.types import EnvSpec, PyTree, TimeStep, VecEnv
+
+
+class Batched:
+    """A `rlseq.types.VecEnv` whose `reset` and `step` compile once when they are called eagerly.
+
+    Then checks of `debug` raise as well, and what an environment on the host raises is an
+    `rlseq.errors.OutsideFault` in its own words. Inside jit both methods are as they are written.
+    """
+
+    num_envs: int
+    spec: EnvSpec
+    checks = False  # whether `step` holds checks of `jax.experimental.checkify`
+
+    def __init_subclass__(cls, **options: Any):
+        super().__init_subclass__(**options)
+        for name in ("reset", "step"):
+            if name in vars(cls):
+                setattr(cls, name, compiled_once(compile=_compile)(vars(cls)[name]))
+
+    def reset(self, key: jax.Array) -> tuple[Any, TimeStep]:
+        """Fresh episodes everywhere: (state, first time step)."""
+        raise NotImplementedError
+
+    def step(self, state: Any, action: PyTree, key: jax.Array) -> tuple[Any, TimeStep]:
+        """One step of every environment: (state, time step)."""
+        raise NotImplementedError
+
+
+class Wrapper(Batched):
+    """A batched environment around another one, `inner`, with its specification or a changed one."""
+
+    def __init__(self, inner: VecEnv, **changes: Any):
+        self.inner = inner
+        self.num_envs = inner.num_envs
+        self.spec = inner.spec._replace(**changes)
+        self.checks = getattr(inner, "checks", False)
+
+
+def _compile(env: Batched, function: Callable[..., Any], **how: Any) -> Callable[..., Any]:
+    checks = env.checks
+    program = jax.jit(checkify.checkify(function) if checks else function, **how)
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        with own_errors():
+            out = program(*args, **kwargs)
+        if not checks:
+            return out
+        error, out = out
+        error.throw()
+        return out
+
+    return run
