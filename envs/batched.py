@@ -38,7 +38,7 @@ class Batched:
 
 
 class Wrapper(Batched):
-    """A batched environment around another one, `inner`, with its specification or a changed one."""
+    """A batched environment around `inner`; `changes` are fields of its specification."""
 
     def __init__(self, inner: VecEnv, **changes: Any):
         self.inner = inner
