@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import jax
+from jax.core import Tracer
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -35,7 +36,7 @@ def compiled_once(
     def decorate(method: Method) -> Method:
         @functools.wraps(method)
         def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-            if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((args, kwargs))):
+            if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((args, kwargs))):
                 return method(self, *args, **kwargs)
             programs = _PROGRAMS.setdefault(self, {})
             if method not in programs:

@@ -22,8 +22,8 @@ class PolicyHead(nn.Module):
     """Features [..., D] -> a distribution over actions.
 
     `sizes` is the number of choices ("discrete": one entry, "multi_discrete": one a choice), of
-    coins ("binary": one entry) or of action dimensions ("continuous": one entry). The small gain makes the first policy nearly
-    uniform (2006.05990, section 3.2).
+    coins ("binary": one entry) or of action dimensions ("continuous": one entry). The small gain
+    makes the first policy nearly uniform (2006.05990, section 3.2).
     """
 
     kind: ActionKind

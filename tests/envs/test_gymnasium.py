@@ -12,7 +12,7 @@ from gymnasium import spaces as theirs
 from rlseq.envs import make_env
 from rlseq.envs.gymnasium_family import IDS
 from rlseq.envs.gymnasium_spaces import received
-from rlseq.errors import InputError
+from rlseq.errors import InputError, OutsideFault
 
 E, T = 3, 60
 
@@ -140,8 +140,10 @@ def test_what_an_environment_raises_comes_out():
     host = venv._make(1)
     state, _ = venv.reset(jax.random.key(0))
     host.env.envs[0].unwrapped.at = np.full(2, 1e3)
-    with pytest.raises(jax.errors.JaxRuntimeError, match="the odd one fell over"):
+    with pytest.raises(OutsideFault, match="^the environment failed: ArithmeticError: the odd one"):
         venv.step(state, jnp.zeros((1, 2), jnp.int32), jax.random.key(0))
+    with pytest.raises(jax.errors.JaxRuntimeError, match="the odd one fell over"):
+        jax.jit(venv.step)(state, jnp.zeros((1, 2), jnp.int32), jax.random.key(0))
 
 
 def test_every_listed_name_is_gymnasiums():
