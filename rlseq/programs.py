@@ -36,7 +36,7 @@ def compiled_once(
     def decorate(method: Method) -> Method:
         @functools.wraps(method)
         def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-            if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((args, kwargs))):
+            if _traced(args, kwargs):
                 return method(self, *args, **kwargs)
             programs = _PROGRAMS.setdefault(self, {})
             if method not in programs:
@@ -48,6 +48,21 @@ def compiled_once(
         return call  # type: ignore[return-value]
 
     return decorate
+
+
+def compiled(function: Method) -> Method:
+    """A function of arrays whose eager calls run one program; calls with tracers run itself."""
+    program = jax.jit(function)
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return (function if _traced(args, kwargs) else program)(*args, **kwargs)
+
+    return call  # type: ignore[return-value]
+
+
+def _traced(args: tuple, kwargs: dict[str, Any]) -> bool:
+    return any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((args, kwargs)))
 
 
 def _bound(method: Callable[..., Any], owner: Any) -> Callable[..., Any]:

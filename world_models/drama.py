@@ -16,6 +16,7 @@ from jax import Array, lax
 
 from rlseq.cores import STACK, make_core
 from rlseq.errors import InputError
+from rlseq.programs import compiled_once
 from rlseq.rl.optimisers import laprop
 from rlseq.rl.two_hot import two_hot_loss, two_hot_mean
 from rlseq.types import (
@@ -38,7 +39,8 @@ PARTS = ("reconstruction", "reward", "termination", "dynamics", "representation"
 
 
 class Drama:
-    """The world model: configuration and networks; see `rlseq.types.WorldModel` for its methods.
+    """The world model: configuration and networks; see `rlseq.types.WorldModel` for its methods,
+    which compile once when they are called outside jit.
 
     Raises InputError for settings out of range, an observation that the encoder cannot divide, or
     a core that cannot step.
@@ -67,6 +69,7 @@ class Drama:
             c.lr, warmup=c.warmup, max_grad_norm=c.max_grad_norm, weight_decay=c.weight_decay
         )
 
+    @compiled_once()
     def init(self, key: Array) -> Params:
         """Fresh parameters."""
         x = self.autoencoder.inward(_nothing(self.obs_space))
@@ -78,6 +81,7 @@ class Drama:
         hidden = jnp.zeros((batch, self.hidden_size))
         return WorldCarry(self.core.init_carry(batch), hidden)
 
+    @compiled_once()
     def loss(
         self, params: Params, batch: Sequences, key: Array
     ) -> tuple[Array, tuple[Metrics, Observed]]:
@@ -116,11 +120,13 @@ class Drama:
             "entropy": lax.stop_gradient(entropy(seen.posterior).mean()),
         }
 
+    @compiled_once()
     def encode(self, params: Params, obs: PyTree, key: Array) -> Array:
         """Observations [..., *obs] -> latents [..., L] drawn from their posteriors."""
         x = self.autoencoder.inward(obs)
         return draw(self._posterior(params, x), key)
 
+    @compiled_once()
     def decode(self, params: Params, latent: Array) -> Array:
         """Latents [..., L] -> observations, float32 in the units of the observation space."""
         return self.autoencoder.outward(self._decoded(params, latent))
@@ -142,6 +148,7 @@ class Drama:
         x = in_groups(partial(self._run, params, method="paint"), x)
         return x.reshape(*latent.shape[:-1], *x.shape[1:])
 
+    @compiled_once()
     def observe(
         self,
         params: Params,
@@ -176,6 +183,7 @@ class Drama:
         prior = self._run(params, hidden, method="prior")
         return WorldCarry(core, after[-1]), Observed(latent, hidden, after, prior, posterior)
 
+    @compiled_once("every")
     def remember(
         self,
         params: Params,
@@ -201,6 +209,7 @@ class Drama:
 
         return lax.stop_gradient(lax.scan(body, carry, parts)[1])
 
+    @compiled_once()
     def perceive(
         self, params: Params, carry: WorldCarry, obs: PyTree, is_first: Array, key: Array
     ) -> Perceived:
@@ -212,6 +221,7 @@ class Drama:
         guess = draw(self._run(params, hidden, method="prior"), guess_key)
         return Perceived(latent, jnp.where(reset, latent, guess), hidden)
 
+    @compiled_once()
     def advance(
         self, params: Params, carry: WorldCarry, latent: Array, action: Array, reset: Array
     ) -> WorldCarry:
@@ -223,6 +233,7 @@ class Drama:
         core, hidden = self._run(params, carry.core, latent, action, reset, method="step")
         return WorldCarry(core, hidden)
 
+    @compiled_once()
     def imagine_step(
         self,
         params: Params,

@@ -53,11 +53,13 @@ def make_core(name: str, features: int = 128, **options: Any) -> "Stack":
 def functional(name: str, in_features: int, features: int = 128, **options: Any) -> CoreFns:
     """The named core as plain functions (init, init_carry, scan, step), without flax in sight.
 
-    `init(key) -> params`; `scan(params, carry, x [T, B, in_features], reset bool [T, B])` and
+    Called outside jit each compiles once for each shape. `init(key) -> params`; `scan(params, carry, x [T, B, in_features], reset bool [T, B])` and
     `step(params, carry, x [B, in_features], reset bool [B])` return (carry, y).
     """
     import jax
     import jax.numpy as jnp
+
+    from rlseq.programs import compiled
 
     core = make_core(name, features, **options)
     x = jnp.zeros((1, 1, in_features), core.dtype)
@@ -67,9 +69,11 @@ def functional(name: str, in_features: int, features: int = 128, **options: Any)
     def init(key):
         return core.init(key, core.init_carry(1), x, reset)
 
+    @compiled
     def scan(params, carry, x, reset) -> Any:
         return core.apply(params, carry, x, reset)
 
+    @compiled
     def step(params, carry, x, reset) -> Any:
         return core.apply(params, carry, x, reset, method="step")
 
