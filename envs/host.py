@@ -37,13 +37,19 @@ def own_errors(when: str = "") -> Iterator[None]:
     try:
         yield
     except jax.errors.JaxRuntimeError as error:
-        raised = _raised.pop() if _raised else None
-        # Of another call, say one whose error nobody looked at.
-        if raised is None or type(raised).__name__ not in str(error):
-            raise
-        if not isinstance(raised, Exception):
-            raise raised from None
-        raise OutsideFault(f"the environment failed{when}: {_words(raised)}") from raised
+        raise_own(error, when)
+        raise
+
+
+def raise_own(error: BaseException, when: str = "") -> None:
+    """As `own_errors`, for an error of JAX's; nothing for one that no environment caused."""
+    raised = _raised.pop() if _raised else None
+    # The name tells it from one of another call, say one whose error nobody looked at.
+    if raised is None or type(raised).__name__ not in str(error):
+        return
+    if not isinstance(raised, Exception):
+        raise raised from None
+    raise OutsideFault(f"the environment failed{when}: {_words(raised)}") from raised
 
 
 def _words(error: BaseException) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from rlseq.commands import BAD_INPUT, DONE, FAILED, INTERRUPTED, NAMES
-from rlseq.errors import InputError, unknown_name
+from rlseq.errors import InputError, OutsideFault, unknown_name
 
 __all__ = ["BAD_INPUT", "DONE", "FAILED", "INTERRUPTED", "main"]
 
@@ -34,6 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"rlseq: {error}", file=sys.stderr)
         return BAD_INPUT
+    except OutsideFault as error:
+        print(f"rlseq: {error}", file=sys.stderr)
+        return FAILED
     except KeyboardInterrupt:
         print("rlseq: interrupted", file=sys.stderr)
         return INTERRUPTED
@@ -47,7 +50,14 @@ def _run(arguments: list[str]) -> int:
     if first and not first.startswith("-") and first not in NAMES:
         raise unknown_name("command", first, NAMES)
     options = _parser().parse_args(arguments)
-    return options.run_command(options)
+    try:
+        return options.run_command(options)
+    except RuntimeError as error:
+        if "rlseq.envs.host" in sys.modules:  # else no environment on the host can have failed
+            from rlseq.envs.host import raise_own
+
+            raise_own(error)
+        raise
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -13,6 +13,8 @@ from rlseq.errors import InputError
 from rlseq.train import sharding
 from rlseq.types import Agent, PyTree, VecEnv
 
+MAX_COUNT = 2**31 - 1  # of the int32 in a state: steps of an environment, updates
+
 
 class Schedule(NamedTuple):
     """How a run is cut: whole chunks of equal size, so that one program serves them all."""
@@ -52,6 +54,7 @@ def build(config: Config) -> Job:
     num_envs = config.env.num_envs
     steps_per_update = _make_agent(config, make_env(config.env, num_envs), 1).steps_per_update
     schedule = make_schedule(config.total_steps, steps_per_update, config.run.chunks)
+    _check_counters(schedule, num_envs)
     # What lives outside JAX shows its actions until the host has read them, once a chunk.
     env = make_env(config.env, num_envs, action_log=-(-schedule.chunk_steps // num_envs))
     job = Job(config, _make_agent(config, env, schedule.updates), schedule)
@@ -73,6 +76,17 @@ def make_schedule(total_steps: float, steps_per_update: int, chunks: int) -> Sch
     updates = math.ceil(total_steps / steps_per_update)
     chunk = math.ceil(updates / chunks)
     return Schedule(steps_per_update, chunk, math.ceil(updates / chunk))
+
+
+def _check_counters(schedule: Schedule, num_envs: int) -> None:
+    """Raise InputError for a run whose steps or updates an int32 cannot count."""
+    steps = schedule.steps // num_envs
+    if max(steps, schedule.updates) > MAX_COUNT:
+        raise InputError(
+            f"total_steps makes {steps:,} steps of each of {num_envs:,} environments in "
+            f"{schedule.updates:,} updates, and counters end at {MAX_COUNT:,}: fewer steps, or a "
+            "larger env.num_envs"
+        )
 
 
 def make_env(config: EnvConfig, num_envs: int, **purpose: Any) -> VecEnv:

@@ -1,5 +1,6 @@
 """The host loop: chunks of training on the device; logs, checkpoints and signals between them."""
 
+import contextlib
 import dataclasses
 import time
 from pathlib import Path
@@ -80,14 +81,16 @@ def _begin(job: Job, folder: Path, actions: outside.Actions) -> tuple[PyTree, in
     checkpoints = folder / "checkpoints"
     if not checkpoint.steps(checkpoints):
         logging.cut_back(folder, 0)
-        state = build.init(job)
+        with _told_plainly(job, " in its first reset", folder):
+            state = jax.block_until_ready(build.init(job))
         actions.begin(state)
         return state, 0
     like = build.abstract_state(job)
     step, state = checkpoint.restore(checkpoints, outside.stored(like))
     logging.cut_back(folder, step)
     if step < job.schedule.steps:
-        actions.replay(state)
+        with _told_plainly(job, " as it was brought back", folder):
+            actions.replay(state)
     return build.place(job, outside.with_actions(state, like)), step
 
 
@@ -112,7 +115,7 @@ def _chunks(
     score = float("nan")
     while step < schedule.steps and not stop.requested:
         began = time.perf_counter()
-        state, metrics = _chunk(train_chunk, state, step, actions, folder)
+        state, metrics = _chunk(job, train_chunk, state, step, actions, folder)
         took = time.perf_counter() - began
         step, chunk, seconds = step + schedule.chunk_steps, chunk + 1, seconds + took
         rate = job.config.seeds * schedule.chunk_steps / took
@@ -136,18 +139,23 @@ def _chunks(
 
 
 def _chunk(
-    train_chunk: Any, state: PyTree, step: int, actions: outside.Actions, folder: Path
+    job: Job,
+    train_chunk: Any,
+    state: PyTree,
+    step: int,
+    actions: outside.Actions,
+    folder: Path,
 ) -> tuple[PyTree, dict[str, np.ndarray]]:
     """The state and metrics after one more chunk; actions are in their file."""
     try:
-        state, metrics = train_chunk(state)
-        metrics = jax.device_get(metrics)
-    except jax.errors.JaxRuntimeError as error:
-        if actions.env is None:
-            raise
-        raise outside.OutsideFault(
-            f"the environment failed after step {step:,}: {_last_line(error)}; {_kept(folder)}"
-        ) from error
+        with _told_plainly(job, f" after step {step:,}", folder):
+            state, metrics = train_chunk(state)
+            metrics = jax.device_get(metrics)
+    except KeyboardInterrupt:  # the environment's own, or a second Ctrl-C
+        raise Interrupted(
+            f"interrupted after step {step:,}, amid a chunk; {_kept(folder)}; "
+            f"carry on with: rlseq resume {folder}"
+        ) from None
     actions.append(state)
     return state, metrics
 
@@ -248,10 +256,8 @@ def _kept(folder: Path) -> str:
     return f"{last} in {folder}"
 
 
-def _last_line(error: Exception) -> str:
-    """Of a host's traceback, as JAX hands it on: the error itself."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__
+def _told_plainly(job: Job, when: str, folder: Path) -> contextlib.AbstractContextManager[None]:
+    return outside.told_plainly(job.agent.env, when, lambda: _kept(folder))
 
 
 def _mean_score(metrics: dict[str, np.ndarray], before: float) -> float:

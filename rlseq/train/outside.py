@@ -5,7 +5,9 @@ nothing else. It is only ever appended to and is on disk before a checkpoint is,
 checkpoint never has steps that the file lacks; what the file has beyond is cut off on resuming.
 """
 
+import contextlib
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +17,34 @@ import numpy as np
 
 from rlseq.envs import action_log
 from rlseq.envs.action_log import ActionLog
+from rlseq.envs.host import own_errors
+from rlseq.errors import OutsideFault
 from rlseq.types import PyTree
 
 ACTIONS = "actions.bin"
 
+__all__ = ["ACTIONS", "Actions", "OutsideFault"]
 
-class OutsideFault(RuntimeError):
-    """An environment outside JAX failed or cannot be brought back."""
+
+@contextlib.contextmanager
+def told_plainly(env: Any, when: str, kept: Callable[[], str]) -> Iterator[None]:
+    """Around a program that plays `env`: its failure is an OutsideFault in its own words.
+
+    It says `when` and, as `kept` puts it, what is left. KeyboardInterrupt and SystemExit that an
+    environment raises come out as they are.
+    """
+    try:
+        with own_errors(when):
+            yield
+    except OutsideFault as fault:
+        raise OutsideFault(f"{fault}; {kept()}") from fault
+    except jax.errors.JaxRuntimeError as error:
+        if action_log.find(env) is None:
+            raise
+        # Of a library that JAX calls by itself; of its traceback the last line is the error.
+        said = [line.strip() for line in str(error).splitlines() if line.strip()]
+        last = said[-1] if said else type(error).__name__
+        raise OutsideFault(f"the environment failed{when}: {last}; {kept()}") from error
 
 
 class Actions:
