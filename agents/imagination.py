@@ -215,8 +215,9 @@ class Imagination:
     ) -> tuple[ImaginationState, tuple[Episodes, Metrics, Array]]:
         """Some steps, then as many updates as configured, once the warm-up is over."""
         c = self.config
-        steps = state.rounds * self.steps_per_update
-        act = partial(self._act, self.policy_params(state), random=steps < c.warmup)
+        # In rounds: the product with their steps would leave an int32 long before them.
+        warmup = -(-c.warmup // self.steps_per_update)
+        act = partial(self._act, self.policy_params(state), random=state.rounds < warmup)
         actor, replay, episodes = gather(
             self.env, act, state.actor, state.replay, c.num_steps,
             keep_terminal_frame=c.keep_terminal_frame,
@@ -227,7 +228,7 @@ class Imagination:
         shapes = jax.eval_shape(learn, old, learn_key)[1]
         nothing = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
         # All seeds are in the same round, so that also under vmap only one side is computed.
-        ready = of_all_seeds(steps + self.steps_per_update >= c.warmup)
+        ready = of_all_seeds(state.rounds + 1 >= warmup)
         new, metrics = lax.cond(ready, learn, lambda old, _: (old, nothing), old, learn_key)
         replay = Replay(replay.ring, new.model_draws, new.policy_draws)
         state = ImaginationState(new.model, new.behaviour, replay, actor, state.rounds + 1, key)

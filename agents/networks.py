@@ -6,7 +6,7 @@ from gymnax.environments import spaces
 from jax import Array
 
 from rlseq.cores import make_core
-from rlseq.envs.spaces import MultiBinary, MultiDiscrete
+from rlseq.envs.spaces import MOST_VALUES, MultiBinary, MultiDiscrete
 from rlseq.errors import InputError, unknown_name
 from rlseq.nn.distributions import Distribution
 from rlseq.nn.encoders import DenseStack
@@ -124,5 +124,6 @@ def action_head(space: spaces.Space) -> tuple[ActionKind, tuple[int, ...]]:
         return "continuous", (int(space.shape[0]),)
     raise InputError(
         f"no policy head for {space}; heads exist for Discrete, MultiDiscrete, MultiBinary, "
-        "Box(A,) of floats, and Box of whole numbers between finite bounds"
+        "Box(A,) of floats, and Box of whole numbers between finite bounds with at most "
+        f"{MOST_VALUES:,} values an entry"
     )

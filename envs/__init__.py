@@ -74,9 +74,9 @@ def make_env(
     venv = make(made, id, num_envs, options, **inside)
 
     from rlseq.envs import action_wrappers, checks, observation_wrappers, wrappers
-    from rlseq.envs.spaces import check_space
+    from rlseq.envs.spaces import check_space, choices_of
 
-    countable = action_wrappers.is_countable(venv.spec.action_space)
+    countable = choices_of(venv.spec.action_space) is not None
     venv = _wrapped(
         venv,
         (countable, action_wrappers.ChosenIntegers),

@@ -10,7 +10,7 @@ from gymnax.environments import spaces
 from rlseq.envs.around import Around
 from rlseq.envs.base import Env
 from rlseq.envs.batched import Wrapper
-from rlseq.envs.spaces import MOST, MultiDiscrete
+from rlseq.envs.spaces import MultiDiscrete, choices_of
 from rlseq.errors import InputError
 from rlseq.types import PyTree, TimeStep, VecEnv
 
@@ -103,40 +103,20 @@ class FrameSkip(Around):
 class ChosenIntegers(Wrapper):
     """A Box of whole numbers as choices: entry i of an action is its lowest value plus choice i.
 
-    Actions are int32 [E, number of entries], an element of a MultiDiscrete. `is_countable` says of
-    which spaces this can be.
+    Actions are int32 [E, number of entries], an element of a MultiDiscrete. For a Box of which
+    `choices_of` knows how many values its entries have.
     """
 
     def __init__(self, inner: VecEnv):
         box: spaces.Box = inner.spec.action_space
-        low, high = whole_bounds(box)
-        super().__init__(inner, action_space=MultiDiscrete((high - low + 1).tolist()))
-        self.low = low.astype(box.dtype)
+        super().__init__(inner, action_space=MultiDiscrete(choices_of(box) or ()))
         self.box = box
+        self.low = np.broadcast_to(np.asarray(box.low), box.shape).astype(box.dtype)
 
     def reset(self, key: jax.Array) -> tuple[Any, TimeStep]:
         return self.inner.reset(key)
 
     def step(self, state: Any, action: PyTree, key: jax.Array) -> tuple[Any, TimeStep]:
-        # Unsigned and narrow dtypes wrap on the way to a sum that fits them.
-        taken = jnp.asarray(action).astype(self.box.dtype) + self.low
-        return self.inner.step(state, taken.reshape(-1, *self.box.shape), key)
-
-
-def is_countable(space: spaces.Space) -> bool:
-    """Whether a space is a Box of whole numbers between bounds that leave few enough choices."""
-    if not isinstance(space, spaces.Box) or not jnp.issubdtype(space.dtype, jnp.integer):
-        return False
-    low, high = whole_bounds(space)
-    info = jnp.iinfo(space.dtype)
-    # gymnasium writes "unbounded" as the ends of a wide dtype; those of a byte are meant.
-    wide = info.bits > 16
-    bounded = not wide or not ((low == info.min) & (high == info.max)).any()
-    return low.size > 0 and bounded and int((high - low).max()) < MOST
-
-
-def whole_bounds(box: spaces.Box) -> tuple[np.ndarray, np.ndarray]:
-    """The bounds of a Box of whole numbers, int64 [number of entries]."""
-    low, high = (np.broadcast_to(np.asarray(b), box.shape).ravel() for b in (box.low, box.high))
-    ends = jnp.iinfo(box.dtype)
-    return tuple(np.clip(b, ends.min, ends.max).astype(np.int64) for b in (low, high))
+        # Narrow dtypes wrap on the way to a sum that fits them.
+        chosen = jnp.asarray(action).astype(self.box.dtype).reshape(-1, *self.box.shape)
+        return self.inner.step(state, chosen + self.low[None], key)

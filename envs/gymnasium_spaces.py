@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from gymnax.environments import spaces
 
-from rlseq.envs.spaces import MultiBinary, MultiDiscrete, check_choices
+from rlseq.envs.spaces import MultiBinary, MultiDiscrete, check_choices, choices_of
 from rlseq.errors import InputError
 from rlseq.types import PyTree
 
@@ -41,7 +41,9 @@ def convert(space: Any) -> spaces.Space:
 
 
 def convert_action(space: Any) -> spaces.Space:
-    """Our space for one of gymnasium's actions; MultiBinary of any shape is coins in a row.
+    """Our space for one of gymnasium's actions, of any shape in a row.
+
+    MultiBinary is coins, a Box of whole numbers choices between its bounds, where these are finite.
 
     Raises InputError as `convert`, and for actions of several parts.
     """
@@ -49,7 +51,8 @@ def convert_action(space: Any) -> spaces.Space:
         raise InputError(f"actions of several parts have no counterpart here: {space}")
     if isinstance(space, theirs.MultiBinary):
         return MultiBinary(int(np.prod(space.shape)))
-    return convert(space)
+    values = choices_of(space)
+    return convert(space) if values is None else MultiDiscrete(values)
 
 
 def narrow(dtype: Any) -> Any:
@@ -121,4 +124,7 @@ def sent(space: Any, batch: np.ndarray) -> np.ndarray:
             return np.clip(batch, 0, space.nvec - 1).astype(space.dtype) + space.start
         case theirs.MultiBinary():
             return np.clip(batch, 0, 1).astype(space.dtype).reshape(-1, *space.shape)
+        case theirs.Box() if choices_of(space) is not None:
+            # Narrow dtypes wrap on the way to a sum that fits them.
+            return batch.astype(space.dtype).reshape(-1, *space.shape) + space.low
     return np.clip(batch, space.low, space.high).astype(space.dtype)

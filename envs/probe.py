@@ -14,6 +14,7 @@ _FILES = {
         "ActionObs",
         "Continuous",
         "MultiAction",
+        "Coins",
     ),
     "probe_longer": ("Delayed", "Truncated", "Recall", "Leak"),
 }

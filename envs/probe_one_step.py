@@ -8,7 +8,7 @@ import numpy as np
 from gymnax.environments.spaces import Box, Space
 
 from rlseq.envs.probe_base import Probe
-from rlseq.envs.spaces import MultiDiscrete
+from rlseq.envs.spaces import MultiBinary, MultiDiscrete
 from rlseq.types import PyTree
 
 SIGNS = np.array([[-1.0], [1.0]], np.float32)
@@ -117,3 +117,21 @@ class MultiAction(OneStep):
 
     def action_space(self, params: Any) -> Space:
         return MultiDiscrete([2, 3])
+
+
+class Coins(OneStep):
+    """Three coins at once, (1, 0, 1) after 1 and (0, 1, 1) after -1; pays the share that is right.
+
+    action int32 [3] of MultiBinary(3). Fails: the probabilities of coins, or their order.
+    """
+
+    reward_range = (0.0, 1.0)
+
+    def payoff(self, seen: jax.Array, action: PyTree) -> jax.Array:
+        wanted = jnp.where(
+            seen[0] > 0, np.array([1, 0, 1], np.int32), np.array([0, 1, 1], np.int32)
+        )
+        return jnp.mean((action == wanted).astype(jnp.float32))
+
+    def action_space(self, params: Any) -> Space:
+        return MultiBinary(3)

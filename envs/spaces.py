@@ -13,6 +13,7 @@ from rlseq.errors import InputError
 from rlseq.types import PyTree
 
 MOST = 2**31 - 1  # choices that an int32 tells apart
+MOST_VALUES = 2**16  # ours: of a whole number that is chosen, a logit each
 
 
 class MultiDiscrete(spaces.Space):
@@ -78,6 +79,21 @@ def clipped(space: spaces.Space, choices: jax.Array) -> jax.Array:
             most = np.asarray(space.n - 1)
     most = np.broadcast_to(most, choices.shape).astype(choices.dtype)
     return jnp.clip(choices, jnp.zeros_like(most), most).astype(jnp.int32)
+
+
+def choices_of(space: Any) -> list[int] | None:
+    """How many values each entry of a Box of whole numbers has, ravelled; the Box may be
+    gymnasium's. None for other spaces, and where bounds are infinite or far apart.
+    """
+    if not hasattr(space, "low") or not np.issubdtype(space.dtype, np.integer):
+        return None
+    low, high = (
+        np.broadcast_to(np.asarray(b), space.shape).ravel() for b in (space.low, space.high)
+    )
+    if not (np.isfinite(low) & np.isfinite(high)).all():
+        return None
+    values = [int(b) - int(a) + 1 for a, b in zip(low, high, strict=True)]
+    return values if values and max(values) <= MOST_VALUES else None
 
 
 def check_choices(n: int) -> None:

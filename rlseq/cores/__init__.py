@@ -53,7 +53,8 @@ def make_core(name: str, features: int = 128, **options: Any) -> "Stack":
 def functional(name: str, in_features: int, features: int = 128, **options: Any) -> CoreFns:
     """The named core as plain functions (init, init_carry, scan, step), without flax in sight.
 
-    Called outside jit each compiles once for each shape. `init(key) -> params`; `scan(params, carry, x [T, B, in_features], reset bool [T, B])` and
+    Called outside jit, each compiles once for each shape. `init(key) -> params`;
+    `scan(params, carry, x [T, B, in_features], reset bool [T, B])` and
     `step(params, carry, x [B, in_features], reset bool [B])` return (carry, y).
     """
     import jax

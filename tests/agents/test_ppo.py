@@ -139,7 +139,11 @@ def test_observations_are_left_alone_by_default():
     same(state.params.moments, fresh(agent).params.moments)
 
 
-SPACES = [("MultiAction", (4, 2), np.int32), ("Continuous", (4, 1), np.float32)]
+SPACES = [
+    ("MultiAction", (4, 2), np.int32),
+    ("Coins", (4, 3), np.int32),
+    ("Continuous", (4, 1), np.float32),
+]
 
 
 @pytest.mark.parametrize(("probe", "shape", "dtype"), SPACES)

@@ -86,6 +86,8 @@ def _certain(distribution, mode) -> dict:
         return {"log_std": jnp.full_like(distribution.log_std, -20)}
     if name == "Categorical":
         return {"logits": 1e6 * jax.nn.one_hot(mode, distribution.logits.shape[-1])}
+    if name == "Bernoulli":
+        return {"logits": 1e6 * (2.0 * mode - 1)}
     parts = [p._replace(**_certain(p, mode[..., i])) for i, p in enumerate(distribution.parts)]
     return {"parts": tuple(parts)}
 

@@ -140,7 +140,9 @@ def test_what_an_environment_raises_comes_out():
     host = venv._make(1)
     state, _ = venv.reset(jax.random.key(0))
     host.env.envs[0].unwrapped.at = np.full(2, 1e3)
-    with pytest.raises(OutsideFault, match=r"^the environment failed: ArithmeticError: the odd one"):
+    with pytest.raises(
+        OutsideFault, match=r"^the environment failed: ArithmeticError: the odd one"
+    ):
         venv.step(state, jnp.zeros((1, 2), jnp.int32), jax.random.key(0))
     with pytest.raises(jax.errors.JaxRuntimeError, match="the odd one fell over"):
         jax.jit(venv.step)(state, jnp.zeros((1, 2), jnp.int32), jax.random.key(0))

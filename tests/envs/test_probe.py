@@ -22,6 +22,10 @@ def multi(key, state, ts):
     return jnp.where(ts.obs > 0, jnp.array([1, 2]), jnp.array([0, 1]))
 
 
+def coins(key, state, ts):
+    return jnp.where(ts.obs > 0, jnp.array([1, 0, 1]), jnp.array([0, 1, 1]))
+
+
 BEST = {
     "Constant": nothing,
     "ObsDependent": nothing,
@@ -29,6 +33,7 @@ BEST = {
     "ActionObs": lambda key, state, ts: (ts.obs[:, 0] > 0).astype(jnp.int32),
     "Continuous": lambda key, state, ts: ts.obs,
     "MultiAction": multi,
+    "Coins": coins,
     "Delayed": nothing,
     "Truncated": nothing,
     "Recall": lambda key, state, ts: state.cue,

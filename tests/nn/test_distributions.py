@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
-from rlseq.nn.distributions import Categorical, DiagonalGaussian, MultiCategorical
+from rlseq.nn.distributions import Bernoulli, Categorical, DiagonalGaussian, MultiCategorical
 
 RNG = np.random.default_rng(0)
 LEAD = (4, 3)
@@ -20,6 +20,11 @@ def f32(x):
 def categorical(n, lead=LEAD):
     logits = RNG.normal(0, 2, size=(*lead, n))
     return Categorical(f32(logits)), special.softmax(logits, axis=-1)
+
+
+def coins(n, lead=LEAD):
+    logits = RNG.normal(0, 2, size=(*lead, n))
+    return Bernoulli(f32(logits)), stats.bernoulli(special.expit(logits))
 
 
 def gaussian(size, lead=LEAD):
@@ -83,6 +88,32 @@ def test_multi_categorical_samples_its_parts_independently():
     assert stats.chisquare(observed, np.outer(first, second).ravel() * DRAWS).pvalue > 1e-3
 
 
+def test_bernoulli_log_prob_entropy_and_mode():
+    policy, exact = coins(3)
+    action = RNG.integers(0, 2, size=(*LEAD, 3))
+    expected = exact.logpmf(action).sum(-1)
+    np.testing.assert_allclose(policy.log_prob(jnp.asarray(action, jnp.int32)), expected, rtol=1e-4)
+    np.testing.assert_allclose(policy.entropy(), exact.entropy().sum(-1), rtol=1e-4)
+    np.testing.assert_array_equal(policy.mode(), exact.mean() > 0.5)
+    assert policy.mode().dtype == jnp.int32
+
+
+def test_bernoulli_is_finite_where_a_coin_is_certain():
+    policy = Bernoulli(f32([200.0, -200.0]))
+    assert policy.log_prob(jnp.asarray([1, 0])) == 0 and policy.entropy() == 0
+    np.testing.assert_allclose(policy.log_prob(jnp.asarray([0, 1])), -400)
+
+
+def test_bernoulli_samples_have_their_odds_and_are_independent():
+    policy, exact = coins(2, lead=())
+    sampled = draws(policy)
+    assert sampled.dtype == np.int32
+    heads = exact.mean()
+    odds = np.outer([1 - heads[0], heads[0]], [1 - heads[1], heads[1]]).ravel()
+    observed = np.bincount(sampled[:, 0] * 2 + sampled[:, 1], minlength=4)
+    assert stats.chisquare(observed, odds * DRAWS).pvalue > 1e-3
+
+
 def test_gaussian_log_prob_entropy_and_mode():
     policy, exact = gaussian(3)
     action = RNG.normal(0, 2, size=(*LEAD, 3))
@@ -102,7 +133,9 @@ def test_gaussian_samples_are_normal_and_independent():
 
 
 @pytest.mark.parametrize(
-    "make", [lambda: categorical(4)[0], lambda: gaussian(2)[0]], ids=["categorical", "gaussian"]
+    "make",
+    [lambda: categorical(4)[0], lambda: coins(3)[0], lambda: gaussian(2)[0]],
+    ids=["categorical", "bernoulli", "gaussian"],
 )
 def test_the_score_averages_to_zero(make):
     """E[grad log p(a)] = 0 of samples: log_prob belongs to the distribution that is sampled."""

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rlseq.nn.distributions import Categorical, DiagonalGaussian, MultiCategorical
+from rlseq.nn.distributions import Bernoulli, Categorical, DiagonalGaussian, MultiCategorical
 from rlseq.nn.encoders import DenseStack
 from rlseq.nn.heads import PolicyHead, ValueHead
 
@@ -25,6 +25,7 @@ def test_leading_axes_pass_through(lead):
     assert run(PolicyHead("discrete", (7,)), x)[1].logits.shape == (*lead, 7)
     parts = run(PolicyHead("multi_discrete", (2, 3, 4)), x)[1].parts
     assert [p.logits.shape for p in parts] == [(*lead, 2), (*lead, 3), (*lead, 4)]
+    assert run(PolicyHead("binary", (5,)), x)[1].logits.shape == (*lead, 5)
     policy = run(PolicyHead("continuous", (2,)), x)[1]
     assert policy.mean.shape == policy.log_std.shape == (*lead, 2)
 
@@ -40,6 +41,13 @@ def test_the_first_multi_discrete_policy_is_nearly_uniform():
     policy = run(PolicyHead("multi_discrete", (2, 5)))[1]
     assert isinstance(policy, MultiCategorical)
     np.testing.assert_allclose(policy.entropy(), np.log(2) + np.log(5), rtol=1e-3)
+
+
+def test_the_first_coins_are_nearly_fair():
+    policy = run(PolicyHead("binary", (4,)))[1]
+    assert isinstance(policy, Bernoulli)
+    np.testing.assert_allclose(jax.nn.sigmoid(policy.logits), 0.5, atol=0.02)
+    np.testing.assert_allclose(policy.entropy(), 4 * np.log(2), rtol=1e-3)
 
 
 def test_the_first_continuous_policy_is_nearly_standard_normal():
