@@ -48,19 +48,15 @@ def make_env(
     `options` go to the environment (`k=8`). `observe="state"` shows the hidden state in place of
     the observation, "both" a dict of the two, under "obs" and "state", where there is one.
     The switches add wrappers, in this order from the inside: the action before is repeated with
-    a probability; an action is taken several times; `debug` checks actions and observations that
-    are choices (`rlseq.envs.checks`);
-    entries of observations masked, noise of this sigma, observations lost with a probability, or
-    late by some steps; the previous action beside the observation, a flag on first observations,
-    one flat float32 vector as observation, returns and lengths of episodes in the state
-    (`rlseq.envs.wrappers.episode_stats`).
+    a probability; an action is taken several times; actions and choices seen are checked
+    (`rlseq.envs.checks`); entries of observations masked, noise of this sigma, observations lost
+    with a probability, or late by some steps; the previous action beside the observation, a flag
+    on first observations, one flat float32 vector as observation, returns and lengths of episodes
+    in the state (`rlseq.envs.wrappers.episode_stats`).
 
     Two more say what it is for, and change only environments that know of them: `action_log` is
     how many actions one whose state lives outside JAX keeps in sight (`rlseq.envs.action_log`);
     `evaluation` plays as scores are counted, say without clipped rewards.
-
-    Called outside jit, `reset` and `step` compile once an environment. Actions that are a Box of
-    whole numbers between finite bounds become MultiDiscrete, a choice an entry.
 
     Raises InputError for an unknown family, name or option, for impossible option values, for
     num_envs below 1, and for an environment without a state to show; unknown names come with the
@@ -73,13 +69,10 @@ def make_env(
         make = partial(_batched, purpose={"action_log": action_log, "evaluation": evaluation})
     venv = make(made, id, num_envs, options, **inside)
 
-    from rlseq.envs import action_wrappers, checks, observation_wrappers, wrappers
-    from rlseq.envs.spaces import check_space, choices_of
+    from rlseq.envs import checks, observation_wrappers, wrappers
 
-    countable = choices_of(venv.spec.action_space) is not None
-    venv = _wrapped(
-        venv,
-        (countable, action_wrappers.ChosenIntegers),
+    return _wrapped(
+        _with_choices(venv),
         (debug, checks.Checked),
         (tuple(obs_mask), partial(observation_wrappers.Masked, entries=tuple(obs_mask))),
         (obs_noise, partial(observation_wrappers.Noisy, sigma=obs_noise)),
@@ -90,9 +83,6 @@ def make_env(
         (flatten, wrappers.FlattenObservation),
         (statistics, wrappers.EpisodeStatistics),
     )
-    for space in (venv.spec.obs_space, venv.spec.action_space):
-        check_space(space)
-    return venv
 
 
 def _family(id: str, observe: str) -> Any:
@@ -111,6 +101,19 @@ def _wrapped(venv: VecEnv, *wrappers: tuple[Any, Callable[[VecEnv], VecEnv]]) ->
         if wanted:
             venv = wrap(venv)
     return venv
+
+
+def _with_choices(venv: VecEnv) -> VecEnv:
+    """Whole numbers as choices, where an action is a Box of them between finite bounds.
+
+    Raises InputError for spaces of more choices than an int32 tells apart.
+    """
+    from rlseq.envs.action_wrappers import ChosenIntegers
+    from rlseq.envs.spaces import check_space, choices_of
+
+    for space in (venv.spec.obs_space, venv.spec.action_space):
+        check_space(space)
+    return venv if choices_of(venv.spec.action_space) is None else ChosenIntegers(venv)
 
 
 def _batched(

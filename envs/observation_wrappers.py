@@ -9,7 +9,7 @@ import numpy as np
 from gymnax.environments import spaces
 
 from rlseq.envs.batched import Wrapper
-from rlseq.envs.spaces import MultiDiscrete, describe, map_parts, map_space
+from rlseq.envs.spaces import MultiDiscrete, check_choices, describe, map_parts, map_space
 from rlseq.envs.vec import pick
 from rlseq.errors import InputError
 from rlseq.types import PyTree, TimeStep, VecEnv
@@ -199,6 +199,7 @@ def _with_nothing(part: spaces.Space) -> spaces.Space:
         case MultiDiscrete():
             return MultiDiscrete([n + 1 for n in part.nvec])
         case spaces.Discrete():
+            check_choices(part.n + 1)
             return spaces.Discrete(part.n + 1)
     return _with_zero(part)
 

@@ -87,7 +87,7 @@ def _certain(distribution, mode) -> dict:
     if name == "Categorical":
         return {"logits": 1e6 * jax.nn.one_hot(mode, distribution.logits.shape[-1])}
     if name == "Bernoulli":
-        return {"logits": 1e6 * (2.0 * mode - 1)}
+        return {"logits": 1e6 * (2 * mode.astype(jnp.float32) - 1)}
     parts = [p._replace(**_certain(p, mode[..., i])) for i, p in enumerate(distribution.parts)]
     return {"parts": tuple(parts)}
 

@@ -37,7 +37,7 @@ class Says(gymnasium.Env):
         return (self.obs if self.reward == 0 else self.first), {}
 
     def step(self, action):
-        assert action in self.action_space
+        assert np.asarray(action) in self.action_space
         self.told.append(action)
         return self.obs, self.reward, False, False, {}
 
@@ -178,7 +178,7 @@ def test_actions_of_every_space_arrive(acts, mine, action, theirs_):
     if mine is not None:
         assert repr(venv.spec.action_space) == repr(mine)
     np.testing.assert_array_equal(told(venv, action), np.asarray(theirs_))
-    assert told(venv, venv.spec.action_space.sample(KEY)) in acts
+    assert np.asarray(told(venv, venv.spec.action_space.sample(KEY))) in acts
     kind, sizes = action_head(venv.spec.action_space)
     assert kind == ("binary" if isinstance(acts, theirs.MultiBinary) else kind) and sum(sizes) > 1
 

@@ -11,11 +11,12 @@ from gymnax.environments.spaces import Box
 from hypothesis import strategies as st
 
 from rlseq.envs import make_env
-from rlseq.envs.observation_wrappers import _sum_within
+from rlseq.envs.observation_wrappers import Noisy, _sum_within
 from rlseq.envs.probe_one_step import Continuous
 from rlseq.envs.spaces import MultiDiscrete
 
 KEY = jax.random.key(0)
+TWO = Box(jnp.array([-3, 5]), jnp.array([3, 6]), (2,), jnp.int32)
 steady = hypothesis.settings(deadline=None, derandomize=True, max_examples=60)
 
 
@@ -41,7 +42,7 @@ def _number(action):
     ("space", "nvec", "action", "number"),
     [
         (Box(-3, 3, (1,), jnp.int32), [7], [[0], [6]], [-3, 3]),
-        (Box(jnp.array([-3, 5]), jnp.array([3, 6]), (2,), jnp.int32), [7, 2], [[0, 1]] * 2, [5997] * 2),
+        (TWO, [7, 2], [[0, 1]] * 2, [5997] * 2),
         (Box(-128, 127, (1,), jnp.int8), [256], [[0], [255]], [-128, 127]),
         (Box(0.0, 255.0, (1, 2), jnp.uint8), [256, 256], [[1, 2], [255, 0]], [2001, 255]),
         (Box(2, 4, (), jnp.uint32), [3], [[0], [2]], [2, 4]),
@@ -76,17 +77,12 @@ def test_noise_on_whole_numbers_is_exact_and_stays_within(dtype, data, more):
     ends = np.iinfo(dtype)
     numbers = st.integers(int(ends.min), int(ends.max))
     low, x, high = sorted(data.draw(st.tuples(numbers, numbers, numbers)))
-    got = _sum(
-        jnp.asarray([x], dtype), jnp.asarray([more], jnp.int32), np.array([low]), np.array([high])
-    )
+    bounds = np.array([low]), np.array([high])
+    got = _sum_within(jnp.asarray([x], dtype), jnp.asarray([more], jnp.int32), *bounds)
     wanted = min(max(x + more, low), high)
     if np.dtype(dtype).itemsize < 4:  # noise beyond what int32 adds to it is cut before
         wanted = wanted if abs(x + more) < 2**31 - 1 else int(got[0])
     assert got.dtype == dtype and int(got[0]) == wanted
-
-
-def _sum(x, more, low, high):
-    return _sum_within(x, more, low, high)
 
 
 def test_noise_keeps_numbers_that_float32_rounds():
@@ -97,8 +93,6 @@ def test_noise_keeps_numbers_that_float32_rounds():
         spec = make_env("probe:Constant").spec._replace(
             obs_space=Box(0, 2**31 - 1, (1,), jnp.int32)
         )
-
-    from rlseq.envs.observation_wrappers import Noisy
 
     noisy = functools.partial(Noisy(Says(), 0.05).change, KEY)
     np.testing.assert_array_equal(noisy(jnp.full((1, 64), base, jnp.int32)), base)
