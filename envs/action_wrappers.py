@@ -113,9 +113,6 @@ class ChosenIntegers(Wrapper):
         self.box = box
         self.low = np.broadcast_to(np.asarray(box.low), box.shape).astype(box.dtype)
 
-    def reset(self, key: jax.Array) -> tuple[Any, TimeStep]:
-        return self.inner.reset(key)
-
     def step(self, state: Any, action: PyTree, key: jax.Array) -> tuple[Any, TimeStep]:
         # Narrow dtypes wrap on the way to a sum that fits them.
         chosen = jnp.asarray(action).astype(self.box.dtype).reshape(-1, *self.box.shape)

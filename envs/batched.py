@@ -46,6 +46,9 @@ class Wrapper(Batched):
         self.spec = inner.spec._replace(**changes)
         self.checks = getattr(inner, "checks", False)
 
+    def reset(self, key: jax.Array) -> tuple[Any, TimeStep]:
+        return self.inner.reset(key)
+
 
 def _compile(env: Batched, function: Callable[..., Any], **how: Any) -> Callable[..., Any]:
     checks = env.checks

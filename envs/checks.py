@@ -28,9 +28,6 @@ class Checked(Wrapper):
         super().__init__(inner)
         self.checks = True
 
-    def reset(self, key: jax.Array) -> tuple[Any, TimeStep]:
-        return self.inner.reset(key)
-
     def step(self, state: Any, action: PyTree, key: jax.Array) -> tuple[Any, TimeStep]:
         wanted = self.num_envs, *self.spec.action_space.shape
         action = jnp.asarray(action)
