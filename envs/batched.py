@@ -11,6 +11,22 @@ from rlseq.programs import compiled_once
 from rlseq.types import EnvSpec, PyTree, TimeStep, VecEnv
 
 
+def _compile(env: Any, function: Callable[..., Any], **how: Any) -> Callable[..., Any]:
+    checks = env.checks
+    program = jax.jit(checkify.checkify(function) if checks else function, **how)
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        with own_errors():
+            out = program(*args, **kwargs)
+        if not checks:
+            return out
+        error, out = out
+        error.throw()
+        return out
+
+    return run
+
+
 class Batched:
     """A `rlseq.types.VecEnv` whose `reset` and `step` compile once when they are called eagerly.
 
@@ -48,19 +64,3 @@ class Wrapper(Batched):
 
     def reset(self, key: jax.Array) -> tuple[Any, TimeStep]:
         return self.inner.reset(key)
-
-
-def _compile(env: Batched, function: Callable[..., Any], **how: Any) -> Callable[..., Any]:
-    checks = env.checks
-    program = jax.jit(checkify.checkify(function) if checks else function, **how)
-
-    def run(*args: Any, **kwargs: Any) -> Any:
-        with own_errors():
-            out = program(*args, **kwargs)
-        if not checks:
-            return out
-        error, out = out
-        error.throw()
-        return out
-
-    return run
