@@ -104,6 +104,7 @@ class Declared:
 
 Share = Annotated[float, Range(0, 1)]  # a probability, a discount, a part of a whole
 Steps = Annotated[int, Range(1, INT32)]  # counted in int32 on the device
+Episode = Annotated[int, Range(1, 1_000_000)]  # steps of an episode at most
 Width = Annotated[int, Range(1, 16_384)]  # of a layer
 Rollout = Annotated[int, Range(1, 1_000_000)]  # steps of every environment between updates
 Epochs = Annotated[int, Range(1, 1000)]
