@@ -9,7 +9,7 @@ import inspect
 from typing import Annotated, Any
 
 from rlseq.errors import InputError, unknown_name
-from rlseq.fields import INT32, Range, like
+from rlseq.fields import INT32, Range, Share, like
 from rlseq.types import VecEnv
 
 IDS = (
@@ -39,7 +39,10 @@ class GymnasiumFamily:
     def options(self, name: str) -> dict[str, Any]:
         """Option -> declared type: those of `gymnasium.make`, and of an environment's constructor
         by their defaults. Raises InputError for an unknown name (with the nearest)."""
-        own = {key: like(default) for key, default in _constructor(name).items()}
+        own = {
+            key: Share if key.endswith(("_rate", "_prob", "_probability")) else like(default)
+            for key, default in _constructor(name).items()
+        }
         return {**own, "max_episode_steps": Limit, "disable_env_checker": bool | None}
 
     def make_batch(

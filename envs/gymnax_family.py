@@ -109,7 +109,8 @@ class GymnaxFamily:
                 if options:
                     _try(env, params)
             except Exception as error:
-                raise InputError(f"gymnax:{name} cannot be made with {options}: {error}") from error
+                said = " ".join(f"{type(error).__name__}: {error}".split())
+                raise InputError(f"gymnax:{name} cannot be made with {options}: {said}") from error
         return env, params
 
 

@@ -16,7 +16,8 @@ from rlseq.overrides import OPEN_KEY
 def explain(parsed: list[Override], error: Exception) -> InputError:
     """Which override Hydra stumbled over, in our words; called where Hydra is initialised."""
     loader = GlobalHydra.instance().config_loader()
-    groups = [one for one in parsed if loader.get_group_options(one.key_or_group)]
+    single = [one for one in parsed if "." not in one.key_or_group]
+    groups = [one for one in single if loader.get_group_options(one.key_or_group)]
     return _explain_keys(parsed, groups, loader.list_groups("")) or _explain_value(parsed, error)
 
 

@@ -153,12 +153,16 @@ def of(owner: Any) -> dict[str, Any]:
 def like(default: Any) -> Any:
     """The annotation of an option of which only the default is known, as other packages have
     them: its type, positive where a count is, and what 32 bits hold."""
-    if isinstance(default, bool | str):
-        return type(default)
+    if isinstance(default, bool):
+        return bool
+    if isinstance(default, str):
+        return Annotated[str | None, Text()]
     if isinstance(default, Integral):
         return Annotated[int, Range(1 if default > 0 else -INT32 - 1, INT32)]
     if isinstance(default, Real):
         return Annotated[float, Range(-1e9, 1e9)]
+    if isinstance(default, tuple) and all(isinstance(one, Real) for one in default):
+        return Annotated[tuple[float, ...], Length(len(default), len(default)), Range(-1e9, 1e9)]
     return Any
 
 

@@ -10,6 +10,7 @@ from hydra.core.override_parser.types import ChoiceSweep, Override
 
 from rlseq.errors import InputError, shown, unknown_name
 
+SECTIONS = ("env", "run")
 OPEN_KEY = "env.options."  # what may follow depends on the environment, which checks it itself
 PATHS = ("run.dir", "run.root")  # taken as they are typed
 
@@ -37,7 +38,7 @@ def split(overrides: list[str]) -> Words:
             continue
         if "=" in value and value[0] not in "'\"[{=":
             text = f"{key}='{value}'"
-        words.hydra.append(f"++{text}" if text.startswith(OPEN_KEY) else text)
+        words.hydra.append(f"++{text}" if f"{key}.".startswith(OPEN_KEY) else text)
     return words
 
 
@@ -85,17 +86,19 @@ def check_groups(parsed: list[Override]) -> None:
     Hydra is initialised."""
     loader = GlobalHydra.instance().config_loader()
     for one in parsed:
-        options = loader.get_group_options(one.key_or_group)
+        key, value = one.key_or_group, one.value()
+        options = [] if "." in key else loader.get_group_options(key)
         if not options:
+            if key in SECTIONS and not isinstance(value, dict):
+                raise InputError(f"{one.input_line}: {key} has keys of its own: {key}.KEY=VALUE")
             continue
         if one.package is not None:
-            raise InputError(f"{one.input_line}: write {one.key_or_group}=NAME")
-        value = one.value()
+            raise InputError(f"{one.input_line}: write {key}=NAME")
         given = [value]
         if isinstance(value, ChoiceSweep):
             given = list(value.list)
-        elif isinstance(value, list) and one.key_or_group == "experiment":
+        elif isinstance(value, list) and key == "experiment":
             given = value
         for name in given:
             if name not in options:
-                raise unknown_name(one.key_or_group, name, options)
+                raise unknown_name(key, name, options)

@@ -5,6 +5,7 @@ schema, so a new core is usable the moment it is registered.
 """
 
 import dataclasses
+import functools
 import typing
 from typing import Annotated, Any
 
@@ -67,15 +68,19 @@ class Config:
 
 def register_groups() -> None:
     """Tell Hydra the schemas of every registered core, agent and world model."""
-    store = ConfigStore.instance()
-    store.store(name="schema", node=untyped(Config))
+    ConfigStore.instance().store(name="schema", node=untyped(Config))
     for kind in GROUPS:
         for name in names_of(kind):
-            store.store(group=kind, name=name, node=group_schema(kind, name))
-    for model in registry.names("world_model"):
-        for preset, values in registry.load("world_model", model).presets.items():
-            schema = group_schema("world_model", model, values)
-            store.store(group="world_model", name=preset, node=schema)
+            _store(kind, name, registry.TABLES[kind].get(name))
+
+
+@functools.cache  # OmegaConf takes a quarter of a second for all of them
+def _store(kind: str, name: str, target: str | None) -> None:
+    store = ConfigStore.instance()
+    store.store(group=kind, name=name, node=group_schema(kind, name))
+    presets = getattr(registry.load(kind, name), "presets", {}) if target else {}
+    for preset, values in presets.items():
+        store.store(group=kind, name=preset, node=group_schema(kind, name, values))
 
 
 def names_of(kind: str) -> list[str]:

@@ -85,7 +85,10 @@ class Mute(MLP):
     [
         ({"preset": "drama_xss"}, "unknown preset of drama 'drama_xss'. Did you mean 'drama_xs'"),
         ({"encodr": "conv"}, "Did you mean 'encoder'"),
-        ({"encoder": "convolution"}, "unknown world_model.encoder 'convolution'. Did you mean 'conv'"),
+        (
+            {"encoder": "convolution"},
+            "unknown world_model.encoder 'convolution'. Did you mean 'conv'",
+        ),
         ({"core": {"name": "mamba3x"}}, "unknown core 'mamba3x'"),
         ({"core": {"name": "gru", "state_sizes": 3}}, "option of core 'gru'"),
         ({"core": {"name": "mute"}}, "core 'mute' cannot step, which imagination needs"),
