@@ -10,8 +10,8 @@ DTYPES = ("float32", "float64", "bfloat16", "float16")
 MATMUL_DTYPES = ("", "float32", "bfloat16", "float16")
 
 Features = Annotated[int, Range(1, 16_384)]
-Layers = Annotated[int, Range(1, 64)]  # each is traced and compiled by itself
-LayerNames = Annotated[list[str], Length(1, 64), OneOf(partial(registry.names, "core"), "core")]
+Layers = Annotated[int, Range(1, 32)]  # each is traced and compiled by itself
+LayerNames = Annotated[list[str], Length(1, 32), OneOf(partial(registry.names, "core"), "core")]
 Heads = Annotated[int, Range(1, 1024)]
 AutoHeads = Annotated[int, Range(0, 1024)]  # 0: the core chooses
 Size = Annotated[int, Range(0, 16_384)]  # of a head, a state, a part; 0: the core chooses

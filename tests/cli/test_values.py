@@ -56,7 +56,7 @@ def refused(words: list[str]) -> str:
         ("core.dtype=", "unknown core.dtype ''"),
         ("core.dtype=bfloat16", "core.matmul_dtype=bfloat16 is the way"),
         ("core.features=100000000", "core.features must be at most 16384, got 100000000"),
-        ("core.layers=1000", "core.layers must be at most 64, got 1000 (allowed: 1 to 64)"),
+        ("core.layers=1000", "core.layers must be at most 32, got 1000 (allowed: 1 to 32)"),
         ("core.step_max=inf", "core.step_max must be a finite number, got inf"),
         ("env.options.k=abc", "env.options.k must be a whole number, got 'abc'"),
         ("env.options.k=null", "env.options.k must be a whole number, got None"),
