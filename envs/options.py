@@ -2,11 +2,11 @@
 
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from rlseq import fields, registry
 
-P, R = ParamSpec("P"), TypeVar("R")
+Make = TypeVar("Make", bound=Callable[..., Any])
 
 
 def option_types(id: str) -> dict[str, Any]:
@@ -32,13 +32,13 @@ def check_options(id: str, values: Mapping[str, Any], prefix: str = "") -> dict[
     return fields.check_all(option_types(id), values, prefix)
 
 
-def checked(make: Callable[P, R]) -> Callable[P, R]:
+def checked(make: Make) -> Make:
     """`make_env` with all values checked before anything is built."""
 
     @functools.wraps(make)
-    def call(id: Any, num_envs: Any = 1, **options: Any) -> R:
+    def call(id: Any, num_envs: Any = 1, **options: Any) -> Any:
         options = {"num_envs": num_envs, **options}
         id = fields.check("id", str, id)
-        return cast(Any, make)(id, **check_options(id, options))
+        return make(id, **check_options(id, options))
 
-    return cast(Any, call)
+    return cast(Make, call)

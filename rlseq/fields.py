@@ -43,6 +43,9 @@ class Range(NamedTuple):
         return ""
 
 
+INT64 = Range(-(2**63), 2**63 - 1)
+
+
 class OneOf(NamedTuple):
     """One of some names; a function gives those that are registered by the time of the check.
 
@@ -157,9 +160,9 @@ def like(default: Any) -> Any:
         return bool
     if isinstance(default, str):
         return Annotated[str | None, Text()]
-    if isinstance(default, Integral):
+    if isinstance(default, int):
         return Annotated[int, Range(1 if default > 0 else -INT32 - 1, INT32)]
-    if isinstance(default, Real):
+    if isinstance(default, float):
         return Annotated[float, Range(-1e9, 1e9)]
     if isinstance(default, tuple) and all(isinstance(one, Real) for one in default):
         return Annotated[tuple[float, ...], Length(len(default), len(default)), Range(-1e9, 1e9)]
@@ -174,7 +177,7 @@ def check(key: str, annotation: Any, value: Any) -> Any:
         return value
     if declared.kind is tuple:
         return _checked_list(key, declared, value)
-    return _checked_one(key, declared, declared.kind, value)
+    return _checked_one(key, declared, declared.kind, value, value)
 
 
 def check_all(
@@ -219,29 +222,27 @@ def _checked_list(key: str, declared: Declared, value: Any) -> tuple:
     return tuple(_checked_one(key, declared, declared.item, entry, value) for entry in entries)
 
 
-def _checked_one(
-    key: str, declared: Declared, kind: type, value: Any, whole_value: Any = None
-) -> Any:
-    given = value if whole_value is None else whole_value
-    if isinstance(value, bool) or kind is bool:
-        if kind is bool and isinstance(value, bool):
-            return value
-        raise _misfit(key, declared, given)
+def _checked_one(key: str, declared: Declared, kind: type, value: Any, given: Any) -> Any:
+    """One value, or one entry of the list `given`."""
     if kind is str:
         return _checked_text(key, declared, value, given)
-    if not isinstance(value, Integral if kind is int else Real):
+    if not _is_of(kind, value):
         raise _misfit(key, declared, given)
-    # Whole numbers may be too long for a float.
-    if not isinstance(value, Integral) and not math.isfinite(value):
-        raise _misfit(key, declared, given)
-    bounds = declared.range or (Range(-FLOAT32, FLOAT32) if kind is float else _INT64)
+    if kind is bool:
+        return value
+    bounds = declared.range or (INT64 if kind is int else Range(-FLOAT32, FLOAT32))
     if fault := bounds.fault(value):
-        text = f"{key} must be {fault}, got {shown(given)} (allowed: {bounds})"
-        raise InputError(text)
+        raise InputError(f"{key} must be {fault}, got {shown(given)} (allowed: {bounds})")
     return kind(value)
 
 
-_INT64 = Range(-(2**63), 2**63 - 1)
+def _is_of(kind: type, value: Any) -> bool:
+    """NumPy's numbers are numbers, truth values are none, and floats are finite."""
+    if kind is bool or isinstance(value, bool):
+        return kind is bool and isinstance(value, bool)
+    if isinstance(value, Integral):  # it may be too long for a float
+        return True
+    return kind is float and isinstance(value, Real) and math.isfinite(value)
 
 
 def _checked_text(key: str, declared: Declared, value: Any, given: Any) -> str:

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from rlseq.cores.options import AutoHeads, Dtype, Features, MatmulDtype, Window
+from rlseq.cores.options import AutoHeads, Dtype, Features, MatmulDtype, WindowSize
 from rlseq.errors import InputError
 from rlseq.nn.projection import Projection
 from rlseq.types import Carry
@@ -107,7 +107,7 @@ class Attention(nn.Module):
 
     features: Features
     heads: AutoHeads = 0  # 0: heads of 32, or of all features where 32 does not divide them
-    window: Window = 64  # ours; about the rollout's length
+    window: WindowSize = 64  # ours; about the rollout's length
     dtype: Dtype = "float32"
     matmul_dtype: MatmulDtype = ""  # of the projections; "" is `dtype`
 

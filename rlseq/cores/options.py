@@ -20,7 +20,7 @@ Rank = Annotated[int, Range(0, 4096)]
 Blocks = Annotated[int, Range(1, 4096)]
 Expand = Annotated[int, Range(1, 16)]
 Kernel = Annotated[int, Range(1, 256)]  # steps that a convolution sees
-Window = Annotated[int, Range(1, 65_536)]  # steps kept in a carry
+WindowSize = Annotated[int, Range(1, 65_536)]  # steps kept in a carry
 StepSize = Annotated[float, Range(1e-8, 100)]
 Bias = Annotated[float, Range(-100, 100)]
 Slope = Annotated[float, Range(0, 100, above=True)]

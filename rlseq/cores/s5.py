@@ -22,6 +22,7 @@ from rlseq.fields import OneOf
 
 DISCRETIZATIONS = ("zoh", "bilinear")
 Discretization = Annotated[str, OneOf(DISCRETIZATIONS)]
+LARGEST_BLOCK = 1024  # its spectrum takes ten seconds, and eight times that for twice as many
 MAX_REAL = -1e-4  # clipped eigenvalues stay left of this, so that no state grows without bound
 
 
@@ -51,7 +52,8 @@ def discretize(eigenvalues: Array, step: Array, rule: str) -> tuple[Array, Array
 class S5(Diagonal):
     """One S5 layer; the carry is the state, [B, 2, state_size / 2]: real and imaginary parts.
 
-    Raises InputError for a state that does not divide into blocks of an even size.
+    Raises InputError for a state that does not divide into blocks of an even size, or into large
+    ones.
     """
 
     state_size: Size = 0  # real size of the state; 0 means `features` (S5-RL: 256 for 256)
@@ -66,6 +68,11 @@ class S5(Diagonal):
         if size % (2 * self.blocks):
             raise InputError(
                 f"s5: state_size {size} does not divide into {self.blocks} blocks of an even size"
+            )
+        if size // self.blocks > LARGEST_BLOCK:
+            raise InputError(
+                f"s5: state_size {size} in {self.blocks} blocks: the spectrum of a block is found "
+                f"for at most {LARGEST_BLOCK} states, which takes {-(-size // LARGEST_BLOCK)} blocks"
             )
         check_step_range("s5", self.step_min, self.step_max)
         super().__post_init__()

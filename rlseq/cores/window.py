@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from rlseq.cores.options import Dtype, Features, Window
+from rlseq.cores.options import Dtype, Features, WindowSize
 from rlseq.types import Carry
 
 
@@ -23,7 +23,7 @@ class Window(nn.Module):
     block: ClassVar[dict] = {"layers": 1}
 
     features: Features
-    window: Window = 4  # the frame stack of DQN (Mnih et al. 2015)
+    window: WindowSize = 4  # the frame stack of DQN (Mnih et al. 2015)
     dtype: Dtype = "float32"
 
     def setup(self) -> None:
