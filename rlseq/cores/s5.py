@@ -71,8 +71,8 @@ class S5(Diagonal):
             )
         if size // self.blocks > LARGEST_BLOCK:
             raise InputError(
-                f"s5: state_size {size} in {self.blocks} blocks: the spectrum of a block is found "
-                f"for at most {LARGEST_BLOCK} states, which takes {-(-size // LARGEST_BLOCK)} blocks"
+                f"s5: blocks have at most {LARGEST_BLOCK} states, got state_size {size} in "
+                f"{self.blocks} blocks: blocks={-(-size // LARGEST_BLOCK)}"
             )
         check_step_range("s5", self.step_min, self.step_max)
         super().__post_init__()
