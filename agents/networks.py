@@ -7,7 +7,7 @@ from jax import Array
 
 from rlseq.cores import make_core
 from rlseq.envs.spaces import MOST_VALUES, MultiBinary, MultiDiscrete
-from rlseq.errors import InputError, unknown_name
+from rlseq.errors import InputError
 from rlseq.nn.distributions import Distribution
 from rlseq.nn.encoders import DenseStack
 from rlseq.nn.heads import ActionKind, PolicyHead, ValueHead
@@ -18,6 +18,7 @@ ENCODERS = ("auto", "dense", "conv", "patch")
 # Kernels by the kind of encoder, for images and for boards, whose shorter side is below BOARD_SIDE.
 KERNELS = {"dense": ((), ()), "conv": (NATURE, BOARD), "patch": (PATCHES, BOARD_PATCHES)}
 BOARD_SIDE = 36  # of a smaller image NATURE leaves nothing
+SMALLEST = 4  # and of a smaller one BOARD_PATCHES
 
 
 class ActorCritic(nn.Module):
@@ -98,17 +99,21 @@ def keeps_image(kind: str, space: spaces.Space) -> bool:
     """Whether an encoder takes observations of a space as they are, [..., H, W, C].
 
     "auto" is "conv" for images, Box(H, W, C) of uint8, and "dense" for everything else, boards of
-    other dtypes too. Raises InputError for an unknown kind, and where "conv" or "patch" has no
-    Box(H, W, C).
+    other dtypes too. Raises InputError where "conv" or "patch" has no Box(H, W, C), or a small one.
     """
-    if kind not in ENCODERS:
-        raise unknown_name("encoder_kind", kind, ENCODERS)
     picture = isinstance(space, spaces.Box) and len(space.shape) == 3
     if kind in ("conv", "patch"):
         if not picture:
             raise InputError(f"agent.encoder_kind={kind} needs observations Box(H, W, C): {space}")
+        if min(space.shape[:2]) < SMALLEST:
+            raise InputError(
+                f"agent.encoder_kind={kind} needs pictures of at least {SMALLEST} x {SMALLEST}, "
+                f"got {space.shape[0]} x {space.shape[1]}"
+            )
         return True
-    return isinstance(space, spaces.Box) and picture and space.dtype == jnp.uint8
+    if not isinstance(space, spaces.Box) or not picture or space.dtype != jnp.uint8:
+        return False
+    return kind == "dense" or min(space.shape[:2]) >= SMALLEST
 
 
 def action_head(space: spaces.Space) -> tuple[ActionKind, tuple[int, ...]]:

@@ -6,23 +6,38 @@ at the rollout's start, so the gradient flows through all of the rollout.
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 from jax import Array, lax
 
-from rlseq.agents.networks import keeps_image, make_network
+from rlseq import fields
+from rlseq.agents.networks import ENCODERS, keeps_image, make_network
 from rlseq.agents.ppo_update import LossSettings, Minibatches, improve
 from rlseq.agents.rollout import Actor, Episodes, Trajectory, collect, to_env
 from rlseq.envs.spaces import flat_size, flatten
 from rlseq.envs.wrappers import EpisodeStatistics, FlattenObservation
 from rlseq.errors import InputError
+from rlseq.fields import (
+    Clip,
+    Epochs,
+    GradNorm,
+    LearningRate,
+    MinibatchCount,
+    OneOf,
+    Range,
+    Rollout,
+    Share,
+    Warmup,
+    Weight,
+    Width,
+)
 from rlseq.nn.normalisers import RunningMoments, init_moments, normalise, update_moments
 from rlseq.rl.losses import standardise
 from rlseq.rl.returns import gae
-from rlseq.rl.schedules import learning_rate
+from rlseq.rl.schedules import SCHEDULES, learning_rate
 from rlseq.types import Carry, Metrics, Params, PyTree, VecEnv
 
 
@@ -31,27 +46,30 @@ class PPOConfig:
     """Hyper-parameters. Sources: [P] PPO 1707.06347 table 3, [A] Andrychowicz et al. 2006.05990,
     [S] S5-RL 2303.03982 appendix (POPGym), [O] ours, chosen on RepeatPreviousEasy."""
 
-    num_steps: int = 128  # [P] length of a rollout; the span of backpropagation through time
-    epochs: int = 4  # [O] passes over a rollout; [S] 30
-    minibatches: int = 8  # [S] must divide the number of environments
-    lr: float = 1e-3  # [O] peak learning rate; [S] 5e-5
-    schedule: str = "linear"  # [A] constant, linear or cosine, over the whole run
-    warmup: int = 0  # [O] optimiser steps of linear warm-up
-    gamma: float = 0.99  # [P]
-    lam: float = 0.95  # [P] GAE's lambda; [S] 1.0
-    clip: float = 0.2  # [P]
-    value_clip: float = 0.0  # [A] 0 is off; [S] 0.2
-    value_coef: float = 0.5  # [P] [S] 1.0
-    entropy_coef: float = 0.01  # [P] [S] 0
-    max_grad_norm: float = 0.5  # [A] of all gradients together
-    adam_eps: float = 1e-5  # [A]
-    target_kl: float = 0.0  # [O] stops the epochs of an update beyond it; 0 is off
+    num_steps: Rollout = 128  # [P] length of a rollout; the span of backpropagation through time
+    epochs: Epochs = 4  # [O] passes over a rollout; [S] 30
+    minibatches: MinibatchCount = 8  # [S] must divide the number of environments
+    lr: LearningRate = 1e-3  # [O] peak learning rate; [S] 5e-5
+    schedule: Annotated[str, OneOf(SCHEDULES)] = "linear"  # [A] over the whole run
+    warmup: Warmup = 0  # [O] optimiser steps of linear warm-up
+    gamma: Share = 0.99  # [P]
+    lam: Share = 0.95  # [P] GAE's lambda; [S] 1.0
+    clip: Clip = 0.2  # [P]
+    value_clip: Weight = 0.0  # [A] 0 is off; [S] 0.2
+    value_coef: Weight = 0.5  # [P] [S] 1.0
+    entropy_coef: Weight = 0.01  # [P] [S] 0
+    max_grad_norm: GradNorm = 0.5  # [A] of all gradients together
+    adam_eps: Annotated[float, Range(0, 1, above=True)] = 1e-5  # [A]
+    target_kl: Weight = 0.0  # [O] stops the epochs of an update beyond it; 0 is off
     normalize_advantages: bool = True  # [P] over the whole rollout
     normalize_observations: bool = False  # [A] running mean and variance
     shared_core: bool = True  # [S] one trunk for actor and critic, or one each
-    encoder_kind: str = "auto"  # auto (conv for uint8 images), dense, conv or patch
-    encoder: int = 128  # [S] width of the layer before the core
-    head: int = 128  # [S] width of the two layers of each head
+    encoder_kind: Annotated[str, OneOf(ENCODERS)] = "auto"  # auto: conv for bytes, else dense
+    encoder: Width = 128  # [S] width of the layer before the core
+    head: Width = 128  # [S] width of the two layers of each head
+
+    def __post_init__(self) -> None:
+        fields.check_instance(self, "agent.")
 
 
 class PolicyParams(NamedTuple):
@@ -218,19 +236,7 @@ class PPO:
 def _check(config: PPOConfig, num_envs: int, num_updates: int) -> None:
     if num_updates < 1:
         raise InputError(f"num_updates must be at least 1, got {num_updates}")
-    for name in ("num_steps", "epochs", "minibatches", "encoder", "head"):
-        if getattr(config, name) < 1:
-            raise InputError(f"agent.{name} must be at least 1, got {getattr(config, name)}")
     if num_envs % config.minibatches:
         raise InputError(
             f"agent.minibatches must divide env.num_envs = {num_envs}, got {config.minibatches}"
         )
-    for name in ("gamma", "lam"):
-        if not 0 <= getattr(config, name) <= 1:
-            raise InputError(f"agent.{name} must lie in [0, 1], got {getattr(config, name)}")
-    for name in ("value_clip", "target_kl", "warmup", "entropy_coef", "value_coef"):
-        if not getattr(config, name) >= 0:
-            raise InputError(f"agent.{name} must be at least 0, got {getattr(config, name)}")
-    for name in ("lr", "clip", "max_grad_norm", "adam_eps"):
-        if not getattr(config, name) > 0:
-            raise InputError(f"agent.{name} must be above 0, got {getattr(config, name)}")

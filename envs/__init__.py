@@ -6,15 +6,23 @@ Everything heavy is imported on use, so that listing names is quick.
 import inspect
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 from rlseq import registry
+from rlseq.envs.options import check_options, checked, option_types
 from rlseq.errors import InputError, check_names, unknown_name
+from rlseq.fields import INT32, Length, OneOf, Range, Share, Text
 from rlseq.types import VecEnv
 
-OBSERVE = ("obs", "state", "both")
+NumEnvs = Annotated[int, Range(1, 1_048_576)]
+Observe = Annotated[str, OneOf(("obs", "state", "both"))]
+FrameSkips = Annotated[int, Range(1, 1000)]
+Entries = Annotated[Sequence[int], Length(0, 4096), Range(0, 1_000_000)]
+Sigma = Annotated[float, Range(0, 1e6)]
+Delay = Annotated[int, Range(0, 4096)]
+ActionLog = Annotated[int, Range(0, INT32)]
 
-__all__ = ["env_ids", "make_env"]
+__all__ = ["check_options", "env_ids", "make_env", "option_types"]
 
 
 def env_ids() -> list[str]:
@@ -23,23 +31,24 @@ def env_ids() -> list[str]:
     return [f"{f}:{name}" for f in families for name in registry.load("env", f).ids()]
 
 
+@checked
 def make_env(
-    id: str,
-    num_envs: int = 1,
+    id: Annotated[str, Text()],
+    num_envs: NumEnvs = 1,
     *,
-    observe: str = "obs",
-    sticky_actions: float = 0.0,
-    frame_skip: int = 1,
+    observe: Observe = "obs",
+    sticky_actions: Share = 0.0,
+    frame_skip: FrameSkips = 1,
     debug: bool = False,
-    obs_mask: Sequence[int] = (),
-    obs_noise: float = 0.0,
-    obs_flicker: float = 0.0,
-    obs_delay: int = 0,
+    obs_mask: Entries = (),
+    obs_noise: Sigma = 0.0,
+    obs_flicker: Share = 0.0,
+    obs_delay: Delay = 0,
     previous_action: bool = False,
     start_flag: bool = False,
     flatten: bool = False,
     statistics: bool = False,
-    action_log: int = 0,
+    action_log: ActionLog = 0,
     evaluation: bool = False,
     **options: Any,
 ) -> VecEnv:
@@ -62,7 +71,7 @@ def make_env(
     num_envs below 1, and for an environment without a state to show; unknown names come with the
     nearest match.
     """
-    made = _family(id, observe)
+    made = _family(id)
     inside = {"observe": observe, "sticky_actions": sticky_actions, "frame_skip": frame_skip}
     make = _vmapped
     if hasattr(made, "make_batch"):
@@ -85,13 +94,11 @@ def make_env(
     )
 
 
-def _family(id: str, observe: str) -> Any:
-    """The family of an id. Raises InputError for an unknown one, or an unknown `observe`."""
+def _family(id: str) -> Any:
+    """The family of an id. Raises InputError for an unknown one."""
     family, colon, _ = id.partition(":")
     if not colon:
         raise unknown_name("environment", id, env_ids())
-    if observe not in OBSERVE:
-        raise unknown_name("value of observe", observe, OBSERVE)
     return registry.load("env", family)
 
 

@@ -7,6 +7,7 @@ import importlib
 import inspect
 from typing import Any, NamedTuple
 
+from rlseq import fields
 from rlseq.errors import check_names, unknown_name
 
 
@@ -29,18 +30,29 @@ class Family:
         """The names after the prefix, in the order of the table, without aliases."""
         return list(self.table)
 
+    def options(self, name: str) -> dict[str, Any]:
+        """Option -> declared type. Raises InputError for an unknown name."""
+        return fields.of(self._load(self._entry(name)))
+
     def make(self, name: str, **options: Any) -> tuple[Any, Any]:
         """(environment, its params); options replace those of the table.
 
         Raises InputError for an unknown name or option, and for impossible values.
         """
-        canonical = self.aliases.get(name, name)
-        if canonical not in self.table:
-            raise unknown_name(f"{self.prefix} environment", name, [*self.table, *self.aliases])
-        entry = self.table[canonical]
-        module, attribute = entry.target.split(":")
-        build = getattr(importlib.import_module(module), attribute)
+        entry = self._entry(name)
+        build = self._load(entry)
         known = inspect.signature(build).parameters
         check_names(f"option of {self.prefix}:{name}", options, known)
         env = build(**{**entry.options, **options})
         return env, env.default_params
+
+    def _entry(self, name: str) -> Entry:
+        canonical = self.aliases.get(name, name)
+        if canonical not in self.table:
+            raise unknown_name(f"{self.prefix} environment", name, [*self.table, *self.aliases])
+        return self.table[canonical]
+
+    @staticmethod
+    def _load(entry: Entry) -> Any:
+        module, attribute = entry.target.split(":")
+        return getattr(importlib.import_module(module), attribute)

@@ -4,9 +4,12 @@ The names listed are those that gymnasium brings along and that need no other pa
 its registry works, also "my_package.module:Name-v0", which imports the module first.
 """
 
-from typing import Any
+import importlib
+import inspect
+from typing import Annotated, Any
 
 from rlseq.errors import InputError, unknown_name
+from rlseq.fields import INT32, Range, Share, like
 from rlseq.types import VecEnv
 
 IDS = (
@@ -22,6 +25,9 @@ IDS = (
     "Taxi-v4",
 )
 
+Limit = Annotated[int | None, Range(1, INT32)]
+RESERVED = frozenset(("id", "name", "vector_kwargs", "vectorization_mode"))
+
 
 class GymnasiumFamily:
     """gymnasium's environments; options are those of `gymnasium.make`."""
@@ -29,6 +35,15 @@ class GymnasiumFamily:
     def ids(self) -> list[str]:
         """The names after "gymnasium:" that are listed; others work too."""
         return list(IDS)
+
+    def options(self, name: str) -> dict[str, Any]:
+        """Option -> declared type: those of `gymnasium.make`, and of an environment's constructor
+        by their defaults. Raises InputError for an unknown name (with the nearest)."""
+        own = {
+            key: Share if key.endswith(("_rate", "_prob", "_probability")) else like(default)
+            for key, default in _constructor(name).items()
+        }
+        return {**own, "max_episode_steps": Limit, "disable_env_checker": bool | None}
 
     def make_batch(
         self,
@@ -42,20 +57,43 @@ class GymnasiumFamily:
 
         `action_log` is the L of `rlseq.envs.action_log`; 0 keeps none.
 
-        Raises InputError for an unknown name (with the nearest), for num_envs below 1, for what
+        Raises InputError for an unknown name (with the nearest), for what
         `gymnasium.make` refuses (an option, a missing package) and for spaces that have no
         counterpart here.
         """
-        if num_envs < 1:
-            raise InputError(f"num_envs must be at least 1, got {num_envs}")
-        import gymnasium
-
-        if ":" not in name and name not in gymnasium.registry:
-            raise unknown_name("gymnasium environment", name, gymnasium.registry)
+        if names := RESERVED & set(options):
+            raise InputError(f"gymnasium.make has {', '.join(sorted(names))} already")
+        _check_name(name)
 
         from rlseq.envs.gymnasium_vec import GymnasiumVecEnv
 
         return GymnasiumVecEnv(name, num_envs, options, action_log)
+
+
+def _check_name(name: str) -> None:
+    import gymnasium
+
+    if ":" not in name and name not in gymnasium.registry:
+        raise unknown_name("gymnasium environment", name, gymnasium.registry)
+
+
+def _constructor(name: str) -> dict[str, Any]:
+    """Option -> default of an environment's constructor, as far as it says them."""
+    import gymnasium
+    from gymnasium.envs.registration import load_env_creator
+
+    _check_name(name)
+    module, _, known = name.rpartition(":")
+    try:
+        if module:
+            importlib.import_module(module)
+        spec = gymnasium.spec(known)
+        make = load_env_creator(spec.entry_point) if isinstance(spec.entry_point, str) else None
+        parameters = inspect.signature(make or spec.entry_point).parameters  # type: ignore
+    except Exception:  # whatever importing it raises is said when it is made
+        return {}
+    defaults = {key: p.default for key, p in parameters.items() if p.default is not p.empty}
+    return defaults | {key: value for key, value in spec.kwargs.items() if key in defaults}
 
 
 FAMILY = GymnasiumFamily()

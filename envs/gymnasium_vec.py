@@ -174,6 +174,12 @@ def _put(into: np.ndarray, one: np.ndarray, row: int) -> None:
 
 def _make(name: str, options: dict[str, Any]) -> gymnasium.Env:
     try:
-        return gymnasium.make(name, **options)
-    except (gymnasium.error.Error, ImportError, TypeError) as error:
-        raise InputError(f"gymnasium cannot make {name!r}: {error}") from error
+        env = gymnasium.make(name, **options)
+        if options:  # what an environment does not look at when it is made
+            env.reset(seed=0)
+            env.step(env.action_space.sample())
+        return env
+    except Exception as error:
+        given = f" with {options}" if options else ""
+        said = " ".join(f"{type(error).__name__}: {error}".split())
+        raise InputError(f"gymnasium cannot make {name!r}{given}: {said}") from error

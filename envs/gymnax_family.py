@@ -6,9 +6,10 @@ gymnax's own list.
 
 import dataclasses
 import inspect
-from typing import Any
+from typing import Annotated, Any
 
-from rlseq.errors import check_names, unknown_name
+from rlseq.errors import InputError, check_names, unknown_name
+from rlseq.fields import INT32, Episode, Length, OneOf, Range, Share, Text, like
 
 # MNISTBandit-bsuite is left out: it downloads data when built.
 IDS = (
@@ -40,6 +41,37 @@ IDS = (
 )
 
 
+Side = Annotated[int, Range(2, 100)]
+Square = Annotated[tuple[int, ...] | None, Length(2, 2), Range(0, 100)]
+# What the constructors take, all of gymnax's environments together.
+CONSTRUCTORS: dict[str, Any] = {
+    "use_minimal_action_set": bool,
+    "rows": Side,
+    "columns": Side,
+    "size": Side,
+    "num_bits": Annotated[int, Range(1, 4096)],
+    "n_distractor": Annotated[int, Range(0, 4096)],
+    "n_actions": Annotated[int, Range(1, 5)],
+    "mapping_seed": Annotated[int, Range(0, INT32)],
+    "num_actions": Annotated[int, Range(2, 65_536)],
+    "use_visual_obs": bool,
+    "goal_fixed": Square,
+    "pos_fixed": Square,
+    "maze_size": Annotated[int, Range(5, 99)],
+    "rf_size": Annotated[int, Range(1, 99)],
+    "num_joints": Annotated[int, Range(1, 100)],
+    "num_urchins": Annotated[int, Range(1, 1000)],
+    "width": Side,
+    "height": Side,
+    "paddle_half_height": Annotated[int, Range(1, 49)],
+    "desc": Annotated[tuple[str, ...] | None, Length(1, 100), Text()],
+    "map_name": Annotated[str | None, OneOf(("4x4", "8x8"))],
+    "is_slippery": bool,
+    "success_rate": Share,
+    "reward_schedule": Annotated[tuple[float, ...], Length(3, 3), Range(-1e9, 1e9)],
+}
+
+
 class GymnaxFamily:
     """gymnax's environments; options are constructor arguments or fields of its params."""
 
@@ -47,29 +79,91 @@ class GymnaxFamily:
         """The names after "gymnax:"."""
         return list(IDS)
 
+    def options(self, name: str) -> dict[str, Any]:
+        """Option -> declared type, of a parameter by its default. Raises InputError for an
+        unknown name."""
+        for_env, params = _defaults(name)
+        declared = {
+            field.name: _like(getattr(params, field.name)) for field in dataclasses.fields(params)
+        }
+        declared["max_steps_in_episode"] = Episode
+        return {key: CONSTRUCTORS[key] for key in for_env} | declared
+
     def make(self, name: str, **options: Any) -> tuple[Any, Any]:
-        """(environment, its params). Raises InputError for an unknown name or option."""
-        if name not in IDS:
-            raise unknown_name("gymnax environment", name, IDS)
+        """(environment, its params). Raises InputError for an unknown name or option, and for
+        options with which it cannot be reset and stepped."""
+        known = self.options(name)
+        check_names(f"option of gymnax:{name}", options, known)
 
         from gymnax import registration
 
         from rlseq.envs.gymnax_adapter import loose_promotion
 
+        for_env, _ = _defaults(name)
+        given = {key: value for key, value in options.items() if key in for_env}
+        others = {key: value for key, value in options.items() if key not in for_env}
         with loose_promotion():
-            for_env = inspect.signature(registration._registry[name]).parameters
-            _, params = registration.make(name)
-            for_params = [field.name for field in dataclasses.fields(params)]
-            check_names(f"option of gymnax:{name}", options, [*for_env, *for_params])
-            given = {key: options.pop(key) for key in list(options) if key in for_env}
-            env, params = registration.make(name, **given)
-            return env, params.replace(**_typed(params, options))
+            try:
+                env, params = registration.make(name, **given)
+                params = params.replace(**_typed(params, others))
+                if options:
+                    _try(env, params)
+            except Exception as error:
+                said = " ".join(f"{type(error).__name__}: {error}".split())
+                raise InputError(f"gymnax:{name} cannot be made with {options}: {said}") from error
+        return env, params
+
+
+def _defaults(name: str) -> tuple[list[str], Any]:
+    """(what the constructor takes, the default params). Raises InputError for an unknown name."""
+    if name not in IDS:
+        raise unknown_name("gymnax environment", name, IDS)
+
+    from gymnax import registration
+
+    from rlseq.envs.gymnax_adapter import loose_promotion
+
+    with loose_promotion():
+        _, params = registration.make(name)
+    given = inspect.signature(registration._registry[name]).parameters
+    return [key for key in given if key in CONSTRUCTORS], params
+
+
+def _like(default: Any) -> Any:
+    """The declared type of a parameter; of an array a list of as many entries."""
+    if getattr(default, "ndim", 0) != 1:
+        return like(default)
+    of, bound = (int, INT32) if default.dtype.kind == "i" else (float, 1e9)
+    return Annotated[tuple[of, ...], Length(len(default), len(default)), Range(-bound, bound)]
 
 
 def _typed(params: Any, options: dict[str, Any]) -> dict[str, Any]:
-    """Whole numbers as floats where the params hold floats; gymnax selects between the two."""
-    is_float = {key: isinstance(getattr(params, key), float) for key in options}
-    return {key: float(value) if is_float[key] else value for key, value in options.items()}
+    """Options as the params hold them; gymnax selects between floats, so whole ones are made so."""
+    typed = {}
+    for key, value in options.items():
+        default = getattr(params, key)
+        if isinstance(default, float):
+            value = float(value)
+        elif hasattr(default, "dtype"):
+            value = _array(value, default)
+        typed[key] = value
+    return typed
+
+
+def _array(value: Any, default: Any) -> Any:
+    import jax.numpy as jnp
+
+    return jnp.asarray(value, default.dtype)
+
+
+def _try(env: Any, params: Any) -> None:
+    """Reset and step without computing anything. Raises what gymnax raises."""
+    import jax
+
+    key = jax.random.key(0)
+    _, state = jax.eval_shape(env.reset_env, key, params)
+    action = jax.eval_shape(env.action_space(params).sample, key)
+    jax.eval_shape(env.step_env, key, state, action, params)
 
 
 FAMILY = GymnaxFamily()

@@ -1,6 +1,6 @@
 """Probes of several steps: discounting, time limits, memory, and memory that must be cleared."""
 
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -8,8 +8,10 @@ import numpy as np
 from gymnax.environments.spaces import Discrete, Space
 
 from rlseq.envs.probe_base import Probe
-from rlseq.errors import InputError
+from rlseq.fields import Episode, Range
 from rlseq.types import PyTree
+
+Cues = Annotated[int, Range(2, 4096)]
 
 
 class Clock(NamedTuple):
@@ -41,16 +43,14 @@ class Truncated(Probe):
     """Pays 1 at every step and is only ever cut by its time limit, which is not observable.
 
     So V = 1 / (1 - gamma) everywhere. Fails: a cut is treated as an end (V comes out lower) or
-    bootstraps from the wrong observation. Raises InputError when max_steps is below 1.
+    bootstraps from the wrong observation.
     """
 
     can_truncate = True
     reward_range = (1.0, 1.0)
     first_obs = np.ones((1, 1), np.float32)
 
-    def __init__(self, max_steps: int = 10):
-        if max_steps < 1:
-            raise InputError(f"max_steps must be at least 1, got {max_steps}")
+    def __init__(self, max_steps: Episode = 10):
         self.max_steps = max_steps
         self.optimal_return = self.memoryless_return = float(max_steps)
 
@@ -80,14 +80,12 @@ class Recall(Probe):
 
     The cue and the go sign lie `delay` steps apart; obs float32 [num_cues + 1] is the one-hot
     cue and the go sign. Random answers earn 2 / num_cues - 1. Fails: memory, or its gradient
-    through time. Raises InputError when delay is below 1 or num_cues below 2.
+    through time.
     """
 
     needs_memory = True
 
-    def __init__(self, delay: int = 4, num_cues: int = 2):
-        if delay < 1 or num_cues < 2:
-            raise InputError(f"need delay >= 1 and num_cues >= 2, got {delay} and {num_cues}")
+    def __init__(self, delay: Episode = 4, num_cues: Cues = 2):
         self.delay = delay
         self.num_cues = num_cues
         self.max_steps = delay + 1
@@ -131,17 +129,12 @@ class Leak(Probe):
     Every observation is a uniform one-hot cue and the length is uniform in 1 .. max_steps, so
     nothing but the reset tells where an episode starts: memory that leaks across it holds a cue
     of the last episode and scores like a guess after the first step. Fails: the carry is not
-    cleared, or cleared one step off. Raises InputError when max_steps is below 1 or num_cues
-    below 2.
+    cleared, or cleared one step off.
     """
 
     needs_memory = True
 
-    def __init__(self, max_steps: int = 6, num_cues: int = 2):
-        if max_steps < 1 or num_cues < 2:
-            raise InputError(
-                f"need max_steps >= 1 and num_cues >= 2, got {max_steps} and {num_cues}"
-            )
+    def __init__(self, max_steps: Episode = 6, num_cues: Cues = 2):
         self.max_steps = max_steps
         self.num_cues = num_cues
         self.optimal_return = (1 + max_steps) / 2

@@ -1,6 +1,6 @@
 """A probe in pixels: a ball falls straight down and a paddle must be below it at the end."""
 
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +8,7 @@ import numpy as np
 from gymnax.environments.spaces import Box, Discrete, Space
 
 from rlseq.envs.probe_base import Probe
-from rlseq.errors import InputError
+from rlseq.fields import Range
 from rlseq.types import PyTree
 
 SIZE, CELL = 64, 8  # pixels; a board of 8 x 8 cells
@@ -32,14 +32,12 @@ class Catch(Probe):
     all that can tell where the ball is: an action in each visible row leaves
     2 visible_rows + 1 places, from each of which the paddle can go to one column of its own, so
     as many of the 8 columns can be caught. Fails: pixels do not reach the core, or, where the
-    ball goes out of sight, its memory. Raises InputError for visible_rows outside 1 .. 8.
+    ball goes out of sight, its memory.
     """
 
     max_steps = CELLS - 1
 
-    def __init__(self, visible_rows: int = CELLS):
-        if not 1 <= visible_rows <= CELLS:
-            raise InputError(f"visible_rows must lie in 1 .. {CELLS}, got {visible_rows}")
+    def __init__(self, visible_rows: Annotated[int, Range(1, CELLS)] = CELLS):
         self.visible_rows = visible_rows
         caught = min(2 * visible_rows + 1, CELLS)
         self.optimal_return = 1.0

@@ -1,194 +1,112 @@
-"""What a run is made of: typed schemas, composed by Hydra from `configs/` and dotted overrides.
+"""What a run is made of: composed by Hydra from `configs/` and dotted overrides, checked once.
 
-The groups `core`, `agent` and `world_model` come from the registry: a core's own options are its
-schema, so a new core is usable here the moment it is registered. YAML files hold presets and
-experiments only; the presets of world models come with them.
+`rlseq.schema` says what each field may be. Hydra composes values of any type; `finish` checks
+every one of them before anything is built, for the command line and for saved runs alike.
 """
 
 import dataclasses
+import re
 import typing
 from pathlib import Path
 from typing import Any
 
 from hydra import compose as hydra_compose
 from hydra import initialize_config_module
-from hydra.core.config_store import ConfigStore
-from hydra.errors import HydraException
-from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from rlseq import registry
-from rlseq.config_errors import OPEN_KEY, explain, first_line
-from rlseq.errors import InputError
+from rlseq import fields, overrides
+from rlseq.config_errors import explain, first_line
+from rlseq.errors import InputError, check_names, shown, unknown_name
+from rlseq.schema import (
+    GROUPS,
+    LAST_SEED,
+    NO_MODEL,
+    Config,
+    EnvConfig,
+    RunConfig,
+    group_schema,
+    names_of,
+    options_of,
+    register_groups,
+    untyped,
+)
+
+__all__ = ["NO_MODEL", "Config", "EnvConfig", "RunConfig", "compose", "finish", "flat", "load"]
 
 CONFIG_MODULE = "rlseq.configs"
-GROUPS = ("core", "agent", "world_model")
-NO_MODEL = "none"  # world_model of agents that learn from what happens
-_LEAVES = (bool, int, float, str)
+# Options of make_env that a configuration names elsewhere, or that are not its to set.
+RESERVED = {
+    "id": "write env.id",
+    "num_envs": "write env.num_envs",
+    "preset": "write env.preset",
+    "name": "write env.id",
+    "action_log": "a run sets it by itself",
+    "evaluation": "training and evaluation set it by themselves",
+    "debug": "its checks need jax.experimental.checkify, which training does not use: step the "
+    "environment in Python",
+}
 
 
-@dataclasses.dataclass
-class EnvConfig:
-    """Which environment, and how many of it side by side."""
-
-    id: str = MISSING
-    num_envs: int = 64
-    preset: str | None = None
-    options: dict[str, Any] = dataclasses.field(default_factory=dict)
-
-
-@dataclasses.dataclass
-class RunConfig:
-    """Where a run lies and how it is kept; nothing here changes what is learned."""
-
-    dir: str | None = None  # this very folder, which must not exist; null: a new one below root
-    root: str = "runs"
-    mesh: str | None = None  # devices by axis: "env=4" or "seed=2,env=2"
-    chunks: int = 100  # about how many log lines; between two of them the host is asked nothing
-    checkpoint_every: int = 10  # chunks
-    keep: int = 3  # newest checkpoints kept, beside the best
-    eval_episodes: int = 128  # per seed, after training; 0: none
-    loggers: list[str] = dataclasses.field(default_factory=list)
-    time_parts: bool = False  # time acting, world model and agent before training, and log them
-    quiet: bool = False
-
-
-@dataclasses.dataclass
-class Config:
-    """A whole run. `core`, `agent` and `world_model` are dicts: `name` and its own options."""
-
-    env: EnvConfig = dataclasses.field(default_factory=EnvConfig)
-    core: Any = MISSING
-    agent: Any = MISSING
-    world_model: Any = dataclasses.field(default_factory=lambda: {"name": NO_MODEL})
-    run: RunConfig = dataclasses.field(default_factory=RunConfig)
-    seed: int = 0  # seed i of `seeds` is seed + i
-    seeds: int = 1  # trained side by side in one program
-    total_steps: int | float = MISSING  # environment steps per seed; 1e6 reads as an integer
-
-
-def compose(overrides: list[str]) -> Config:
+def compose(words: list[str]) -> Config:
     """The configuration that `configs/config.yaml` and the overrides make.
 
-    Raises InputError for an unknown key or group option (with the nearest match), a value of the
-    wrong type and sizes that no run can have.
+    Raises InputError for an unknown key or group option (with the nearest match) and for a value
+    that its field does not allow.
     """
     register_groups()
-    overrides = opened(overrides)
+    given = overrides.split(words)
     with initialize_config_module(CONFIG_MODULE, version_base="1.3"):
+        parsed = overrides.parse(given.hydra)
+        for one in parsed:
+            if one.is_sweep_override():
+                raise InputError(f"{one.input_line} names several values: a sweep is `train -m`")
+        overrides.check_groups(parsed)
         try:
-            composed = hydra_compose("config", overrides=overrides)
-        except (HydraException, OmegaConfBaseException, ValueError) as error:
-            raise explain(overrides, error) from error
-    return finish(composed)
+            composed = hydra_compose("config", overrides=given.hydra)
+        except Exception as error:
+            raise explain(parsed, error) from error
+    return finish(composed, given.paths)
 
 
-def opened(overrides: list[str]) -> list[str]:
-    """Overrides as Hydra takes them: keys may be added below `env.options` only, and a value
-    with an equals sign (`run.mesh=env=4`) is quoted.
+def finish(composed: DictConfig, paths: dict[str, str | None] | None = None) -> Config:
+    """A composed Hydra configuration as a checked Config, with paths of the command line put in.
 
-    Raises InputError for `+key` and `~key`.
+    Raises InputError that names the key, the value and what is allowed.
     """
-    taken = []
-    for text in overrides:
-        if text.startswith(("+", "~")):
-            raise InputError(f"keys are never added nor removed: write key=value, not {text}")
-        key, _, value = text.partition("=")
-        if "=" in value and value[0] not in "'\"[{=":
-            text = f"{key}='{value}'"
-        taken.append(f"++{text}" if text.startswith(OPEN_KEY) else text)
-    return taken
-
-
-def finish(composed: DictConfig) -> Config:
-    """A composed Hydra configuration as a checked Config. Raises InputError."""
     try:
-        config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), composed))
-    except OmegaConfBaseException as error:
-        raise InputError(first_line(error)) from error
-    assert isinstance(config, Config)
-    for kind in GROUPS:
-        setattr(config, kind, _as_dict(getattr(config, kind)))
-    return _checked(config)
+        tree = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
+    except (OmegaConfBaseException, RecursionError) as error:
+        key = getattr(error, "full_key", None)
+        raise InputError(f"{f'{key}: ' if key else ''}{first_line(error)}") from error
+    tree = typing.cast(dict[str, Any], tree)
+    for key, value in (paths or {}).items():
+        part, _, name = key.partition(".")
+        tree[part][name] = value
+    return _checked(tree)
 
 
 def load(path: Path) -> Config:
     """The configuration a run folder holds. Raises InputError if it does not fit the schemas."""
     try:
         raw = typing.cast(DictConfig, OmegaConf.load(path))
-        schema = OmegaConf.structured(Config)
+        schema = OmegaConf.structured(untyped(Config))
         for kind in GROUPS:
             if kind in raw:  # runs of before there were world models have none
-                schema[kind] = OmegaConf.structured(_schema(kind, raw[kind]["name"]))
+                schema[kind] = OmegaConf.structured(group_schema(kind, raw[kind]["name"]))
         return finish(typing.cast(DictConfig, OmegaConf.merge(schema, raw)))
-    except (OmegaConfBaseException, KeyError, TypeError) as error:
+    except (OmegaConfBaseException, KeyError, TypeError, InputError) as error:
         raise InputError(f"{path} is no configuration of a run: {first_line(error)}") from error
 
 
 def to_yaml(config: Config) -> str:
     """The merged configuration as YAML; `load` reads it back."""
-    return OmegaConf.to_yaml(OmegaConf.structured(config))
+    return OmegaConf.to_yaml(OmegaConf.create(_escaped(dataclasses.asdict(config))))
 
 
 def flat(config: Config) -> dict[str, Any]:
     """Dotted key -> value, as the command line names them."""
     return _flat(dataclasses.asdict(config), "")
-
-
-def register_groups() -> None:
-    """Tell Hydra the schemas of every registered core, agent and world model."""
-    store = ConfigStore.instance()
-    store.store(name="schema", node=Config)
-    for kind in GROUPS:
-        for name in _group_options(kind):
-            store.store(group=kind, name=name, node=_schema(kind, name))
-    for model in registry.names("world_model"):
-        for preset, values in registry.load("world_model", model).presets.items():
-            schema = _schema("world_model", model, values)
-            store.store(group="world_model", name=preset, node=schema)
-
-
-def _group_options(kind: str) -> list[str]:
-    """What a group takes: the registered names, "stack" for mixed cores, "none" for no model."""
-    from rlseq.cores import STACK
-
-    return [*registry.names(kind), *{"core": [STACK], "world_model": [NO_MODEL]}.get(kind, [])]
-
-
-def _schema(kind: str, name: str, preset: dict[str, Any] | None = None) -> type:
-    """A dataclass of an entry's options, with its name as the first field."""
-    fields: list[Any] = [("name", str, dataclasses.field(default=name))]
-    for key, (kind_of_value, default) in _options(kind, name).items():
-        default = (preset or {}).get(key, default)
-        value = list(default) if isinstance(default, tuple) else default
-        factory = dataclasses.field(default_factory=lambda value=value: value)
-        fields.append((key, _field_type(kind_of_value), factory))
-    return dataclasses.make_dataclass(f"{name}_{kind}", fields)
-
-
-def _options(kind: str, name: str) -> dict[str, tuple[Any, Any]]:
-    # Imported here: `rlseq.config` itself must not pull in flax and every agent.
-    if kind == "core":
-        from rlseq.cores import core_options
-
-        return core_options(name)
-    if name == NO_MODEL:
-        return {}
-    from rlseq.agents import agent_config
-    from rlseq.world_models import world_model_config
-
-    schema = agent_config(name) if kind == "agent" else world_model_config(name)
-    types = typing.get_type_hints(schema)
-    return {f.name: (types[f.name], f.default) for f in dataclasses.fields(schema)}
-
-
-def _field_type(annotation: Any) -> Any:
-    """The annotation where OmegaConf can check it; its owner checks the others."""
-    if typing.get_origin(annotation) in (list, tuple):
-        return Any  # a number of layers, as experiments give it, may stand where names will
-    members = typing.get_args(annotation) or (annotation,)
-    checkable = all(part in (*_LEAVES, type(None)) for part in members)
-    return annotation if checkable else Any
 
 
 def _flat(node: dict[str, Any], prefix: str) -> dict[str, Any]:
@@ -199,25 +117,77 @@ def _flat(node: dict[str, Any], prefix: str) -> dict[str, Any]:
     return found
 
 
-def _as_dict(part: Any) -> dict[str, Any]:
-    return dict(part) if isinstance(part, dict) else dataclasses.asdict(part)
+def _escaped(value: Any) -> Any:
+    """Texts as they are for OmegaConf, which would read `${name}` in them."""
+    if isinstance(value, dict):
+        return {key: _escaped(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_escaped(one) for one in value]
+    if isinstance(value, str):
+        return re.sub(r"(\\*)\$\{", lambda found: 2 * found[1] + r"\${", value)
+    return value
 
 
-def _checked(config: Config) -> Config:
-    if config.total_steps != int(config.total_steps):
-        raise InputError(f"total_steps must be a whole number, got {config.total_steps}")
-    config.total_steps = int(config.total_steps)
-    least = {
-        "total_steps": (config.total_steps, 1),
-        "seeds": (config.seeds, 1),
-        "seed": (config.seed, 0),
-        "env.num_envs": (config.env.num_envs, 1),
-        "run.chunks": (config.run.chunks, 1),
-        "run.checkpoint_every": (config.run.checkpoint_every, 1),
-        "run.keep": (config.run.keep, 1),
-        "run.eval_episodes": (config.run.eval_episodes, 0),
-    }
-    for key, (value, least_value) in least.items():
-        if value < least_value:
-            raise InputError(f"{key} must be at least {least_value}, got {value}")
+def _checked(tree: dict[str, Any]) -> Config:
+    """The fields of a composed configuration, each checked. Raises InputError."""
+    env = EnvConfig(**_values(fields.of(EnvConfig), tree["env"], "env"))
+    run = RunConfig(**_values(fields.of(RunConfig), tree["run"], "run"))
+    own = {key: tree[key] for key in ("seed", "seeds", "total_steps")}
+    groups = {kind: _group(kind, tree[kind]) for kind in GROUPS}
+    config = Config(env=env, run=run, **groups, **_values(fields.of(Config), own, ""))
+    if config.seed + config.seeds - 1 > LAST_SEED:
+        raise InputError(
+            f"seed + seeds must be at most {LAST_SEED + 1}, what a key holds, got "
+            f"{config.seed} + {config.seeds}"
+        )
+    if (dtype := config.core.get("dtype", "float32")) != "float32":
+        raise InputError(
+            f"core.dtype must be float32 in a run, as agents and world models are, got {dtype!r}: "
+            "core.matmul_dtype=bfloat16 is the way to cheaper products"
+        )
+    for key in ("dir", "root"):
+        if getattr(run, key) is not None:
+            setattr(run, key, overrides.place(f"run.{key}", getattr(run, key)))
+    env.options = _env_options(env)
     return config
+
+
+def _group(kind: str, given: Any) -> dict[str, Any]:
+    """The name of a group's entry and its options."""
+    name = given.get("name") if isinstance(given, dict) else given
+    if name not in names_of(kind):
+        raise unknown_name(kind, name, names_of(kind))
+    known = options_of(kind, name)
+    values = {key: value for key, value in given.items() if key != "name"}
+    check_names(f"option of {kind} {name!r}:", values, known)
+    declared = {key: annotation for key, (annotation, _) in known.items()}
+    return {"name": name, **_values(declared, values, kind)}
+
+
+def _env_options(env: EnvConfig) -> dict[str, Any]:
+    options = env.options
+    if not isinstance(options, dict):
+        raise InputError(f"env.options reads like env.options.k=3, got {shown(options)}")
+    for name in options:
+        if name in RESERVED:
+            raise InputError(f"env.options.{name} cannot be set: {RESERVED[name]}")
+    if not options:
+        return {}  # and no environment is imported
+    from rlseq.envs import check_options, option_types
+
+    declared = option_types(env.id)
+    read = {name: fields.whole(declared.get(name), value) for name, value in options.items()}
+    return _plain(check_options(env.id, read, "env.options."))
+
+
+def _values(declared: dict[str, Any], given: Any, part: str) -> dict[str, Any]:
+    """The values of one part as its fields take them."""
+    if not isinstance(given, dict):
+        raise InputError(f"{part} reads like {part}.KEY=VALUE, got {shown(given)}")
+    read = {key: fields.whole(declared[key], value) for key, value in given.items()}
+    return _plain(fields.check_all(declared, read, f"{part}." if part else ""))
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    """Lists for tuples, as YAML has them."""
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}

@@ -4,32 +4,20 @@ from typing import Any
 
 from hydra import compose as hydra_compose
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from rlseq.errors import InputError, unknown_name
+from rlseq.overrides import OPEN_KEY
 
-OPEN_KEY = "env.options."  # what may follow depends on the environment, which checks it itself
 
-
-def explain(overrides: list[str], error: Exception) -> InputError:
+def explain(parsed: list[Override], error: Exception) -> InputError:
     """Which override Hydra stumbled over, in our words; called where Hydra is initialised."""
-    try:
-        parsed = OverridesParser.create().parse_overrides(overrides)
-    except HydraException as syntax:
-        return InputError(first_line(syntax))
-    for one in parsed:
-        if one.is_sweep_override():
-            return InputError(f"{one.input_line} names several values: a sweep is `train -m`")
     loader = GlobalHydra.instance().config_loader()
-    groups = [one for one in parsed if loader.get_group_options(one.key_or_group)]
-    for one in groups:
-        options = loader.get_group_options(one.key_or_group)
-        if one.value() not in options:
-            return unknown_name(one.key_or_group, one.value(), options)
+    single = [one for one in parsed if "." not in one.key_or_group]
+    groups = [one for one in single if loader.get_group_options(one.key_or_group)]
     return _explain_keys(parsed, groups, loader.list_groups("")) or _explain_value(parsed, error)
 
 
@@ -46,8 +34,9 @@ def _explain_keys(
         if one not in groups and key not in keys and not key.startswith((OPEN_KEY, "hydra.")):
             parent = key.rpartition(".")[0]
             siblings = [name for name in keys if name.rpartition(".")[0] == parent]
-            known = siblings if parent else [*siblings, *group_names]
-            return unknown_name("key", key, known or keys)
+            ours = [name for name in group_names if name != "hydra"]
+            known = siblings if parent else [*siblings, *ours]
+            return unknown_name("key", key, set(known or keys))
     return None
 
 
@@ -70,5 +59,5 @@ def _flat_keys(node: Any, prefix: str = "") -> list[str]:
 
 
 def first_line(error: BaseException) -> str:
-    """Of its message."""
-    return str(error).strip().split("\n")[0]
+    """Of its message; its type where it has none."""
+    return str(error).strip().split("\n")[0] or type(error).__name__

@@ -3,6 +3,8 @@
 import difflib
 from collections.abc import Iterable
 
+_SHOWN = 80  # characters of a value in a message
+
 
 class InputError(ValueError):
     """Bad input from the user; the command line prints it and exits with code 2."""
@@ -15,9 +17,19 @@ class OutsideFault(RuntimeError):
 def unknown_name(kind: str, given: object, known: Iterable[object]) -> InputError:
     """An InputError for a name that is not among the known ones, with the nearest match."""
     names = sorted(str(name) for name in known)
-    close = difflib.get_close_matches(str(given), names, n=1, cutoff=0.4)
+    text = shown(given)
+    close = difflib.get_close_matches(text.strip("'"), names, n=1, cutoff=0.4)
     hint = f" Did you mean {close[0]!r}?" if close else ""
-    return InputError(f"unknown {kind} {given!r}.{hint} Known: {', '.join(names) or 'none'}")
+    return InputError(f"unknown {kind} {text}.{hint} Known: {', '.join(names) or 'none'}")
+
+
+def shown(value: object) -> str:
+    """A value in a message: one line, cut where it is long."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python prints no whole number of more than 4300 digits
+        text = "a number of thousands of digits"
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
 
 
 def check_names(kind: str, given: Iterable[str], known: Iterable[str]) -> None:

@@ -17,7 +17,7 @@ from jax import Array, lax
 from jax.ad_checkpoint import checkpoint_name
 
 from rlseq.envs.spaces import describe, flat_size, flatten
-from rlseq.errors import InputError, unknown_name
+from rlseq.errors import InputError
 from rlseq.nn.conv2d import Conv2D, ConvTransposed2D
 from rlseq.nn.encoders import NormedStack
 from rlseq.nn.initialisers import fan_average
@@ -25,7 +25,6 @@ from rlseq.rl.two_hot import symexp, symlog
 from rlseq.types import PyTree
 from rlseq.world_models.losses import bernoulli, squared
 
-ENCODERS = ("conv", "patch", "grid", "vector")
 GRID = 16  # pictures up to this size are grids: MinAtar's are 10 x 10
 EPSILON = 1e-5  # of norms
 KEPT = "convolution"  # all that the backward pass keeps of a group of pictures
@@ -203,13 +202,8 @@ def make_autoencoder(
     `encoder` "conv" and "patch" are for pictures [H, W, C]; those of up to 16 x 16 places take
     "grid" in their place, and every other space takes "vector", which any space may.
 
-    Raises InputError for an unknown name, sides that the encoder cannot divide, pictures without
-    finite bounds, and sizes below 1.
+    Raises InputError for sides that the encoder cannot divide and pictures without finite bounds.
     """
-    if encoder not in ENCODERS:
-        raise unknown_name("encoder", encoder, ENCODERS)
-    if min(*channels, kernel, patch, *widths) < 1:
-        raise InputError("channels, kernel, patch and widths of an encoder are at least 1")
     kind = encoder_of(space, encoder)
     if kind == "vector":
         decoder = VectorDecoder(flat_size(space), widths[::-1])

@@ -33,7 +33,7 @@ from rlseq.world_models.autoencoder import Autoencoder, in_groups, make_autoenco
 from rlseq.world_models.latents import draw, entropy
 from rlseq.world_models.losses import balanced_kl, ending_loss
 from rlseq.world_models.network import DramaNetwork
-from rlseq.world_models.settings import PRESETS, DramaConfig, check
+from rlseq.world_models.settings import PRESETS, DramaConfig
 
 PARTS = ("reconstruction", "reward", "termination", "dynamics", "representation")
 
@@ -50,7 +50,8 @@ class Drama:
     presets: ClassVar[dict[str, dict[str, Any]]] = PRESETS
 
     def __init__(self, obs_space: Any, num_actions: int, config: DramaConfig, core: dict):
-        check(config, num_actions)
+        if num_actions < 1:
+            raise InputError(f"num_actions must be at least 1, got {num_actions}")
         self.config = config
         self.obs_space = obs_space
         self.num_actions = num_actions

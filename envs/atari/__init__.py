@@ -6,15 +6,19 @@ Nothing here imports the emulator, so that names can be listed at once.
 import importlib.util
 import re
 from importlib import metadata
-from typing import Any
+from typing import Annotated, Any
 
-from rlseq.envs.atari.presets import Preset, choose
+from rlseq import fields
+from rlseq.envs.atari.presets import PRESETS, Preset, choose
 from rlseq.envs.atari.scores import REFERENCES
 from rlseq.errors import InputError, check_names, unknown_name
+from rlseq.fields import OneOf, Range
 from rlseq.types import EnvSpec, VecEnv
 
 GAMES = tuple(REFERENCES)
-BACKENDS = ("ffi", "callback")
+Backend = Annotated[str, OneOf(("ffi", "callback"))]
+PresetName = Annotated[str, OneOf(PRESETS, "atari preset")]
+Threads = Annotated[int, Range(0, 1024)]
 OPTIONS = ("preset", "backend", "num_threads")
 
 
@@ -35,14 +39,19 @@ class AtariFamily:
         random, human = REFERENCES[name]
         return f"Atari game on ALE's emulator; random play {random:g}, human {human:g}"
 
+    def options(self, name: str) -> dict[str, Any]:
+        """Option -> declared type."""
+        own = fields.of(self.make_batch)
+        return fields.of(Preset) | {key: own[key] for key in OPTIONS}
+
     def make_batch(
         self,
         name: str,
         num_envs: int,
         *,
-        preset: str = "atari100k",
-        backend: str = "ffi",
-        num_threads: int = 0,
+        preset: PresetName = "atari100k",
+        backend: Backend = "ffi",
+        num_threads: Threads = 0,
         action_log: int = 0,
         evaluation: bool = False,
         **settings: Any,
@@ -54,21 +63,14 @@ class AtariFamily:
         `rlseq.envs.action_log`; 0 keeps none.
 
         Raises InputError for an unknown game, preset, backend or setting (naming the nearest), a
-        setting that breaks the preset's name, num_envs below 1 or num_threads below 0, more games
-        than memory allows, and when ale-py is not installed.
+        setting that breaks the preset's name, more games than memory allows, and when ale-py is
+        not installed.
         """
         games = {snake_case(game): game for game in GAMES} | {game: game for game in GAMES}
-        for kind, given, known in (
-            ("atari environment", name, games),
-            ("atari backend", backend, BACKENDS),
-        ):
-            if given not in known:
-                raise unknown_name(kind, given, known)
+        if name not in games:
+            raise unknown_name("atari environment", name, games)
         check_names(f"option of atari:{name}", settings, [*OPTIONS, *Preset._fields])
         chosen = choose(preset, settings)
-        if num_envs < 1 or num_threads < 0:
-            given = f"num_envs = {num_envs}, num_threads = {num_threads}"
-            raise InputError(f"num_envs must be at least 1 and num_threads at least 0, got {given}")
         if importlib.util.find_spec("ale_py") is None:
             raise InputError("the atari environments need ale-py: pip install 'ale-py>=0.12,<0.13'")
 

@@ -1,29 +1,34 @@
 """How the games are played: frozen settings of published benchmarks, and `custom` for others."""
 
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from rlseq.errors import InputError, unknown_name
+from rlseq.fields import OneOf, Range, Share
 
 CUSTOM = "custom"
 # How the 210 x 160 frames shrink: "emulator" is OpenCV's INTER_AREA inside ALE; "area" is the same
 # in JAX, to the bit at size 64; "triangle" is Pillow's BILINEAR, in JAX.
 RESIZES = ("emulator", "area", "triangle")
-LARGEST = 160  # frames are shrunk, never enlarged
+Size = Annotated[int, Range(1, 160)]  # frames are shrunk, never enlarged
+Frames = Annotated[int, Range(1, 16)]
+Idle = Annotated[int, Range(0, 1000)]
+MaxFrames = Annotated[int, Range(4, 108_000)]
+Resize = Annotated[str, OneOf(RESIZES)]
 
 
 class Preset(NamedTuple):
     """All that decides what an agent sees and what it is paid; frames are skipped by four."""
 
-    size: int  # height and width of an observation
+    size: Size  # height and width of an observation
     grey: bool  # one channel a frame, else three
-    stack: int  # frames side by side in the channels
-    sticky: float  # probability that a frame repeats the action before
-    noop_max: int  # idle frames after a reset: uniform over 0 .. noop_max - 1; 0 is none
+    stack: Frames  # frames side by side in the channels
+    sticky: Share  # probability that a frame repeats the action before
+    noop_max: Idle  # idle frames after a reset: uniform over 0 .. noop_max - 1; 0 is none
     full_actions: bool  # all 18 actions, else those with an effect in the game
-    max_frames: int  # an episode is cut after so many frames of the emulator
+    max_frames: MaxFrames  # an episode is cut after so many frames of the emulator
     clip: bool  # rewards become their signs
     life_loss: bool  # a lost life ends an episode for the learner; the game goes on
-    resize: str = "emulator"  # one of RESIZES
+    resize: Resize = "emulator"  # one of RESIZES
 
 
 # Kaiser et al. 1903.00374 for the budget and games; 64 x 64 RGB and unclipped rewards as in IRIS
@@ -51,13 +56,12 @@ def choose(name: str, settings: dict[str, Any]) -> Preset:
     name means. `resize="area"` at size 64 shows what `"emulator"` shows and breaks no name.
 
     Raises InputError for an unknown preset, with the nearest, for a setting that breaks the
-    preset's name and for values no game can be played with.
+    preset's name.
     """
     if name not in PRESETS:
         raise unknown_name("atari preset", name, PRESETS)
     own = PRESETS[name]
     chosen = own._replace(**settings)
-    _check_values(chosen)
     same = own._replace(resize=chosen.resize) if _same_pixels(own, chosen) else own
     if name != CUSTOM and chosen != same:
         changed = [key for key in settings if getattr(chosen, key) != getattr(same, key)]
@@ -75,20 +79,3 @@ def _same_pixels(one: Preset, other: Preset) -> bool:
 
 def _as_text(preset: Preset, keys: list[str]) -> str:
     return ", ".join(f"{key}={getattr(preset, key)!r}" for key in keys)
-
-
-def _check_values(preset: Preset) -> None:
-    for key, value in preset._asdict().items():
-        kind = type(getattr(ATARI100K, key))
-        fine = isinstance(value, int | float) if kind is float else isinstance(value, kind)
-        if not fine or (kind is not bool and isinstance(value, bool)):
-            raise InputError(f"{key} must be of type {kind.__name__}, got {value!r}")
-    if preset.resize not in RESIZES:
-        raise unknown_name("atari resize", preset.resize, RESIZES)
-    if not 0 <= preset.sticky <= 1:
-        raise InputError(f"sticky is a probability, got {preset.sticky}")
-    bounds = {"size": (1, LARGEST), "stack": (1, 16), "noop_max": (0, 1000)}
-    bounds["max_frames"] = (4, 108_000)
-    for key, (low, high) in bounds.items():
-        if not low <= getattr(preset, key) <= high:
-            raise InputError(f"{key} must lie in {low} .. {high}, got {getattr(preset, key)}")

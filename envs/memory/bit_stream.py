@@ -3,15 +3,18 @@
 Both as in Khajehabdollahi et al. (2309.12927), where one network learns them for growing N.
 """
 
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from gymnax.environments.spaces import Discrete
 
 from rlseq.envs.base import Env
-from rlseq.errors import InputError
+from rlseq.fields import Range
 from rlseq.types import PyTree
+
+Distance = Annotated[int, Range(2, 4096)]
+Answers = Annotated[int, Range(1, 65_536)]
 
 
 class BitStreamState(NamedTuple):
@@ -25,18 +28,12 @@ class BitStream(Env):
 
     L = n - 1 + num_answers steps; an answer pays +-1 / num_answers, the n - 1 steps before them
     nothing. obs int32 [] the current bit, action int32 [] 0 or 1.
-
-    Raises InputError when n is below 2, which would need no memory, or num_answers below 1.
     """
 
     optimal_return = 1.0
     memoryless_return = 0.0
 
-    def __init__(self, n: int = 2, num_answers: int = 32):
-        if n < 2 or num_answers < 1:
-            raise InputError(
-                f"n must be at least 2 and num_answers at least 1, got {n} and {num_answers}"
-            )
+    def __init__(self, n: Distance = 2, num_answers: Answers = 32):
         self.n = n
         self.num_answers = num_answers
         self.max_steps = n - 1 + num_answers

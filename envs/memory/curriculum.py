@@ -3,7 +3,7 @@
 The longest N asked grows by one when the answers of all copies together are right often enough.
 """
 
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,8 +12,10 @@ from gymnax.environments.spaces import Discrete, Space
 
 from rlseq.envs.base import Env
 from rlseq.envs.batched import Wrapper
+from rlseq.envs.memory.bit_stream import Answers
 from rlseq.envs.spaces import MultiDiscrete
-from rlseq.errors import InputError, unknown_name
+from rlseq.errors import InputError
+from rlseq.fields import OneOf, Range
 from rlseq.types import PyTree, TimeStep, VecEnv
 
 CURRICULA = ("single", "sliding", "multi")
@@ -34,9 +36,6 @@ class Growing(Env):
     "sliding" for the last `window` of them, action int32 [max_n - 1], the answers for
     N = 2 .. max_n, of which the active ones count. After max_n - 1 steps come num_answers steps
     that pay the mean of +-1 / num_answers over the active N. obs int32 [] the current bit.
-
-    Raises InputError for an unknown task or curriculum, max_n below 2, num_answers or window
-    below 1 and a threshold outside 0.5 .. 1.
     """
 
     optimal_return = 1.0
@@ -44,24 +43,13 @@ class Growing(Env):
 
     def __init__(
         self,
-        task: str = "parity",
-        curriculum: str = "single",
-        max_n: int = 16,
-        num_answers: int = 32,
-        window: int = 10,
-        threshold: float = 0.98,
+        task: Annotated[str, OneOf(TASKS)] = "parity",
+        curriculum: Annotated[str, OneOf(CURRICULA)] = "single",
+        max_n: Annotated[int, Range(2, 1024)] = 16,
+        num_answers: Answers = 32,
+        window: Annotated[int, Range(1, 1024)] = 10,
+        threshold: Annotated[float, Range(0.5, 1)] = 0.98,
     ):
-        for kind, given, known in (
-            ("task", task, TASKS),
-            ("curriculum", curriculum, CURRICULA),
-        ):
-            if given not in known:
-                raise unknown_name(kind, given, known)
-        if max_n < 2 or min(num_answers, window) < 1 or not 0.5 <= threshold <= 1:
-            raise InputError(
-                "max_n must be at least 2, num_answers and window at least 1 and threshold lie in "
-                f"0.5 .. 1, got {max_n}, {num_answers}, {window} and {threshold}"
-            )
         self.task = task
         self.curriculum = curriculum
         self.max_n = max_n

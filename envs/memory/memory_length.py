@@ -1,14 +1,17 @@
 """Memory length (bsuite's memory_len and memory_size, Osband et al. 1908.03568)."""
 
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from gymnax.environments.spaces import Box, Discrete
 
 from rlseq.envs.base import Env
-from rlseq.errors import InputError
+from rlseq.fields import Range
 from rlseq.types import PyTree
+
+Length = Annotated[int, Range(1, 4096)]
+Bits = Annotated[int, Range(1, 4096)]
 
 
 class MemoryLengthState(NamedTuple):
@@ -25,18 +28,12 @@ class MemoryLength(Env):
     to be answered, else 0), and the bits as +-1 (on the first two observations, as in bsuite,
     else 0); action int32 [] 0 or 1. A length of 1 shows bits and question together. There is no
     time limit that a long memory could run into: every episode reaches its answer.
-
-    Raises InputError when memory_length lies outside 1 .. 4096 or num_bits is below 1.
     """
 
     optimal_return = 1.0
     reward_range = (-1.0, 1.0)
 
-    def __init__(self, memory_length: int = 64, num_bits: int = 1):
-        if not 1 <= memory_length <= 4096:
-            raise InputError(f"memory_length must lie in 1 .. 4096, got {memory_length}")
-        if num_bits < 1:
-            raise InputError(f"num_bits must be at least 1, got {num_bits}")
+    def __init__(self, memory_length: Length = 64, num_bits: Bits = 1):
         self.memory_length = memory_length
         self.num_bits = num_bits
         self.max_steps = memory_length + 1

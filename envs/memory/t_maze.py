@@ -1,16 +1,18 @@
 """T-maze (Bakker 2001, "Reinforcement learning with long short-term memory")."""
 
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from gymnax.environments.spaces import Box, Discrete
 
 from rlseq.envs.base import Env
-from rlseq.errors import InputError
+from rlseq.fields import Range
 from rlseq.types import PyTree
 
 FORWARD, BACK, UP, DOWN = range(4)
+
+Corridor = Annotated[int, Range(1, 1_000_000)]
 
 
 class TMazeState(NamedTuple):
@@ -27,8 +29,6 @@ class TMaze(Env):
     step that does not lead forward costs 1 / max_steps, max_steps = 2 * (corridor_length + 1),
     after which the episode is cut. obs float32 [3]: the sign (+-1 at the start, else 0), in the
     corridor, at the junction; action int32 []: forward, back, up, down.
-
-    Raises InputError when corridor_length is below 1.
     """
 
     can_truncate = True
@@ -36,9 +36,7 @@ class TMaze(Env):
     reward_range = (-1.0, 1.0)
     memoryless_return = 0.0
 
-    def __init__(self, corridor_length: int = 10):
-        if corridor_length < 1:
-            raise InputError(f"corridor_length must be at least 1, got {corridor_length}")
+    def __init__(self, corridor_length: Corridor = 10):
         self.corridor_length = corridor_length
         self.max_steps = 2 * (corridor_length + 1)
 

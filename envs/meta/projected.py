@@ -1,7 +1,7 @@
 """Meta-episodes by random projections (Lu et al. 2303.03982, algorithm 1)."""
 
 import math
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +13,7 @@ from rlseq.envs.gymnax_adapter import Adapted
 from rlseq.envs.meta.projection import action_map, mapped, rotation
 from rlseq.envs.spaces import describe, flat_size, flatten
 from rlseq.errors import InputError
+from rlseq.fields import Range, Text
 from rlseq.types import PyTree
 
 
@@ -43,30 +44,25 @@ class Projected(Env):
     paper's code, which its text does not say.
 
     Raises InputError for an unknown task, one whose actions are neither a bounded Box nor
-    Discrete, sizes below the task's, counts below 1 and held_out without num_projections.
+    Discrete, sizes below the task's and held_out without num_projections.
     """
 
     mean_length = 100  # ours: orthogonal matrices are dear
 
     def __init__(
         self,
-        task: str,
-        num_trials: int = 16,
-        obs_size: int | None = None,
-        action_size: int | None = None,
-        trial_steps: int | None = None,
-        num_projections: int = 0,
+        task: Annotated[str, Text()],
+        num_trials: Annotated[int, Range(1, 1000)] = 16,
+        obs_size: Annotated[int | None, Range(1, 4096)] = None,
+        action_size: Annotated[int | None, Range(1, 4096)] = None,
+        trial_steps: Annotated[int | None, Range(1, 1_000_000)] = None,
+        num_projections: Annotated[int, Range(0, 1_000_000_000)] = 0,
         held_out: bool = False,
         same_start: bool = False,
         project_actions: bool = True,
     ):
         self.inner, self.inner_params = _task(task)
         self.trial_steps = self.inner.max_steps if trial_steps is None else trial_steps
-        if min(num_trials, self.trial_steps) < 1 or num_projections < 0:
-            raise InputError(
-                "num_trials and trial_steps must be at least 1 and num_projections at least 0, "
-                f"got {num_trials}, {trial_steps} and {num_projections}"
-            )
         if held_out and not num_projections:
             raise InputError("held_out needs num_projections, the size of the set to be left out")
         self.num_trials = num_trials

@@ -1,7 +1,7 @@
 """A MinAtar game (Young and Tian, 1903.03176) as gymnax has it, seen whole or in part."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,9 @@ from gymnax.environments import spaces
 
 from rlseq.envs.gymnax_adapter import Adapted
 from rlseq.envs.gymnax_family import FAMILY
+from rlseq.envs.minatar import MOTION
 from rlseq.errors import InputError
+from rlseq.fields import Length, OneOf, Range, Share
 from rlseq.types import PyTree
 
 
@@ -21,27 +23,22 @@ class MinAtar(Adapted):
     rewards, ends and the limit of 1000 steps (Freeway: 2500) are gymnax's. The hidden state that
     `observe="state"` shows is the whole picture.
 
-    Raises InputError for a game or a channel that does not exist, a probability outside 0 .. 1
-    and max_steps below 1.
+    Raises InputError for a channel that does not exist.
     """
 
     def __init__(
         self,
-        game: str,
-        masked: Sequence[int] = (),
-        flicker: float = 0.0,
-        max_steps: int | None = None,
+        game: Annotated[str, OneOf(tuple(MOTION))],
+        masked: Annotated[Sequence[int], Length(0, 64), Range(0, 63)] = (),
+        flicker: Share = 0.0,
+        max_steps: Annotated[int | None, Range(1, 1_000_000)] = None,
     ):
-        if max_steps is not None and max_steps < 1:
-            raise InputError(f"max_steps must be at least 1, got {max_steps}")
         limit = {} if max_steps is None else {"max_steps_in_episode": max_steps}
         super().__init__(*FAMILY.make(f"{game}-MinAtar", **limit))
         picture: Any = super().observation_space(self.params)
         channels = picture.shape[-1]
         if not all(0 <= channel < channels for channel in masked):
             raise InputError(f"masked takes channels in 0 .. {channels - 1}, got {tuple(masked)}")
-        if not 0 <= flicker <= 1:
-            raise InputError(f"flicker is a probability, got {flicker}")
         self.shown = ~np.isin(np.arange(channels), masked)
         self.flicker = flicker
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from gymnax.environments.spaces import Box, Discrete, Tuple
 
 from rlseq.envs.popgym.card_game import CardGame, CardGameState, scored
+from rlseq.envs.popgym.deck import Decks
 from rlseq.envs.spaces import MultiDiscrete
 from rlseq.types import PyTree
 
@@ -19,11 +20,9 @@ class Autoencode(CardGame):
     N - 1 steps of watching pay nothing, N of playing +-1 / N each. obs is a pair of int32 []:
     WATCH (1) or PLAY (0), and the suit in sight. The last card comes with PLAY already; after it
     the suit is always 0. action int32 [], a suit.
-
-    Raises InputError when num_decks is below 1.
     """
 
-    def __init__(self, num_decks: int = 1):
+    def __init__(self, num_decks: Decks = 1):
         super().__init__(num_decks)
         self.max_steps = 2 * self.num_cards - 1
 

@@ -1,7 +1,7 @@
 """Battleship (POPGym, Morad et al. 2303.01859; popgym 1.0.7)."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,11 @@ from gymnax.environments.spaces import Discrete, Tuple
 from rlseq.envs.base import Env
 from rlseq.envs.spaces import MultiDiscrete
 from rlseq.errors import InputError
+from rlseq.fields import Length, Range
 from rlseq.types import PyTree
+
+Side = Annotated[int, Range(2, 64)]
+Ships = Annotated[Sequence[int], Length(1, 64), Range(1, 64)]
 
 
 class BattleshipState(NamedTuple):
@@ -28,20 +32,17 @@ class Battleship(Env):
     terminates, the limit truncates. obs int32 [] 1 after a new hit, else 0; action int32 [2]
     (row, column).
 
-    Raises InputError when there are no ships or the board is too small to be sure of a place for
-    each of them.
+    Raises InputError when the board is too small to be sure of a place for each ship.
     """
 
     can_truncate = True
     mean_length = 100  # ours: between perfect play and the limit
 
-    def __init__(self, board_size: int = 10, ship_sizes: Sequence[int] = (2, 3, 3, 4)):
+    def __init__(self, board_size: Side = 10, ship_sizes: Ships = (2, 3, 3, 4)):
         self.board_size = board_size
         self.ship_sizes = tuple(ship_sizes)
         self.num_targets = sum(self.ship_sizes)
         self.max_steps = board_size**2
-        if not self.ship_sizes or min(self.ship_sizes) < 1:
-            raise InputError(f"ship_sizes must be one or more sizes from 1, got {ship_sizes}")
         if self.num_targets >= self.max_steps or not fits(board_size, self.ship_sizes):
             raise InputError(f"ships {self.ship_sizes} are too many for board_size {board_size}")
         self.reward_range = (-1 / (self.max_steps - self.num_targets), 1 / self.num_targets)

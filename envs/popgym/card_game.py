@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from gymnax.environments.spaces import Discrete
 
 from rlseq.envs.base import Env
-from rlseq.envs.popgym.deck import NUM_KINDS, deck_size, shuffled
+from rlseq.envs.popgym.deck import NUM_KINDS, Decks, deck_size, shuffled
 from rlseq.types import PyTree
 
 
@@ -22,13 +22,11 @@ class CardGame(Env):
     The last card is shown but asks for nothing; with `last_card` it asks too, and there are N
     steps, as in older JAX ports. A subclass says what an answer pays. obs int32 [], the kind of
     the card in sight; action int32 [].
-
-    Raises InputError when num_decks is below 1.
     """
 
     deck_type = "suits"
 
-    def __init__(self, num_decks: int = 1, last_card: bool = False):
+    def __init__(self, num_decks: Decks = 1, last_card: bool = False):
         self.num_decks = num_decks
         self.num_cards = deck_size(num_decks)
         self.num_kinds = NUM_KINDS[self.deck_type]

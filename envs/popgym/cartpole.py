@@ -12,7 +12,7 @@ from gymnax.environments.environment import EnvParams
 from gymnax.environments.spaces import Box, Discrete
 
 from rlseq.envs.base import Env
-from rlseq.errors import InputError
+from rlseq.fields import Episode
 
 GRAVITY = 9.8
 MASS_CART = 1.0
@@ -39,16 +39,12 @@ class CartPole(Env):
 
     A fall terminates, max_steps steps truncate. A subclass says what is seen of the state.
     action int32 []: 0 pushes left, 1 pushes right.
-
-    Raises InputError when max_steps is below 1.
     """
 
     can_truncate = True
     mean_length = 25  # about that of random play; of 12, 25 and 50 the fastest at 4096 environments
 
-    def __init__(self, max_steps: int = 200):
-        if max_steps < 1:
-            raise InputError(f"max_steps must be at least 1, got {max_steps}")
+    def __init__(self, max_steps: Episode = 200):
         self.max_steps = max_steps
         self.reward_range = (1 / max_steps, 1 / max_steps)
 

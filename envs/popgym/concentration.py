@@ -1,7 +1,7 @@
 """Concentration, also known as memory or pairs (POPGym, Morad et al. 2303.01859; popgym 1.0.7)."""
 
 import math
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,10 +10,12 @@ from gymnax.environments.spaces import Discrete, Tuple
 from rlseq.envs.base import Env
 from rlseq.envs.popgym.deck import NUM_KINDS, deck_size, shuffled
 from rlseq.envs.spaces import MultiDiscrete
-from rlseq.errors import unknown_name
+from rlseq.fields import OneOf, Range
 from rlseq.types import PyTree
 
 DECK_TYPES = ("colors", "ranks")  # an odd number of cards of each suit cannot be paired
+FewDecks = Annotated[int, Range(1, 20)]  # an observation shows all cards
+DeckType = Annotated[str, OneOf(DECK_TYPES)]
 NONE = -1  # no place
 
 
@@ -33,15 +35,11 @@ class Concentration(Env):
     pair terminates, L steps truncate.
     obs int32 [N], the kind at each place or T where face down, T kinds by `deck_type`: "colors"
     (2) or "ranks" (13); action int32 [], a place.
-
-    Raises InputError when num_decks is below 1 or deck_type is another.
     """
 
     can_truncate = True
 
-    def __init__(self, num_decks: int = 1, deck_type: str = "ranks"):
-        if deck_type not in DECK_TYPES:
-            raise unknown_name("deck type", deck_type, DECK_TYPES)
+    def __init__(self, num_decks: FewDecks = 1, deck_type: DeckType = "ranks"):
         n = deck_size(num_decks)
         self.num_decks = num_decks
         self.num_cards = n

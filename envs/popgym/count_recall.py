@@ -8,7 +8,7 @@ from gymnax.environments.spaces import Box, Discrete, Tuple
 
 from rlseq.envs.base import Env
 from rlseq.envs.popgym.card_game import dealt
-from rlseq.envs.popgym.deck import NUM_KINDS, kinds, shuffled
+from rlseq.envs.popgym.deck import NUM_KINDS, Decks, DeckType, kinds, shuffled
 from rlseq.envs.spaces import MultiDiscrete
 from rlseq.types import PyTree
 
@@ -28,12 +28,10 @@ class CountRecall(Env):
     +-1 / (N - 1). obs int32 [2] (value, query), action int32 [] in 0 .. N / T.
     `old_action_space` leaves out the largest answer, as popgym did before 1.0.7: perfect play
     is then below 1.
-
-    Raises InputError when num_decks is below 1 or deck_type is unknown.
     """
 
     def __init__(
-        self, num_decks: int = 1, deck_type: str = "colors", old_action_space: bool = False
+        self, num_decks: Decks = 1, deck_type: DeckType = "colors", old_action_space: bool = False
     ):
         num_cards = len(kinds(num_decks, deck_type))
         self.num_decks = num_decks

@@ -4,31 +4,28 @@ Card i has suit i % 4, colour i % 2 and rank (i // 4) % 13. A game only ever loo
 three, so a shuffled deck is kept as that one property of each card, in the order of dealing.
 """
 
+from typing import Annotated
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rlseq.errors import InputError, unknown_name
+from rlseq.fields import OneOf, Range
 
 DECK_SIZE = 52
 NUM_KINDS = {"colors": 2, "suits": 4, "ranks": 13}
+Decks = Annotated[int, Range(1, 1000)]
+DeckType = Annotated[str, OneOf(NUM_KINDS)]
 LOWEST = np.uint32(15)  # bits that hold any kind
 
 
 def deck_size(num_decks: int) -> int:
-    """Cards in `num_decks` decks. Raises InputError when there is none."""
-    if num_decks < 1:
-        raise InputError(f"num_decks must be at least 1, got {num_decks}")
+    """Cards in `num_decks` decks."""
     return DECK_SIZE * num_decks
 
 
 def kinds(num_decks: int, deck_type: str) -> np.ndarray:
-    """The kind of every card of an unshuffled deck: int8 [N].
-
-    Raises InputError for an unknown deck type or num_decks below 1.
-    """
-    if deck_type not in NUM_KINDS:
-        raise unknown_name("deck type", deck_type, NUM_KINDS)
+    """The kind of every card of an unshuffled deck: int8 [N]."""
     card = np.arange(deck_size(num_decks))
     of_type = {"colors": card % 2, "suits": card % 4, "ranks": card // 4 % 13}
     return of_type[deck_type].astype(np.int8)  # int8: the deck is most of an env's state

@@ -6,7 +6,7 @@ its eight symmetric forms, which are equally likely, and fresh entrances.
 """
 
 import functools
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,10 +18,13 @@ from gymnax.environments.spaces import Discrete
 from rlseq.envs.base import Env
 from rlseq.envs.spaces import MultiDiscrete
 from rlseq.errors import InputError
+from rlseq.fields import Episode, Range
 from rlseq.types import PyTree
 
 FREE, WALL, START, GOAL, HIDDEN = range(5)  # HIDDEN is for `reveal`; the spaces count it
 NO_ACTION = 4
+Side = Annotated[int, Range(6, 30)]
+Pool = Annotated[int, Range(1, 16_384)]
 MOVES = np.array([(0, -1), (0, 1), (-1, 0), (1, 0)], np.int32)  # left, right, up, down
 
 
@@ -46,21 +49,16 @@ class MazeEnv(Env):
     first observation); action int32 []: left, right, up, down. Every step that earns nothing
     costs 1 / (max_steps + 1).
 
-    Raises InputError when maze_dims is odd or outside 6 .. 30, or num_mazes or max_steps is
-    below 1.
+    Raises InputError when maze_dims is odd.
     """
 
     can_truncate = True
     mean_length = 100  # ours, the fastest of 5, 20, 100 and 500 at 4096 environments
     has_goal: bool
 
-    def __init__(self, maze_dims: int = 10, max_steps: int = 1023, num_mazes: int = 4096):
-        if maze_dims % 2 or not 6 <= maze_dims <= 30:
-            raise InputError(f"maze_dims must be even and lie in 6 .. 30, got {maze_dims}")
-        if min(num_mazes, max_steps) < 1:
-            raise InputError(
-                f"max_steps and num_mazes must be at least 1, got {max_steps} and {num_mazes}"
-            )
+    def __init__(self, maze_dims: Side = 10, max_steps: Episode = 1023, num_mazes: Pool = 4096):
+        if maze_dims % 2:
+            raise InputError(f"maze_dims must be even, got {maze_dims}")
         self.maze_dims = maze_dims
         self.max_steps = max_steps
         self.num_mazes = num_mazes

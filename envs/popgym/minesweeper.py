@@ -1,6 +1,6 @@
 """MineSweeper (POPGym, Morad et al. 2303.01859; popgym 1.0.7)."""
 
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -9,9 +9,13 @@ from gymnax.environments.spaces import Discrete
 from rlseq.envs.base import Env
 from rlseq.envs.spaces import MultiDiscrete
 from rlseq.errors import InputError
+from rlseq.fields import Range
 from rlseq.types import PyTree
 
 MAX_COUNT = 9  # a square and its eight neighbours
+
+Side = Annotated[int, Range(2, 64)]
+Mines = Annotated[int, Range(1, 4096)]
 
 
 class MineSweeperState(NamedTuple):
@@ -28,17 +32,17 @@ class MineSweeper(Env):
     mine or the last safe square terminates, L steps truncate. obs int32 [] mines among the square
     and its neighbours, 0 on the first observation; action int32 [2] (row, column).
 
-    Raises InputError when num_mines is below 1 or leaves fewer than three safe squares.
+    Raises InputError when num_mines leaves fewer than three safe squares.
     """
 
     can_truncate = True
     mean_length = 5  # about that of random play
 
-    def __init__(self, size: int = 4, num_mines: int = 2):
+    def __init__(self, size: Side = 4, num_mines: Mines = 2):
         self.size = size
         self.num_mines = num_mines
         self.max_steps = size**2 - num_mines
-        if size < 1 or num_mines < 1 or self.max_steps < 3:
+        if self.max_steps < 3:
             raise InputError(
                 "a board needs at least one mine and three safe squares, "
                 f"got size = {size}, num_mines = {num_mines}"

@@ -1,14 +1,16 @@
 """MultiarmedBandit (POPGym, Morad et al. 2303.01859; popgym 1.0.7)."""
 
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from gymnax.environments.spaces import Box, Discrete
 
 from rlseq.envs.base import Env
-from rlseq.errors import InputError
+from rlseq.fields import Episode, Range
 from rlseq.types import PyTree
+
+Arms = Annotated[int, Range(1, 65_536)]
 
 
 class MultiarmedBanditState(NamedTuple):
@@ -22,17 +24,11 @@ class MultiarmedBandit(Env):
 
     A step pays 1 / max_steps when its arm pays out, else -1 / max_steps; max_steps steps
     truncate. obs int32 [] 1 after a payout, else 0; action int32 [], an arm.
-
-    Raises InputError when num_arms or max_steps is below 1.
     """
 
     can_truncate = True
 
-    def __init__(self, num_arms: int = 10, max_steps: int = 200):
-        if min(num_arms, max_steps) < 1:
-            raise InputError(
-                f"num_arms and max_steps must be at least 1, got {num_arms} and {max_steps}"
-            )
+    def __init__(self, num_arms: Arms = 10, max_steps: Episode = 200):
         self.num_arms = num_arms
         self.max_steps = max_steps
         self.reward_range = (-1 / max_steps, 1 / max_steps)

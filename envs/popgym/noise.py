@@ -1,19 +1,14 @@
 """Noise on the observations of the noisy control tasks (popgym 1.0.7)."""
 
-import math
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
 from gymnax.environments.spaces import Box
 
-from rlseq.errors import InputError
+from rlseq.fields import Range
 
-
-def checked_sigma(noise_sigma: float) -> float:
-    """The standard deviation as given. Raises InputError unless it is finite and at least 0."""
-    if not 0 <= noise_sigma < math.inf:
-        raise InputError(f"noise_sigma must be a number from 0, got {noise_sigma}")
-    return noise_sigma
+Sigma = Annotated[float, Range(0, 1e6)]  # a standard deviation
 
 
 def noisy(key: jax.Array, obs: jax.Array, noise_sigma: float, inside: Box) -> jax.Array:

@@ -4,8 +4,9 @@ import jax
 from gymnax.environments.environment import EnvParams
 
 from rlseq.envs.popgym.cartpole import CartPoleState
-from rlseq.envs.popgym.noise import checked_sigma, noisy
+from rlseq.envs.popgym.noise import Sigma, noisy
 from rlseq.envs.popgym.position_only_cartpole import PositionOnlyCartPole
+from rlseq.fields import Episode
 from rlseq.types import PyTree
 
 
@@ -13,13 +14,11 @@ class NoisyPositionOnlyCartPole(PositionOnlyCartPole):
     """`PositionOnlyCartPole` with noise of deviation `noise_sigma` on what is seen.
 
     Observations are clipped to their bounds, the first one too; the dynamics know no noise.
-
-    Raises InputError when noise_sigma is negative or not finite, or max_steps is below 1.
     """
 
-    def __init__(self, noise_sigma: float = 0.1, max_steps: int = 200):
+    def __init__(self, noise_sigma: Sigma = 0.1, max_steps: Episode = 200):
         super().__init__(max_steps)
-        self.noise_sigma = checked_sigma(noise_sigma)
+        self.noise_sigma = noise_sigma
 
     def observe(
         self, key: jax.Array, state: CartPoleState, action: PyTree, params: EnvParams

@@ -4,8 +4,9 @@ import jax
 from gymnax.environments.environment import EnvParams
 from gymnax.environments.spaces import Box
 
-from rlseq.envs.popgym.noise import checked_sigma, noisy, unbounded
+from rlseq.envs.popgym.noise import Sigma, noisy, unbounded
 from rlseq.envs.popgym.position_only_pendulum import PendulumState, PositionOnlyPendulum
+from rlseq.fields import Episode
 from rlseq.types import PyTree
 
 
@@ -14,13 +15,11 @@ class NoisyPositionOnlyPendulum(PositionOnlyPendulum):
 
     Observations are clipped to -1 .. 1, the first one too; `clip_noise=False` leaves them as they
     are, like older JAX ports.
-
-    Raises InputError when noise_sigma is negative or not finite, or max_steps is below 1.
     """
 
-    def __init__(self, noise_sigma: float = 0.1, max_steps: int = 200, clip_noise: bool = True):
+    def __init__(self, noise_sigma: Sigma = 0.1, max_steps: Episode = 200, clip_noise: bool = True):
         super().__init__(max_steps)
-        self.noise_sigma = checked_sigma(noise_sigma)
+        self.noise_sigma = noise_sigma
         self.clip_noise = clip_noise
 
     def observe(

@@ -12,7 +12,7 @@ from gymnax.environments.environment import EnvParams
 from gymnax.environments.spaces import Box
 
 from rlseq.envs.base import Env
-from rlseq.errors import InputError
+from rlseq.fields import Episode
 from rlseq.types import PyTree
 
 GRAVITY = 10.0  # the rod has mass 1 and length 1
@@ -34,15 +34,11 @@ class PositionOnlyPendulum(Env):
     A step pays (1 - cost / 8.1368022) / max_steps, cost = angle^2 + 0.1 velocity^2 +
     0.001 torque^2 before the step; max_steps steps truncate. obs float32 [2] (cos, sin of the
     angle), action float32 [1], a torque clipped to -2 .. 2.
-
-    Raises InputError when max_steps is below 1.
     """
 
     can_truncate = True
 
-    def __init__(self, max_steps: int = 200):
-        if max_steps < 1:
-            raise InputError(f"max_steps must be at least 1, got {max_steps}")
+    def __init__(self, max_steps: Episode = 200):
         self.max_steps = max_steps
         self.reward_range = (-1 / max_steps, 1 / max_steps)
 

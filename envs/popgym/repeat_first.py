@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from gymnax.environments.spaces import Box, Discrete, Tuple
 
 from rlseq.envs.popgym.card_game import CardGame, CardGameState, scored
+from rlseq.envs.popgym.deck import Decks
 
 
 class RepeatFirst(CardGame):
@@ -15,7 +16,7 @@ class RepeatFirst(CardGame):
     The rest is as in `CardGame`; with `last_card` perfect play earns N / (N - 1).
     """
 
-    def __init__(self, num_decks: int = 1, last_card: bool = False):
+    def __init__(self, num_decks: Decks = 1, last_card: bool = False):
         super().__init__(num_decks, last_card)
         self.pays(1 / (self.num_cards - 1))
 

@@ -1,14 +1,19 @@
 """RepeatPrevious (POPGym, Morad et al. 2303.01859; popgym 1.0.7)."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
 from gymnax.environments.spaces import Box, Tuple
 
 from rlseq.envs.popgym.card_game import CardGame, CardGameState, scored
+from rlseq.envs.popgym.deck import Decks
 from rlseq.envs.spaces import MultiDiscrete
 from rlseq.errors import InputError
+from rlseq.fields import Range
+
+Lag = Annotated[int, Range(1, 52_000)]
+Offset = Annotated[int | None, Range(0, 52_000)]
 
 
 class RepeatPrevious(CardGame):
@@ -18,15 +23,13 @@ class RepeatPrevious(CardGame):
     Each answer from step `lag` on pays +-1 over their number, so returns lie in [-1, 1]. The rest
     is as in `CardGame`.
 
-    Raises InputError when num_decks or k is below 1 or no answer would ever be due.
+    Raises InputError when no answer would ever be due.
     """
 
     def __init__(
-        self, num_decks: int = 1, k: int = 4, lag: int | None = None, last_card: bool = False
+        self, num_decks: Decks = 1, k: Lag = 4, lag: Offset = None, last_card: bool = False
     ):
         super().__init__(num_decks, last_card)
-        if k < 1:
-            raise InputError(f"k must be at least 1 (the current card), got {k}")
         self.lag = k - 1 if lag is None else lag
         if not 0 <= self.lag < self.max_steps:
             raise InputError(

@@ -3,7 +3,7 @@
 import typing
 from typing import Any
 
-from rlseq import registry
+from rlseq import fields, registry
 from rlseq.errors import InputError, check_names, unknown_name
 from rlseq.types import CoreFns
 
@@ -13,7 +13,7 @@ if typing.TYPE_CHECKING:
 STACK = "stack"  # beside the registered cores: layers of several of them in a row
 MIXED_BLOCK = {"layers": ["s5", "gru"], "norm": "pre", "residual": True}  # around mixed layers
 
-__all__ = ["core_names", "core_options", "functional", "make_core"]
+__all__ = ["core_fields", "core_names", "core_options", "functional", "make_core"]
 
 
 def core_names() -> list[str]:
@@ -35,11 +35,14 @@ def make_core(name: str, features: int = 128, **options: Any) -> "Stack":
     """
     from rlseq.cores.stack import Stack
 
-    known = core_options(name)
+    known = core_fields(name)
     check_names(f"option of core {name!r}:", options, known)
     values = {key: default for key, (_, default) in known.items()} | options
     values["features"] = features
-    _check_values(name, values, known)
+    try:
+        values = fields.check_all({key: kind for key, (kind, _) in known.items()}, values)
+    except InputError as error:
+        raise InputError(f"core {name!r}: {error}") from None
     stack = {key: values.pop(key) for key in Stack.option_names()}
     count, dtype = stack.pop("layers"), values["dtype"]
     if name == STACK:
@@ -83,29 +86,44 @@ def functional(name: str, in_features: int, features: int = 128, **options: Any)
 
 def core_options(name: str) -> dict[str, tuple[Any, Any]]:
     """Option -> (type, default) of a core, the stack's options included; `features` is 128."""
+    return {
+        key: (typing.get_args(kind)[0] if hasattr(kind, "__metadata__") else kind, default)
+        for key, (kind, default) in core_fields(name).items()
+    }
+
+
+def core_fields(name: str) -> dict[str, tuple[Any, Any]]:
+    """As `core_options`, with what `rlseq.fields` knows of a type: its range or names."""
+    from rlseq.cores.options import LayerNames, Layers
     from rlseq.cores.stack import Stack
 
     if name == STACK:
-        options = {"features": (int, 128), **_fields(Stack, MIXED_BLOCK)}
-        return options | {"dtype": (str, "float32"), "layers": (list[str], MIXED_BLOCK["layers"])}
+        own = _fields(Stack, MIXED_BLOCK)
+        return own | {
+            "dtype": (typing.get_type_hints(Stack, include_extras=True)["dtype"], "float32"),
+            "layers": (LayerNames, MIXED_BLOCK["layers"]),
+        }
     if name not in core_names():
         raise unknown_name("core", name, [*core_names(), STACK])
     layer = registry.load("core", name)
-    options = {"features": (int, 128), **_fields(layer, {}), **_fields(Stack, layer.block)}
-    return options | {"layers": (int, layer.block.get("layers", 1))}
+    options = {**_fields(layer, {}), **_fields(Stack, layer.block)}
+    return options | {"layers": (Layers, layer.block.get("layers", 1))}
 
 
 def _fields(kind: Any, overrides: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Option -> (type, default) of a module's own fields."""
+    """Option -> (declared type, default) of a module's own fields, after `features`."""
     import dataclasses
 
-    hints = typing.get_type_hints(kind)
+    from rlseq.cores.options import Features
+
+    hints = typing.get_type_hints(kind, include_extras=True)
     hidden = ("parent", "name", "features", *kind.hidden)
-    return {
+    own = {
         field.name: (hints[field.name], overrides.get(field.name, field.default))
         for field in dataclasses.fields(kind)
         if field.name not in hidden
     }
+    return {"features": (Features, 128), **own}
 
 
 def _default_layer(name: str, shared: dict[str, Any]) -> Any:
@@ -113,25 +131,3 @@ def _default_layer(name: str, shared: dict[str, Any]) -> Any:
     layer = registry.load("core", name)
     defaults = {key: default for key, (_, default) in _fields(layer, {}).items()}
     return layer(**(defaults | shared))
-
-
-def _check_values(name: str, values: dict[str, Any], known: dict[str, tuple[Any, Any]]) -> None:
-    for key, value in values.items():
-        kind = known[key][0]
-        if kind == list[str]:
-            _check_names_of_layers(name, value)
-            continue
-        fits = isinstance(value, kind) and isinstance(value, bool) == (kind is bool)
-        if not fits and not (kind is float and type(value) is int):
-            wanted = getattr(kind, "__name__", kind)
-            raise InputError(f"core {name!r}: {key} must be {wanted}, got {value!r}")
-    for key in ("features", "layers"):
-        value = values[key]
-        if isinstance(value, int) and value < 1:
-            raise InputError(f"core {name!r}: {key} must be at least 1, got {value}")
-
-
-def _check_names_of_layers(name: str, value: Any) -> None:
-    if not isinstance(value, list | tuple) or not value:
-        raise InputError(f"core {name!r}: layers must be names of cores, got {value!r}")
-    check_names("core", value, core_names())

@@ -4,16 +4,17 @@ Each head's query is the same at every step, so its softmax over all inputs so f
 state of constant size. Engine E2.
 """
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import Array
 
+from rlseq.cores.options import Dtype, Features, Heads, MatmulDtype
 from rlseq.errors import InputError
+from rlseq.fields import OneOf
 from rlseq.nn.projection import Projection
-from rlseq.scans.affine import resolve
 from rlseq.scans.softmax import METHODS, empty, softmax_scan, softmax_step
 from rlseq.types import Carry
 
@@ -37,17 +38,16 @@ class Aaren(nn.Module):
     methods: ClassVar[tuple[str, ...]] = METHODS
     block: ClassVar[dict] = {"layers": 2, "norm": "pre", "mixer": "full_glu", "residual": True}
 
-    features: int
-    heads: int = 4  # ours; the paper's host, a Decision Transformer, has 1
+    features: Features
+    heads: Heads = 4  # ours; the paper's host, a Decision Transformer, has 1
     forget_gate: bool = False  # ours: scores decay by log sigma(f x), as in mLSTM
-    method: str = "auto"  # of the scan
-    dtype: str = "float32"
-    matmul_dtype: str = ""  # of the projections; "" is dtype
+    method: Annotated[str, OneOf(METHODS)] = "auto"  # of the scan
+    dtype: Dtype = "float32"
+    matmul_dtype: MatmulDtype = ""  # of the projections; "" is dtype
 
     def __post_init__(self) -> None:
-        if self.heads < 1 or self.features % self.heads:
+        if self.features % self.heads:
             raise InputError(f"aaren: {self.features} features in {self.heads} heads")
-        resolve(self.method)
         super().__post_init__()
 
     def setup(self) -> None:

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from rlseq.cores.options import Dtype, Features, Size
 from rlseq.errors import InputError
 from rlseq.scans.sequential import additive, clear, recurrent_product, recurrent_scan
 from rlseq.types import Carry
@@ -53,9 +54,9 @@ class ALRNN(nn.Module):
     methods: ClassVar[tuple[str, ...]] = ()
     block: ClassVar[dict] = {"layers": 1}
 
-    features: int
-    rectified: int = 2  # P; the paper's for Lorenz-63
-    dtype: str = "float32"
+    features: Features
+    rectified: Size = 2  # P; the paper's for Lorenz-63
+    dtype: Dtype = "float32"
 
     def __post_init__(self) -> None:
         if not 0 <= self.rectified <= self.features:

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from rlseq.cores.options import AutoHeads, Dtype, Features, MatmulDtype, WindowSize
 from rlseq.errors import InputError
 from rlseq.nn.projection import Projection
 from rlseq.types import Carry
@@ -97,27 +98,25 @@ class Attention(nn.Module):
     """One attention layer; the carry is (position [B], keys, values), both the turned past of
     [B, window - 1, features], oldest first, zero before the episode's start.
 
-    Raises InputError for heads that do not divide `features` into even sizes or an empty window.
+    Raises InputError for heads that do not divide `features` into even sizes.
     """
 
     hidden: ClassVar[tuple[str, ...]] = ()
     methods: ClassVar[tuple[str, ...]] = ()
     block: ClassVar[dict] = {"layers": 2, "mixer": "full_glu", "residual": True}
 
-    features: int
-    heads: int = 0  # 0: heads of 32, or of all features where 32 does not divide them
-    window: int = 64  # ours; about the rollout's length
-    dtype: str = "float32"
-    matmul_dtype: str = ""  # of the projections; "" is `dtype`
+    features: Features
+    heads: AutoHeads = 0  # 0: heads of 32, or of all features where 32 does not divide them
+    window: WindowSize = 64  # ours; about the rollout's length
+    dtype: Dtype = "float32"
+    matmul_dtype: MatmulDtype = ""  # of the projections; "" is `dtype`
 
     def __post_init__(self) -> None:
-        if self.heads < 0 or self.features % (2 * self._heads()):
+        if self.features % (2 * self._heads()):
             raise InputError(
                 f"attention: features {self.features} do not divide into {self._heads()} heads "
                 "of an even size"
             )
-        if self.window < 1:
-            raise InputError(f"attention: window must be at least 1, got {self.window}")
         super().__post_init__()
 
     def setup(self) -> None:

@@ -1,12 +1,13 @@
 """What the cores with a constant diagonal complex transition share: carry, scan and step."""
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 
-from rlseq.errors import unknown_name
+from rlseq.cores.options import Dtype, Features
+from rlseq.fields import OneOf
 from rlseq.scans.affine import METHODS
 from rlseq.scans.rotation import rotate, rotation_scan
 from rlseq.types import Carry
@@ -18,21 +19,16 @@ class Diagonal(nn.Module):
     A core gives `states` (P), `_drive(x) -> ((real [P], imag [P]), drive [..., 2, P])` and
     `_output(states [..., 2, P], x) -> y`. The carry is [B, 2, P]: real and imaginary parts.
 
-    Raises InputError for an unknown method; ValueError for an input of another width.
+    Raises ValueError for an input of another width.
     """
 
     hidden: ClassVar[tuple[str, ...]] = ()
     methods: ClassVar[tuple[str, ...]] = METHODS
     block: ClassVar[dict] = {"layers": 2, "mixer": "full_glu", "residual": True}
 
-    features: int
-    method: str = "auto"  # of the scan
-    dtype: str = "float32"
-
-    def __post_init__(self) -> None:
-        if self.method not in self.methods:
-            raise unknown_name("scan method", self.method, self.methods)
-        super().__post_init__()
+    features: Features
+    method: Annotated[str, OneOf(METHODS)] = "auto"  # of the scan
+    dtype: Dtype = "float32"
 
     @property
     def states(self) -> int:

@@ -6,13 +6,14 @@ c)) and b[t] = sigma(u x[t]). Engine E4, between the projections, convolution an
 """
 
 import math
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import Array
 
+from rlseq.cores.options import Dtype, Expand, Features, Kernel, MatmulDtype, Size, StepSize
 from rlseq.cores.selective import (
     check_head_width,
     check_step_range,
@@ -21,7 +22,7 @@ from rlseq.cores.selective import (
     step_bias,
     step_size,
 )
-from rlseq.errors import InputError, unknown_name
+from rlseq.fields import OneOf
 from rlseq.nn.causal_conv import CausalConv
 from rlseq.nn.chunked import in_chunks
 from rlseq.nn.projection import Projection
@@ -48,26 +49,20 @@ class GatedDeltaNet(nn.Module):
     methods: ClassVar[tuple[str, ...]] = METHODS
     block: ClassVar[dict] = {"layers": 2, "norm": "pre", "residual": True}  # as around mamba2
 
-    features: int
-    head: int = 0  # width of a key; 0 is 32, or the largest divisor of it that divides features
-    expand: int = 2  # the paper's; width of a value over that of a key
-    conv: int = 4  # the paper's
+    features: Features
+    head: Size = 0  # width of a key; 0 is 32, or the largest divisor of it that divides features
+    expand: Expand = 2  # the paper's; width of a value over that of a key
+    conv: Kernel = 4  # the paper's
     allow_neg_eigval: bool = False  # b up to 2: a state can turn its sign (2411.12537)
-    step_min: float = 0.001  # Mamba-2; initial step sizes are log-uniform between these
-    step_max: float = 0.1
-    method: str = "auto"  # of the scan
-    dtype: str = "float32"
-    matmul_dtype: str = ""  # of the projections; "" is dtype
+    step_min: StepSize = 0.001  # Mamba-2; initial step sizes are log-uniform between these
+    step_max: StepSize = 0.1
+    method: Annotated[str, OneOf(METHODS)] = "auto"  # of the scan
+    dtype: Dtype = "float32"
+    matmul_dtype: MatmulDtype = ""  # of the projections; "" is dtype
 
     def __post_init__(self) -> None:
-        if min(self.expand, self.conv) < 1:
-            raise InputError(
-                f"gated_deltanet: expand and conv are at least 1, got {self.expand}, {self.conv}"
-            )
         check_head_width("gated_deltanet", self.features, self.head, self._head())
         check_step_range("gated_deltanet", self.step_min, self.step_max)
-        if self.method not in METHODS:
-            raise unknown_name("scan method", self.method, METHODS)
         super().__post_init__()
 
     def _head(self) -> int:

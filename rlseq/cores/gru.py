@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from rlseq.cores.lstm import check_heads, orthogonal_gates, recurrent_shape
+from rlseq.cores.options import Dtype, Features, Heads
 from rlseq.scans.sequential import Gates, clear, recurrent_product, recurrent_scan
 from rlseq.types import Carry
 
@@ -49,9 +50,9 @@ class GRU(nn.Module):
     methods: ClassVar[tuple[str, ...]] = ()
     block: ClassVar[dict] = {"layers": 1}
 
-    features: int
-    heads: int = 1  # blocks of the recurrent matrix, one a head (FlashRNN, 2412.07752)
-    dtype: str = "float32"
+    features: Features
+    heads: Heads = 1  # blocks of the recurrent matrix, one a head (FlashRNN, 2412.07752)
+    dtype: Dtype = "float32"
 
     def __post_init__(self) -> None:
         check_heads("gru", self.features, self.heads)

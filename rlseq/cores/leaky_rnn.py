@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from rlseq.cores.options import Dtype, Features
 from rlseq.scans.sequential import additive, clear, recurrent_product, recurrent_scan
 from rlseq.types import Carry
 
@@ -30,8 +31,8 @@ class LeakyRNN(nn.Module):
     methods: ClassVar[tuple[str, ...]] = ()
     block: ClassVar[dict] = {"layers": 1}
 
-    features: int
-    dtype: str = "float32"
+    features: Features
+    dtype: Dtype = "float32"
 
     def setup(self) -> None:
         n, dtype = self.features, jnp.dtype(self.dtype)

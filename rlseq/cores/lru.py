@@ -5,6 +5,7 @@ h[t] = L h[t-1] + g B x[t], y[t] = Re(C h[t]) + D x[t] with L = exp(-exp(nu) + i
 """
 
 import math
+from typing import Annotated
 
 import flax.linen as nn
 import jax
@@ -12,20 +13,23 @@ import jax.numpy as jnp
 from jax import Array
 
 from rlseq.cores.diagonal import Diagonal, project_pairs
+from rlseq.cores.options import Size
 from rlseq.errors import InputError
+from rlseq.fields import Range, Share
+
+Phase = Annotated[float, Range(0, 2 * math.pi, above=True)]
 
 
 class LRU(Diagonal):
     """One LRU layer; the carry is the state, [B, 2, P]: real and imaginary parts.
 
-    Raises InputError for radii that are not 0 <= radius_min < radius_max < 1, a phase outside
-    (0, 2 pi] or a negative size.
+    Raises InputError for radii that are not 0 <= radius_min < radius_max < 1.
     """
 
-    state_size: int = 0  # complex states; 0 means half of `features`, a carry of `features` reals
-    radius_min: float = 0.9  # the paper's ring for long memories: |L| starts between these
-    radius_max: float = 0.999
-    phase_max: float = math.pi / 10  # the paper's for its longest task; slow rotations at first
+    state_size: Size = 0  # complex states; 0 means half of `features`, a carry of `features` reals
+    radius_min: Share = 0.9  # the paper's ring for long memories: |L| starts between these
+    radius_max: Share = 0.999
+    phase_max: Phase = math.pi / 10  # the paper's for its longest task; slow rotations at first
 
     def __post_init__(self) -> None:
         if not 0 <= self.radius_min < self.radius_max < 1:
@@ -33,10 +37,6 @@ class LRU(Diagonal):
                 "lru: 0 <= radius_min < radius_max < 1, got "
                 f"{self.radius_min} and {self.radius_max}"
             )
-        if not 0 < self.phase_max <= 2 * math.pi:
-            raise InputError(f"lru: phase_max must lie in (0, 2 pi], got {self.phase_max}")
-        if self.state_size < 0:
-            raise InputError(f"lru: state_size must be at least 0, got {self.state_size}")
         super().__post_init__()
 
     @property

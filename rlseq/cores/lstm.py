@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from rlseq.cores.options import Bias, Dtype, Features, Heads
 from rlseq.errors import InputError
 from rlseq.nn.initialisers import orthogonal
 from rlseq.scans.sequential import Gates, clear, recurrent_product, recurrent_scan, same
@@ -44,10 +45,10 @@ class LSTM(nn.Module):
     methods: ClassVar[tuple[str, ...]] = ()
     block: ClassVar[dict] = {"layers": 1}
 
-    features: int
-    forget_bias: float = 1.0  # Jozefowicz et al. 2015, section 5: keeps early gradients alive
-    heads: int = 1  # blocks of the recurrent matrix, one a head (FlashRNN, 2412.07752)
-    dtype: str = "float32"
+    features: Features
+    forget_bias: Bias = 1.0  # Jozefowicz et al. 2015, section 5: keeps early gradients alive
+    heads: Heads = 1  # blocks of the recurrent matrix, one a head (FlashRNN, 2412.07752)
+    dtype: Dtype = "float32"
 
     def __post_init__(self) -> None:
         check_heads("lstm", self.features, self.heads)
@@ -85,7 +86,7 @@ class LSTM(nn.Module):
 
 def check_heads(name: str, features: int, heads: int) -> None:
     """Raises InputError for heads that do not divide the features."""
-    if heads < 1 or features % heads:
+    if features % heads:
         raise InputError(f"{name}: features {features} do not divide into {heads} heads")
 
 

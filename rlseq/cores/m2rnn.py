@@ -12,6 +12,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array, lax
 
+from rlseq.cores.options import Dtype, Expand, Features, Kernel, MatmulDtype, Size, State, StepSize
 from rlseq.cores.selective import (
     check_head_width,
     check_step_range,
@@ -20,7 +21,6 @@ from rlseq.cores.selective import (
     step_bias,
     step_size,
 )
-from rlseq.errors import InputError
 from rlseq.nn.causal_conv import CausalConv
 from rlseq.nn.chunked import in_chunks
 from rlseq.nn.projection import Projection
@@ -59,22 +59,17 @@ class M2RNN(nn.Module):
     methods: ClassVar[tuple[str, ...]] = ()
     block: ClassVar[dict] = {"layers": 2, "norm": "pre", "residual": True}  # as around mamba2
 
-    features: int
-    key: int = 16  # rows of a state, ours; the paper's language models: 64
-    head: int = 0  # width of a head; 0 is 16, the paper's, or the largest divisor of it that fits
-    expand: int = 1  # ours
-    conv: int = 4  # the paper's
-    step_min: float = 0.001  # as in mamba2: initial decays a step, log-uniform between these
-    step_max: float = 0.1
-    dtype: str = "float32"
-    matmul_dtype: str = ""  # of the projections; "" is dtype
+    features: Features
+    key: State = 16  # rows of a state, ours; the paper's language models: 64
+    head: Size = 0  # width of a head; 0 is 16, the paper's, or the largest divisor of it that fits
+    expand: Expand = 1  # ours
+    conv: Kernel = 4  # the paper's
+    step_min: StepSize = 0.001  # as in mamba2: initial decays a step, log-uniform between these
+    step_max: StepSize = 0.1
+    dtype: Dtype = "float32"
+    matmul_dtype: MatmulDtype = ""  # of the projections; "" is dtype
 
     def __post_init__(self) -> None:
-        if min(self.key, self.expand, self.conv) < 1:
-            raise InputError(
-                f"m2rnn: key, expand and conv are at least 1, got {self.key}, {self.expand}, "
-                f"{self.conv}"
-            )
         inner = self.expand * self.features
         check_head_width("m2rnn", inner, self.head, self._head())
         check_step_range("m2rnn", self.step_min, self.step_max)

@@ -5,15 +5,16 @@ y[t] = sum_n C_n[t] h[t,n] + D x[t]; A, D and the step size dt are the channel's
 C come from the input (S6, algorithm 2). Engine E1.
 """
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from rlseq.cores.options import Dtype, Expand, Features, Kernel, MatmulDtype, Rank, State, StepSize
 from rlseq.cores.selective import check_step_range, step_bias, step_size
-from rlseq.errors import InputError, unknown_name
+from rlseq.fields import OneOf
 from rlseq.nn.causal_conv import CausalConv
 from rlseq.nn.chunked import in_chunks
 from rlseq.nn.projection import Projection
@@ -34,33 +35,26 @@ class Mamba1(nn.Module):
     """One layer; the carry is the window of the convolution and N numbers of every channel.
 
     The window is [B, conv - 1, inner] and the state [B, state, inner], where inner is expand *
-    features. Raises InputError for sizes below 1.
+    features. Raises InputError for step sizes out of order.
     """
 
     hidden: ClassVar[tuple[str, ...]] = ()
     methods: ClassVar[tuple[str, ...]] = METHODS
     block: ClassVar[dict] = {"layers": 2, "norm": "pre", "residual": True}  # as around mamba2
 
-    features: int
-    state: int = 16  # Mamba
-    expand: int = 2  # Mamba
-    conv: int = 4  # Mamba
-    rank: int = 0  # of the map to the step sizes; 0 is features / 16, rounded up, as in Mamba
-    step_min: float = 0.001  # Mamba; initial step sizes are log-uniform between these
-    step_max: float = 0.1
-    method: str = "auto"  # of the scan
-    dtype: str = "float32"
-    matmul_dtype: str = ""  # of the projections; "" is dtype
+    features: Features
+    state: State = 16  # Mamba
+    expand: Expand = 2  # Mamba
+    conv: Kernel = 4  # Mamba
+    rank: Rank = 0  # of the map to the step sizes; 0 is features / 16, rounded up, as in Mamba
+    step_min: StepSize = 0.001  # Mamba; initial step sizes are log-uniform between these
+    step_max: StepSize = 0.1
+    method: Annotated[str, OneOf(METHODS)] = "auto"  # of the scan
+    dtype: Dtype = "float32"
+    matmul_dtype: MatmulDtype = ""  # of the projections; "" is dtype
 
     def __post_init__(self) -> None:
-        if min(self.state, self.expand, self.conv) < 1 or self.rank < 0:
-            raise InputError(
-                "mamba1: state, expand and conv are at least 1 and rank at least 0, got "
-                f"{self.state}, {self.expand}, {self.conv}, {self.rank}"
-            )
         check_step_range("mamba1", self.step_min, self.step_max)
-        if self.method not in METHODS:
-            raise unknown_name("scan method", self.method, METHODS)
         super().__post_init__()
 
     def _rank(self) -> int:

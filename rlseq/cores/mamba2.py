@@ -5,12 +5,13 @@ D_h x[t]; B, C and the step size dt come from the input. Engine E3; the memory o
 model (Wang et al. 2410.08893).
 """
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 
+from rlseq.cores.options import Dtype, Expand, Features, Kernel, MatmulDtype, Size, State, StepSize
 from rlseq.cores.selective import (
     check_head_width,
     check_step_range,
@@ -19,7 +20,7 @@ from rlseq.cores.selective import (
     step_bias,
     step_size,
 )
-from rlseq.errors import InputError, unknown_name
+from rlseq.fields import OneOf
 from rlseq.nn.causal_conv import CausalConv
 from rlseq.nn.chunked import in_chunks
 from rlseq.nn.projection import Projection
@@ -40,28 +41,21 @@ class Mamba2(nn.Module):
     methods: ClassVar[tuple[str, ...]] = METHODS
     block: ClassVar[dict] = {"layers": 2, "norm": "pre", "residual": True}  # Drama: 2 layers
 
-    features: int
-    state: int = 16  # Drama; Mamba-2: 128
-    head: int = 0  # width of a head; 0 is 64, as in Mamba-2 and Drama, or all of a smaller layer
-    expand: int = 2  # Mamba-2 and Drama
-    conv: int = 4  # Mamba-2 and Drama
-    step_min: float = 0.001  # Mamba-2; initial step sizes are log-uniform between these
-    step_max: float = 0.1
-    method: str = "auto"  # of the scan
-    dtype: str = "float32"
-    matmul_dtype: str = ""  # of the projections; "" is dtype
+    features: Features
+    state: State = 16  # Drama; Mamba-2: 128
+    head: Size = 0  # width of a head; 0 is 64, as in Mamba-2 and Drama, or all of a smaller layer
+    expand: Expand = 2  # Mamba-2 and Drama
+    conv: Kernel = 4  # Mamba-2 and Drama
+    step_min: StepSize = 0.001  # Mamba-2; initial step sizes are log-uniform between these
+    step_max: StepSize = 0.1
+    method: Annotated[str, OneOf(METHODS)] = "auto"  # of the scan
+    dtype: Dtype = "float32"
+    matmul_dtype: MatmulDtype = ""  # of the projections; "" is dtype
 
     def __post_init__(self) -> None:
         inner = self.expand * self.features
-        if min(self.state, self.expand, self.conv) < 1:
-            raise InputError(
-                f"mamba2: state, expand and conv are at least 1, got {self.state}, {self.expand}, "
-                f"{self.conv}"
-            )
         check_head_width("mamba2", inner, self.head, self._head())
         check_step_range("mamba2", self.step_min, self.step_max)
-        if self.method not in METHODS:
-            raise unknown_name("scan method", self.method, METHODS)
         super().__post_init__()
 
     def _head(self) -> int:

@@ -6,15 +6,16 @@ both ends of a step and the angles of R, which turns pairs of rows, come from th
 normalised. With a rank above 1 that many rows of B, C and x share one state (MIMO). Engine E3.
 """
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from rlseq.cores.options import Dtype, Expand, Features, MatmulDtype, Size, State, StepSize
 from rlseq.cores.selective import check_head_width, check_step_range, rms_norm, step_bias, step_size
-from rlseq.errors import InputError, unknown_name
+from rlseq.fields import OneOf, Range, Share
 from rlseq.nn.chunked import in_chunks
 from rlseq.nn.projection import Projection
 from rlseq.scans.ssd import METHODS
@@ -22,6 +23,7 @@ from rlseq.scans.trapezoid import Memory, Rule, trapezoid_scan, trapezoid_step
 from rlseq.types import Carry
 
 HEAD = 64  # Mamba-3
+Mimo = Annotated[int, Range(1, 64)]
 SLOWEST = 1e-4  # Mamba-3: floor of -A
 
 
@@ -41,31 +43,22 @@ class Mamba3(nn.Module):
     methods: ClassVar[tuple[str, ...]] = METHODS
     block: ClassVar[dict] = {"layers": 2, "norm": "pre", "residual": True}  # as around mamba2
 
-    features: int
-    state: int = 16  # ours, as in mamba2; Mamba-3's language models: 128
-    head: int = 0  # width of a head; 0 is 64, as in Mamba-3, or all of a smaller layer
-    expand: int = 2  # Mamba-3
-    rank: int = 1  # Mamba-3; 4 in its MIMO form
-    turning: float = 0.5  # Mamba-3; the part of a state's rows that turns
-    step_min: float = 0.001  # Mamba-3; initial step sizes are log-uniform between these
-    step_max: float = 0.1
-    method: str = "auto"  # of the scan
-    dtype: str = "float32"
-    matmul_dtype: str = ""  # of the projections; "" is dtype
+    features: Features
+    state: State = 16  # ours, as in mamba2; Mamba-3's language models: 128
+    head: Size = 0  # width of a head; 0 is 64, as in Mamba-3, or all of a smaller layer
+    expand: Expand = 2  # Mamba-3
+    rank: Mimo = 1  # Mamba-3; 4 in its MIMO form
+    turning: Share = 0.5  # Mamba-3; the part of a state's rows that turns
+    step_min: StepSize = 0.001  # Mamba-3; initial step sizes are log-uniform between these
+    step_max: StepSize = 0.1
+    method: Annotated[str, OneOf(METHODS)] = "auto"  # of the scan
+    dtype: Dtype = "float32"
+    matmul_dtype: MatmulDtype = ""  # of the projections; "" is dtype
 
     def __post_init__(self) -> None:
-        if min(self.state, self.expand, self.rank) < 1:
-            raise InputError(
-                f"mamba3: state, expand and rank are at least 1, got {self.state}, {self.expand}, "
-                f"{self.rank}"
-            )
         inner = self.expand * self.features
         check_head_width("mamba3", inner, self.head, self._head())
-        if not 0 <= self.turning <= 1:
-            raise InputError(f"mamba3: turning is a part between 0 and 1, got {self.turning}")
         check_step_range("mamba3", self.step_min, self.step_max)
-        if self.method not in METHODS:
-            raise unknown_name("scan method", self.method, METHODS)
         super().__post_init__()
 
     def _head(self) -> int:

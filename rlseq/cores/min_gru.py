@@ -3,37 +3,30 @@
 z[t] = sigma(W_z x[t]), h[t] = (1 - z[t]) h[t-1] + z[t] (W_h x[t]).
 """
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 
-from rlseq.errors import unknown_name
+from rlseq.cores.options import Dtype, Features, MatmulDtype
+from rlseq.fields import OneOf
 from rlseq.nn.projection import Projection
 from rlseq.scans.affine import METHODS, affine_scan
 from rlseq.types import Carry
 
 
 class MinGRU(nn.Module):
-    """One minGRU layer; the carry is h [B, features].
-
-    Raises InputError for an unknown method.
-    """
+    """One minGRU layer; the carry is h [B, features]."""
 
     hidden: ClassVar[tuple[str, ...]] = ()
     methods: ClassVar[tuple[str, ...]] = METHODS
     block: ClassVar[dict] = {"layers": 2, "mixer": "full_glu", "residual": True}  # ours, as in S5
 
-    features: int
-    method: str = "auto"  # of the scan
-    dtype: str = "float32"
-    matmul_dtype: str = ""  # of the projection; "" is `dtype`
-
-    def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise unknown_name("scan method", self.method, METHODS)
-        super().__post_init__()
+    features: Features
+    method: Annotated[str, OneOf(METHODS)] = "auto"  # of the scan
+    dtype: Dtype = "float32"
+    matmul_dtype: MatmulDtype = ""  # of the projection; "" is `dtype`
 
     def setup(self) -> None:
         self.inputs = Projection(

@@ -5,6 +5,7 @@ from typing import ClassVar
 import flax.linen as nn
 from jax import Array
 
+from rlseq.cores.options import Dtype, Features
 from rlseq.types import Carry
 
 
@@ -15,8 +16,8 @@ class MLP(nn.Module):
     methods: ClassVar[tuple[str, ...]] = ()
     block: ClassVar[dict] = {"layers": 2}
 
-    features: int
-    dtype: str = "float32"
+    features: Features
+    dtype: Dtype = "float32"
 
     def setup(self) -> None:
         self.dense = nn.Dense(self.features, dtype=self.dtype, param_dtype=self.dtype)

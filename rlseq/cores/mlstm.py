@@ -5,7 +5,7 @@ h[t] = C[t] q[t] / max(|n[t] q[t]|, 1) for each head, with i = exp(w_i x + b_i) 
 + b_f), between the block's projections, its convolution and its gate (figure 11).
 """
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import flax.linen as nn
 import jax
@@ -13,7 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from rlseq.errors import InputError, unknown_name
+from rlseq.cores.options import AutoHeads, Blocks, Dtype, Expand, Features, Kernel, MatmulDtype
+from rlseq.errors import InputError
+from rlseq.fields import OneOf
 from rlseq.nn.causal_conv import CausalConv
 from rlseq.nn.chunked import in_chunks
 from rlseq.nn.projection import Projection
@@ -46,27 +48,20 @@ class MLSTM(nn.Module):
     methods: ClassVar[tuple[str, ...]] = METHODS
     block: ClassVar[dict] = {"layers": 2, "norm": "pre", "residual": True}  # xLSTM's block
 
-    features: int
-    heads: int = 0  # 0 is 4, as in xLSTM, or 1 where 4 does not divide the width
-    expand: int = 2  # xLSTM
-    conv: int = 4  # xLSTM
-    block_size: int = 4  # xLSTM; rows of the block-diagonal maps to queries, keys and values
-    method: str = "auto"  # of the scan
-    dtype: str = "float32"
-    matmul_dtype: str = ""  # of the projections; "" is dtype
+    features: Features
+    heads: AutoHeads = 0  # 0 is 4, as in xLSTM, or 1 where 4 does not divide the width
+    expand: Expand = 2  # xLSTM
+    conv: Kernel = 4  # xLSTM
+    block_size: Blocks = 4  # xLSTM; rows of the block-diagonal maps to queries, keys and values
+    method: Annotated[str, OneOf(METHODS)] = "auto"  # of the scan
+    dtype: Dtype = "float32"
+    matmul_dtype: MatmulDtype = ""  # of the projections; "" is dtype
 
     def __post_init__(self) -> None:
-        if min(self.expand, self.conv, self.block_size) < 1 or self.heads < 0:
-            raise InputError(
-                "mlstm: expand, conv and block_size are at least 1 and heads at least 0, got "
-                f"{self.expand}, {self.conv}, {self.block_size}, {self.heads}"
-            )
         inner = self.expand * self.features
         for what, size in (("heads", self._heads()), ("blocks of block_size", self.block_size)):
             if inner % size:
                 raise InputError(f"mlstm: a width of {inner} does not divide into {what}: {size}")
-        if self.method not in METHODS:
-            raise unknown_name("scan method", self.method, METHODS)
         super().__post_init__()
 
     def _heads(self) -> int:

@@ -1,19 +1,21 @@
 """What the cores of ParaRNN share: a gated cell whose units see, of the past, only themselves."""
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 
-from rlseq.errors import InputError, unknown_name
+from rlseq.cores.options import Dtype, Features, MatmulDtype
+from rlseq.fields import OneOf, Range
 from rlseq.nn.projection import Projection
 from rlseq.scans.newton import METHODS, Cell, newton_scan
 from rlseq.scans.sequential import clear
 from rlseq.types import Carry
 
 GATES = 3  # of both cells
+Bound = Annotated[float, Range(0, 1000, above=True)]
 
 
 class ParaRNN(nn.Module):
@@ -24,7 +26,6 @@ class ParaRNN(nn.Module):
     the output. The parallel form leaves how Newton's method went in the collection
     "intermediates", as `newton`.
 
-    Raises InputError for an unknown method and for a bound that is not positive.
     """
 
     hidden: ClassVar[tuple[str, ...]] = ()
@@ -36,18 +37,11 @@ class ParaRNN(nn.Module):
     states: ClassVar[int]
     spread: ClassVar[float]  # the first gate's biases start evenly between 0 and this
 
-    features: int
-    bound: float = 3.0  # of recurrent weights, ours: large ones need many iterations, or diverge
-    method: str = "auto"  # of the scan
-    dtype: str = "float32"
-    matmul_dtype: str = ""  # of the projection; "" is dtype
-
-    def __post_init__(self) -> None:
-        if not self.bound > 0:
-            raise InputError(f"bound must be positive, got {self.bound}")
-        if self.method not in METHODS:
-            raise unknown_name("scan method", self.method, METHODS)
-        super().__post_init__()
+    features: Features
+    bound: Bound = 3.0  # of recurrent weights, ours: large ones need many iterations, or diverge
+    method: Annotated[str, OneOf(METHODS)] = "auto"  # of the scan
+    dtype: Dtype = "float32"
+    matmul_dtype: MatmulDtype = ""  # of the projection; "" is dtype
 
     def setup(self) -> None:
         n = self.features

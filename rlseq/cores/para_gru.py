@@ -25,10 +25,7 @@ def para_gru_cell(weights: Array, x: Array, h: Array) -> Array:
 
 
 class ParaGRU(ParaRNN):
-    """A layer of GRU cells whose units do not see one another; the carry is h [B, 1, features].
-
-    Raises InputError for an unknown method and for a bound that is not positive.
-    """
+    """A layer of GRU cells whose units do not see one another; the carry is h [B, 1, features]."""
 
     cell: ClassVar[Cell] = staticmethod(para_gru_cell)
     weights: ClassVar[int] = 3

@@ -29,8 +29,7 @@ def para_lstm_cell(weights: Array, x: Array, state: Array) -> Array:
 class ParaLSTM(ParaRNN):
     """A layer of LSTM cells whose units do not see one another; the carry is [B, 2, features].
 
-    Its two numbers a unit are c and h. Raises InputError for an unknown method and for a bound
-    that is not positive.
+    Its two numbers a unit are c and h.
     """
 
     cell: ClassVar[Cell] = staticmethod(para_lstm_cell)

@@ -4,14 +4,15 @@ u[t] = conv(W_u x)[t], [i, f, o] = W u[t] + b, h[t] = sigma(f) h[t-1] + sigma(i)
 y[t] = W_y (sigma(o) h[t] gelu(W_g x[t])), `expansion` times wider inside.
 """
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import Array
 
-from rlseq.errors import InputError, unknown_name
+from rlseq.cores.options import Bias, Dtype, Expand, Features, Kernel, MatmulDtype
+from rlseq.fields import OneOf
 from rlseq.nn.causal_conv import CausalConv
 from rlseq.nn.projection import Projection
 from rlseq.scans.affine import METHODS, affine_scan
@@ -19,30 +20,19 @@ from rlseq.types import Carry
 
 
 class QLSTM(nn.Module):
-    """One qLSTM layer; the carry is (window [B, conv - 1, N], h [B, N]), N = expansion features.
-
-    Raises InputError for an unknown method or sizes below 1.
-    """
+    """One qLSTM layer; the carry is (window [B, conv - 1, N], h [B, N]), N = expansion features."""
 
     hidden: ClassVar[tuple[str, ...]] = ()
     methods: ClassVar[tuple[str, ...]] = METHODS
     block: ClassVar[dict] = {"layers": 2, "residual": True}
 
-    features: int
-    expansion: int = 2  # the paper's code
-    conv: int = 4  # the paper's code
-    forget_bias: float = 1.0  # as in our LSTM; the paper's code starts at 0
-    method: str = "auto"  # of the scan
-    dtype: str = "float32"
-    matmul_dtype: str = ""  # of the projections; "" is `dtype`
-
-    def __post_init__(self) -> None:
-        for name in ("expansion", "conv"):
-            if getattr(self, name) < 1:
-                raise InputError(f"q_lstm: {name} must be at least 1, got {getattr(self, name)}")
-        if self.method not in METHODS:
-            raise unknown_name("scan method", self.method, METHODS)
-        super().__post_init__()
+    features: Features
+    expansion: Expand = 2  # the paper's code
+    conv: Kernel = 4  # the paper's code
+    forget_bias: Bias = 1.0  # as in our LSTM; the paper's code starts at 0
+    method: Annotated[str, OneOf(METHODS)] = "auto"  # of the scan
+    dtype: Dtype = "float32"
+    matmul_dtype: MatmulDtype = ""  # of the projections; "" is `dtype`
 
     def setup(self) -> None:
         n = self.expansion * self.features

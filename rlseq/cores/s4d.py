@@ -7,7 +7,7 @@ convolved, each step with its own episode, and states cross chunks.
 """
 
 import math
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import flax.linen as nn
 import jax
@@ -16,12 +16,17 @@ import numpy as np
 from jax import Array
 
 from rlseq.cores.diagonal import Diagonal
+from rlseq.cores.options import StepSize
 from rlseq.cores.s5 import discretize, hippo_normal
-from rlseq.errors import InputError, unknown_name
+from rlseq.cores.selective import check_step_range
+from rlseq.errors import InputError
+from rlseq.fields import OneOf, Range
 from rlseq.scans.kernel import kernel_scan
 from rlseq.types import Carry
 
 SPECTRA = ("lin", "inv", "legs")
+Spectrum = Annotated[str, OneOf(SPECTRA)]
+States = Annotated[int, Range(2, 1024)]
 METHODS = ("auto", "sequential", "kernel")  # "auto" is the last, which hardly holds any states
 
 
@@ -38,23 +43,21 @@ def initial_spectrum(rule: str, size: int) -> np.ndarray:
 class S4D(Diagonal):
     """One S4D layer; the carry is [B, 2, features * state_size / 2]: real and imaginary parts.
 
-    Raises InputError for an odd or absent state, bad step sizes or an unknown spectrum.
+    Raises InputError for an odd state or step sizes out of order.
     """
 
     methods: ClassVar[tuple[str, ...]] = METHODS
 
-    state_size: int = 64  # real states a channel: the paper's N
-    spectrum: str = "lin"  # the paper's simplest; "inv" and "legs" are its other two
-    step_min: float = 0.001  # the paper's; log-uniform between these
-    step_max: float = 0.1
+    state_size: States = 64  # real states a channel: the paper's N
+    spectrum: Spectrum = "lin"  # the paper's simplest; "inv" and "legs" are its other two
+    step_min: StepSize = 0.001  # the paper's; log-uniform between these
+    step_max: StepSize = 0.1
+    method: Annotated[str, OneOf(METHODS)] = "auto"  # of the scan
 
     def __post_init__(self) -> None:
-        if self.state_size < 2 or self.state_size % 2:
-            raise InputError(f"s4d: state_size must be even and positive, got {self.state_size}")
-        if not 0 < self.step_min <= self.step_max:
-            raise InputError(f"s4d: 0 < step_min <= step_max, got {self.step_min}, {self.step_max}")
-        if self.spectrum not in SPECTRA:
-            raise unknown_name("spectrum", self.spectrum, SPECTRA)
+        if self.state_size % 2:
+            raise InputError(f"s4d: state_size must be even, got {self.state_size}")
+        check_step_range("s4d", self.step_min, self.step_max)
         super().__post_init__()
 
     @property

@@ -6,6 +6,7 @@ parameters by ZOH or the bilinear rule. One of each conjugate pair of states is 
 
 import math
 from functools import lru_cache
+from typing import Annotated
 
 import flax.linen as nn
 import jax
@@ -14,9 +15,14 @@ import numpy as np
 from jax import Array
 
 from rlseq.cores.diagonal import Diagonal, project_pairs
-from rlseq.errors import InputError, unknown_name
+from rlseq.cores.options import Blocks, Size, StepSize
+from rlseq.cores.selective import check_step_range
+from rlseq.errors import InputError
+from rlseq.fields import OneOf
 
 DISCRETIZATIONS = ("zoh", "bilinear")
+Discretization = Annotated[str, OneOf(DISCRETIZATIONS)]
+LARGEST_BLOCK = 1024  # its spectrum takes ten seconds, and eight times that for twice as many
 MAX_REAL = -1e-4  # clipped eigenvalues stay left of this, so that no state grows without bound
 
 
@@ -46,26 +52,29 @@ def discretize(eigenvalues: Array, step: Array, rule: str) -> tuple[Array, Array
 class S5(Diagonal):
     """One S5 layer; the carry is the state, [B, 2, state_size / 2]: real and imaginary parts.
 
-    Raises InputError for a state that does not divide into blocks of an even size.
+    Raises InputError for a state that does not divide into blocks of an even size, or into large
+    ones.
     """
 
-    state_size: int = 0  # real size of the state; 0 means `features` (S5-RL: 256 for 256)
-    blocks: int = 1  # HiPPO blocks along the diagonal (S5-RL: 1; S5: 8)
-    discretization: str = "zoh"  # S5 and S5-RL
+    state_size: Size = 0  # real size of the state; 0 means `features` (S5-RL: 256 for 256)
+    blocks: Blocks = 1  # HiPPO blocks along the diagonal (S5-RL: 1; S5: 8)
+    discretization: Discretization = "zoh"  # S5 and S5-RL
     clip_eigenvalues: bool = True  # S5 leaves it off; its authors advise it for unbounded lengths
-    step_min: float = 0.001  # S5, table 11; log-uniform between these
-    step_max: float = 0.1
+    step_min: StepSize = 0.001  # S5, table 11; log-uniform between these
+    step_max: StepSize = 0.1
 
     def __post_init__(self) -> None:
         size = self.state_size or self.features
-        if self.blocks < 1 or size % (2 * self.blocks):
+        if size % (2 * self.blocks):
             raise InputError(
                 f"s5: state_size {size} does not divide into {self.blocks} blocks of an even size"
             )
-        if not 0 < self.step_min <= self.step_max:
-            raise InputError(f"s5: 0 < step_min <= step_max, got {self.step_min}, {self.step_max}")
-        if self.discretization not in DISCRETIZATIONS:
-            raise unknown_name("discretization", self.discretization, DISCRETIZATIONS)
+        if size // self.blocks > LARGEST_BLOCK:
+            raise InputError(
+                f"s5: blocks have at most {LARGEST_BLOCK} states, got state_size {size} in "
+                f"{self.blocks} blocks: blocks={-(-size // LARGEST_BLOCK)}"
+            )
+        check_step_range("s5", self.step_min, self.step_max)
         super().__post_init__()
 
     def setup(self) -> None:

@@ -41,11 +41,11 @@ def rms_norm(dtype: str) -> nn.RMSNorm:
 
 def check_head_width(core: str, width: int, given: int, head: int) -> None:
     """InputError unless a width divides into heads of `head`; `given` is the option, 0 for auto."""
-    if given < 0 or width % head:
+    if width % head:
         raise InputError(f"{core}: a width of {width} does not divide into heads of {given}")
 
 
 def check_step_range(core: str, low: float, high: float) -> None:
-    """InputError unless 0 < step_min <= step_max."""
-    if not 0 < low <= high:
-        raise InputError(f"{core}: 0 < step_min <= step_max, got {low}, {high}")
+    """InputError unless step_min <= step_max."""
+    if low > high:
+        raise InputError(f"{core}: step_min <= step_max, got {low}, {high}")

@@ -16,7 +16,7 @@ from jax import Array, lax
 
 from rlseq.cores.lstm import check_heads, recurrent_shape
 from rlseq.cores.mlstm import normalise_heads
-from rlseq.errors import InputError
+from rlseq.cores.options import AutoHeads, Dtype, Features, Kernel, Slope
 from rlseq.nn.causal_conv import CausalConv
 from rlseq.scans.sequential import additive, clear, recurrent_product, recurrent_scan
 from rlseq.scans.softmax import NEVER
@@ -60,20 +60,15 @@ class SLSTM(nn.Module):
     # xLSTM's block; its feed-forward part has a residual of its own there. It mixes the heads.
     block: ClassVar[dict] = {"layers": 2, "norm": "pre", "residual": True, "mixer": "glu"}
 
-    features: int
-    heads: int = 0  # 0 is 4, as in xLSTM, or 2 or 1 where those would not divide or be too narrow
-    conv: int = 4  # xLSTM
-    forget_slope: float = 0.3  # xLSTM, first block; 1.6 in the last: see `forget_bias`
-    dtype: str = "float32"
+    features: Features
+    heads: AutoHeads = 0  # 0 is 4, as in xLSTM; 2 or 1 where they do not divide or are too narrow
+    conv: Kernel = 4  # xLSTM
+    forget_slope: Slope = 0.3  # xLSTM, first block; 1.6 in the last: see `forget_bias`
+    dtype: Dtype = "float32"
 
     def __post_init__(self) -> None:
         if self.heads:
             check_heads("slstm", self.features, self.heads)
-        if self.conv < 1 or self.forget_slope <= 0:
-            raise InputError(
-                f"slstm: conv is at least 1 and forget_slope above 0, got {self.conv}, "
-                f"{self.forget_slope}"
-            )
         super().__post_init__()
 
     def _heads(self) -> int:

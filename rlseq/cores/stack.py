@@ -1,7 +1,7 @@
 """Layers of any core in a row: input projection, norms, mixing and residuals around each."""
 
 from functools import partial
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import flax.linen as nn
 import jax
@@ -9,7 +9,9 @@ import jax.numpy as jnp
 from jax import Array
 
 from rlseq.cores.blocks import GTrXLGate
-from rlseq.errors import InputError, unknown_name
+from rlseq.cores.options import Dtype, Features
+from rlseq.errors import InputError
+from rlseq.fields import OneOf, Range
 from rlseq.types import Carry
 
 NORMS = ("none", "pre", "post", "pre_rms")
@@ -28,20 +30,20 @@ class Stack(nn.Module):
     dense layers with a gelu between. Norms are layer norms; "pre_rms" is an RMSNorm before each
     layer, as in Mamba. `dropout` of what a layer adds happens where an rng "dropout" is given.
 
-    Raises InputError for an unknown name, a gate without residuals or a dropout of 1, and
-    ValueError when traced with a carry, an input or a reset that does not fit.
+    Raises InputError for a gate without residuals and ValueError when traced with a carry, an
+    input or a reset that does not fit.
     """
 
     hidden: ClassVar[tuple[str, ...]] = ("layers", "dtype")  # not options: see make_core
 
-    features: int
+    features: Features
     layers: tuple[nn.Module, ...]
-    norm: str = "none"
-    mixer: str = "none"
+    norm: Annotated[str, OneOf(NORMS)] = "none"
+    mixer: Annotated[str, OneOf(MIXERS)] = "none"
     residual: bool = False
-    gate: str = "none"  # of the residual, which it needs
-    dropout: float = 0.0
-    dtype: str = "float32"
+    gate: Annotated[str, OneOf(GATES)] = "none"  # of the residual, which it needs
+    dropout: Annotated[float, Range(0, 1, below=True)] = 0.0
+    dtype: Dtype = "float32"
 
     @staticmethod
     def option_names() -> tuple[str, ...]:
@@ -49,16 +51,8 @@ class Stack(nn.Module):
         return ("layers", "norm", "mixer", "residual", "gate", "dropout")
 
     def __post_init__(self) -> None:
-        if self.norm not in NORMS:
-            raise unknown_name("norm", self.norm, NORMS)
-        if self.mixer not in MIXERS:
-            raise unknown_name("mixer", self.mixer, MIXERS)
-        if self.gate not in GATES:
-            raise unknown_name("gate", self.gate, GATES)
         if self.gate != "none" and not self.residual:
             raise InputError(f"gate {self.gate!r} replaces the residual's sum: set residual")
-        if not 0 <= self.dropout < 1:
-            raise InputError(f"dropout must lie in [0, 1), got {self.dropout}")
         super().__post_init__()
 
     def setup(self) -> None:

@@ -4,14 +4,15 @@ The loop of Universal Transformers with the halting distribution of PonderNet (B
 2107.05407, section 2.2).
 """
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 
 from rlseq import registry
-from rlseq.errors import InputError, unknown_name
+from rlseq.cores.options import Dtype, Features, Layers
+from rlseq.fields import OneOf
 from rlseq.types import Carry
 
 
@@ -25,31 +26,29 @@ def halting_weights(p: Array) -> Array:
     return going * jnp.concatenate([p[:-1], jnp.ones_like(p[:1])])
 
 
+def inner_cores() -> list[str]:
+    """What may be repeated: every core but this one."""
+    return [name for name in registry.names("core") if name != "universal"]
+
+
+Inner = Annotated[str, OneOf(inner_cores)]
+
+
 class Universal(nn.Module):
     """s[n] = inner(s[n-1]) from s[0] = x with one set of weights, y = sum_n w[n] s[n].
 
     w are the `halting_weights` of p[n] = sigma(u s[n] + b). Every depth is computed always, so
     steps and sequences agree; each has a carry of its own, and the carry is their tuple.
-
-    Raises InputError for an unknown inner core or a depth below 1.
     """
 
     hidden: ClassVar[tuple[str, ...]] = ()
     methods: ClassVar[tuple[str, ...]] = ()
     block: ClassVar[dict] = {"layers": 1, "residual": True}
 
-    features: int
-    inner: str = "gru"  # a core with its own defaults
-    depth: int = 3  # ours
-    dtype: str = "float32"
-
-    def __post_init__(self) -> None:
-        cores = [name for name in registry.names("core") if name != "universal"]
-        if self.inner not in cores:
-            raise unknown_name("inner core", self.inner, cores)
-        if self.depth < 1:
-            raise InputError(f"universal: depth must be at least 1, got {self.depth}")
-        super().__post_init__()
+    features: Features
+    inner: Inner = "gru"  # a core with its own defaults
+    depth: Layers = 3  # ours
+    dtype: Dtype = "float32"
 
     def setup(self) -> None:
         self.layer = self._layer()

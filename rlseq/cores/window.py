@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from rlseq.errors import InputError
+from rlseq.cores.options import Dtype, Features, WindowSize
 from rlseq.types import Carry
 
 
@@ -15,21 +15,16 @@ class Window(nn.Module):
     """y[t] = relu(W [e[t], e[t-1], ..., e[t-K+1]] + b) of embeddings e = E x of `window` = K steps.
 
     Steps before the episode's first are zero. The carry is the past embeddings
-    [B, window - 1, features], oldest first. Raises InputError for a window below 1.
+    [B, window - 1, features], oldest first.
     """
 
     hidden: ClassVar[tuple[str, ...]] = ()
     methods: ClassVar[tuple[str, ...]] = ()
     block: ClassVar[dict] = {"layers": 1}
 
-    features: int
-    window: int = 4  # the frame stack of DQN (Mnih et al. 2015)
-    dtype: str = "float32"
-
-    def __post_init__(self) -> None:
-        if self.window < 1:
-            raise InputError(f"window: window must be at least 1, got {self.window}")
-        super().__post_init__()
+    features: Features
+    window: WindowSize = 4  # the frame stack of DQN (Mnih et al. 2015)
+    dtype: Dtype = "float32"
 
     def setup(self) -> None:
         n, k = self.features, self.window

@@ -6,10 +6,12 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from rlseq.config import NO_MODEL, Config, EnvConfig
 from rlseq.envs import action_log
 from rlseq.errors import InputError
+from rlseq.fields import INT32
 from rlseq.train import sharding
 from rlseq.types import Agent, PyTree, VecEnv
 
@@ -66,7 +68,7 @@ def build(config: Config) -> Job:
 def make_schedule(total_steps: float, steps_per_update: int, chunks: int) -> Schedule:
     """Whole updates in about `chunks` equal chunks that reach `total_steps`.
 
-    Raises InputError for fewer steps than one update.
+    Raises InputError for fewer steps than one update and for more than int32 counts.
     """
     if total_steps < steps_per_update:
         raise InputError(
@@ -75,7 +77,19 @@ def make_schedule(total_steps: float, steps_per_update: int, chunks: int) -> Sch
         )
     updates = math.ceil(total_steps / steps_per_update)
     chunk = math.ceil(updates / chunks)
-    return Schedule(steps_per_update, chunk, math.ceil(updates / chunk))
+    schedule = Schedule(steps_per_update, chunk, math.ceil(updates / chunk))
+    # Counters on the device are int32: of updates over the run, of steps over a chunk.
+    if schedule.updates > INT32:
+        raise InputError(
+            f"total_steps = {total_steps} makes {updates:,} updates of {steps_per_update} steps: "
+            f"at most {INT32:,} are counted"
+        )
+    if schedule.chunk_steps > INT32:
+        raise InputError(
+            f"run.chunks = {chunks} makes chunks of {schedule.chunk_steps:,} steps: at most "
+            f"{INT32:,} are counted, so more chunks are needed"
+        )
+    return schedule
 
 
 def _check_counters(schedule: Schedule, num_envs: int) -> None:
@@ -100,7 +114,8 @@ def make_env(config: EnvConfig, num_envs: int, **purpose: Any) -> VecEnv:
 
 def seed_keys(config: Config) -> jax.Array:
     """One key a seed, [S]; seed i of a run equals a run of that seed alone."""
-    return jax.vmap(jax.random.key)(jnp.arange(config.seed, config.seed + config.seeds))
+    seeds = np.arange(config.seed, config.seed + config.seeds).astype(np.uint32)
+    return jax.vmap(jax.random.key)(jnp.asarray(seeds))
 
 
 def init(job: Job) -> PyTree:

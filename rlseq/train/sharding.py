@@ -45,6 +45,6 @@ def _parse(text: str) -> dict[str, int]:
     pairs = [part.partition("=") for part in text.split(",")]
     check_names("axis of run.mesh", [name.strip() for name, _, _ in pairs], AXES)
     for _, _, size in pairs:
-        if not size.strip().isdigit() or int(size) < 1:
+        if not size.strip().isdecimal() or not 1 <= int(size) <= 2**20:
             raise InputError(f"run.mesh reads like env=4 or seed=2,env=2, got {text!r}")
     return {name.strip(): int(size) for name, _, size in pairs}

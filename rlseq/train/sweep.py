@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import hydra
@@ -12,34 +13,57 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from rlseq import config as configuration
+from rlseq import overrides, schema
 from rlseq.errors import InputError
 from rlseq.train import loop
 
 
-def multirun(overrides: list[str]) -> None:
+def multirun(words: list[str]) -> None:
     """One run for each combination of `key=a,b`, all below `<run.root>/sweep-<date-time>`.
 
-    Raises InputError for a configuration that does not compose, and what `loop.train` raises: the
-    first run that fails or is interrupted ends the sweep.
+    Raises InputError for a configuration that does not compose, whichever of the sweep's, before
+    the first run starts, and what `loop.train` raises: the first run that fails or is interrupted
+    ends the sweep.
     """
-    configuration.register_groups()
-    root = next((text[9:] for text in overrides if text.startswith("run.root=")), "runs")
-    folder = Path(root) / f"sweep-{time.strftime('%Y%m%d-%H%M%S')}"
-    ours = [f"hydra.sweep.dir={folder}", "hydra.sweep.subdir=.", "hydra.output_subdir=null"]
-    ours += ["hydra/job_logging=disabled", f"hydra.run.dir={folder}"]
+    schema.register_groups()
+    given = overrides.split(words)
+    if "run.dir" in given.paths:
+        raise InputError("run.dir is one folder, and a sweep makes several: name run.root")
+    for one in _each_value(given.hydra):
+        configuration.compose(one)
+    folder = Path(given.paths.get("run.root") or "runs") / f"sweep-{time.strftime('%Y%m%d-%H%M%S')}"
+    place = overrides.quoted(str(folder))
+    ours = [f"hydra.sweep.dir={place}", "hydra.sweep.subdir=.", "hydra.output_subdir=null"]
+    ours += ["hydra/job_logging=disabled", f"hydra.run.dir={place}"]
     entry = hydra.main(f"pkg://{configuration.CONFIG_MODULE}", "config", version_base="1.3")(_job)
     arguments, full_error = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
-    sys.argv = [arguments[0], "--multirun", *configuration.opened(overrides), *ours]
+    sys.argv = [arguments[0], "--multirun", *given.hydra, *ours]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints errors itself and exits with 1
     try:
         entry()
     except (HydraException, OmegaConfBaseException) as error:
-        raise InputError(str(error).strip()) from error
+        raise InputError(" ".join(str(error).split())) from error
     finally:
         sys.argv = arguments
         os.environ.pop("HYDRA_FULL_ERROR")
         if full_error is not None:
             os.environ["HYDRA_FULL_ERROR"] = full_error
+
+
+def _each_value(words: list[str]) -> Iterator[list[str]]:
+    """Overrides without sweeps, such that every value of every sweep stands in one of them."""
+    parsed = overrides.parse(words)
+    choices = [
+        [f"{one.key_or_group}={value}" for value in one.sweep_string_iterator()]
+        if one.is_sweep_override()
+        else [word.removeprefix("++")]
+        for one, word in zip(parsed, words, strict=True)
+    ]
+    first = [values[0] for values in choices]
+    yield first
+    for i, values in enumerate(choices):
+        for value in values[1:]:
+            yield [*first[:i], value, *first[i + 1 :]]
 
 
 def _job(composed: DictConfig) -> None:

@@ -208,7 +208,7 @@ def test_batched_marks_exactly_the_leaves_with_an_environment_axis():
 
 BAD = [
     *((name, 0, "at least 1") for name in ("num_steps", "updates", "batch", "length", "horizon")),
-    *((name, 1.5, r"\[0, 1\]") for name in ("gamma", "lam", "slow_decay")),
+    *((name, 1.5, "at most 1") for name in ("gamma", "lam", "slow_decay")),
     *((name, float("nan"), "got nan") for name in ("lr", "gamma", "entropy_coef", "clip")),
     ("length", 17, "of each of env.num_envs = 4: 16"),
     ("context", 17, "of each of env.num_envs = 4: 16"),

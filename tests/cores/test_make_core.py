@@ -27,8 +27,8 @@ def test_unknown_option_names_the_nearest():
     [
         ("gru", {"features": 0}, "features must be at least 1, got 0"),
         ("gru", {"layers": 0}, "layers must be at least 1, got 0"),
-        ("gru", {"features": 8.0}, "features must be int, got 8.0"),
-        ("s5", {"clip_eigenvalues": 1}, "clip_eigenvalues must be bool, got 1"),
+        ("gru", {"features": 8.0}, "features must be a whole number, got 8.0"),
+        ("s5", {"clip_eigenvalues": 1}, "clip_eigenvalues must be true or false, got 1"),
         ("s5", {"features": 7}, "state_size 7 does not divide into 1 blocks"),
         ("s5", {"features": 8, "blocks": 3}, "state_size 8 does not divide into 3 blocks"),
         ("s5", {"discretization": "zho"}, "Did you mean 'zoh'"),

@@ -60,10 +60,11 @@ def test_a_beta_of_two_reflects_and_steps_as_it_scans():
 
 
 @pytest.mark.parametrize("name", ["lstm", "gru"])
-@pytest.mark.parametrize("heads", [0, 3])
-def test_heads_that_do_not_divide(name, heads):
-    with pytest.raises(InputError, match=f"features 8 do not divide into {heads} heads"):
-        rlseq.make_core(name, 8, heads=heads)
+def test_heads_that_do_not_divide(name):
+    with pytest.raises(InputError, match="features 8 do not divide into 3 heads"):
+        rlseq.make_core(name, 8, heads=3)
+    with pytest.raises(InputError, match="heads must be at least 1, got 0"):
+        rlseq.make_core(name, 8, heads=0)
 
 
 def test_the_symbols_of_al_rnn_name_its_linear_regions():
@@ -87,14 +88,14 @@ def test_every_spectrum_of_s4d_is_stable_and_steps_as_it_scans(spectrum):
     [
         ("lru", {"radius_min": 1.0}, "radius_min < radius_max"),
         ("lru", {"phase_max": 0.0}, "phase_max"),
-        ("s4d", {"state_size": 3}, "even and positive, got 3"),
+        ("s4d", {"state_size": 3}, "state_size must be even, got 3"),
         ("s4d", {"spectrum": "lim"}, "Did you mean 'lin'"),
         ("min_gru", {"method": "asociative"}, "Did you mean 'associative'"),
         ("q_lstm", {"conv": 0}, "conv must be at least 1, got 0"),
         ("slstm", {"heads": 3}, "features 8 do not divide into 3 heads"),
-        ("slstm", {"forget_slope": 0.0}, "forget_slope above 0, got 4, 0.0"),
+        ("slstm", {"forget_slope": 0.0}, "forget_slope must be above 0, got 0.0"),
         ("gated_deltanet", {"head": 3}, "a width of 8 does not divide into heads of 3"),
-        ("gated_deltanet", {"expand": 0}, "at least 1, got 0, 4"),
+        ("gated_deltanet", {"expand": 0}, "expand must be at least 1, got 0"),
         ("gated_deltanet", {"method": "chunk"}, "Did you mean 'chunked'"),
     ],
 )

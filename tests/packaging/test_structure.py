@@ -22,14 +22,15 @@ from tests.packaging.tree import all_imports as imports_of
 # Each room may import those of the lines above its own, and itself.
 LEVELS = [
     ("types", "errors"),
-    ("registry", "programs"),
+    ("registry", "programs", "fields"),
     ("scans", "rl"),
     ("nn",),
     ("cores",),
     ("envs",),
     ("world_models",),
     ("agents",),
-    ("config_errors",),
+    ("overrides",),
+    ("config_errors", "schema"),
     ("config", "configs"),
     ("train",),
     ("analysis",),

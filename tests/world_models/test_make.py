@@ -85,7 +85,10 @@ class Mute(MLP):
     [
         ({"preset": "drama_xss"}, "unknown preset of drama 'drama_xss'. Did you mean 'drama_xs'"),
         ({"encodr": "conv"}, "Did you mean 'encoder'"),
-        ({"encoder": "convolution"}, "unknown encoder 'convolution'"),
+        (
+            {"encoder": "convolution"},
+            "unknown world_model.encoder 'convolution'. Did you mean 'conv'",
+        ),
         ({"core": {"name": "mamba3x"}}, "unknown core 'mamba3x'"),
         ({"core": {"name": "gru", "state_sizes": 3}}, "option of core 'gru'"),
         ({"core": {"name": "mute"}}, "core 'mute' cannot step, which imagination needs"),
@@ -99,11 +102,11 @@ class Mute(MLP):
         ({"num_actions": 0}, "num_actions must be at least 1"),
         ({"latents": 0}, "world_model.latents must be at least 1"),
         ({"classes": 1}, "world_model.classes must be at least 2"),
-        ({"unimix": 1.0}, "world_model.unimix must lie in"),
+        ({"unimix": 1.0}, "world_model.unimix must be below 1"),
         ({"free_bits": -1.0}, "world_model.free_bits must be at least 0"),
         ({"lr": 0.0}, "world_model.lr must be above 0"),
-        ({"dropout": 1.0}, "world_model.dropout must lie in"),
-        ({"channels": (0,)}, "are at least 1"),
+        ({"dropout": 1.0}, "world_model.dropout must be below 1"),
+        ({"channels": (0,)}, "world_model.channels must be at least 1, got"),
     ],
 )
 def test_bad_input(settings, match, monkeypatch):
