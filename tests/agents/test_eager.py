@@ -3,7 +3,7 @@
 import jax
 import pytest
 
-from rlseq.train.evaluate import Policy
+from rlseq.train.policy import Policy
 from tests.agents.small import KEY, fresh, make
 from tests.compilations import again
 
@@ -28,6 +28,7 @@ def test_an_agent_compiles_once(agent):
 
 def test_a_policy_compiles_once(agent):
     state = fresh(agent)
-    policy, ts = Policy(agent, agent.policy_params(state)), state.actor.timestep
+    ts = state.actor.timestep
+    policy = Policy(agent, agent.policy_params(state), agent.env.spec.obs_space)
     assert not again(lambda: policy(policy.init_carry(4), ts.obs, ts.reset))
     assert not again(lambda: policy(policy.init_carry(4), ts.obs, ts.reset, jax.random.key(1)))
