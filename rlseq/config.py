@@ -17,7 +17,7 @@ from hydra.errors import HydraException
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from rlseq import registry
+from rlseq import config_yaml, registry
 from rlseq.config_errors import OPEN_KEY, explain, first_line
 from rlseq.errors import InputError
 
@@ -114,15 +114,19 @@ def finish(composed: DictConfig) -> Config:
 
 def load(path: Path) -> Config:
     """The configuration a run folder holds. Raises InputError if it does not fit the schemas."""
+    raw = config_yaml.read(path)
     try:
-        raw = typing.cast(DictConfig, OmegaConf.load(path))
         schema = OmegaConf.structured(Config)
         for kind in GROUPS:
             if kind in raw:  # runs of before there were world models have none
-                schema[kind] = OmegaConf.structured(_schema(kind, raw[kind]["name"]))
+                name = config_yaml.name_of(raw, kind)
+                schema[kind] = OmegaConf.structured(_schema(kind, name))
         return finish(typing.cast(DictConfig, OmegaConf.merge(schema, raw)))
-    except (OmegaConfBaseException, KeyError, TypeError) as error:
-        raise InputError(f"{path} is no configuration of a run: {first_line(error)}") from error
+    except (OmegaConfBaseException, TypeError, ValueError, OverflowError) as error:
+        key = getattr(error, "full_key", None)
+        where = f"{key}: " if key else ""
+        message = f"{path} is no configuration of a run: {where}{first_line(error)}"
+        raise InputError(message) from error
 
 
 def to_yaml(config: Config) -> str:

@@ -29,7 +29,7 @@ LEVELS = [
     ("envs",),
     ("world_models",),
     ("agents",),
-    ("config_errors",),
+    ("config_errors", "config_yaml"),
     ("config", "configs"),
     ("train",),
     ("analysis",),
