@@ -7,6 +7,7 @@ from importlib import import_module
 
 from rlseq.commands import BAD_INPUT, DONE, FAILED, INTERRUPTED, NAMES
 from rlseq.errors import InputError, OutsideFault, unknown_name
+from rlseq.train import files, process, streams
 
 __all__ = ["BAD_INPUT", "DONE", "FAILED", "INTERRUPTED", "main"]
 
@@ -29,20 +30,22 @@ exit codes: 0 done, 1 failed, 2 bad input, 130 interrupted after saving
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    try:
-        return _run(arguments)
-    except InputError as error:
-        print(f"rlseq: {error}", file=sys.stderr)
-        return BAD_INPUT
-    except OutsideFault as error:
-        print(f"rlseq: {error}", file=sys.stderr)
-        return FAILED
-    except KeyboardInterrupt:
-        print("rlseq: interrupted", file=sys.stderr)
-        return INTERRUPTED
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader, `head` say, has seen enough
-        return DONE
+    process.prepare()
+    with streams.lasting():
+        try:
+            return _run(arguments)
+        except InputError as error:
+            print(f"rlseq: {error}", file=sys.stderr)
+            return BAD_INPUT
+        except OutsideFault as error:
+            print(f"rlseq: {error}", file=sys.stderr)
+            return FAILED
+        except KeyboardInterrupt:
+            print("rlseq: interrupted", file=sys.stderr)
+            return INTERRUPTED
+        except OSError as error:
+            print(f"rlseq: {files.said(error)}", file=sys.stderr)
+            return FAILED
 
 
 def _run(arguments: list[str]) -> int:

@@ -15,7 +15,7 @@ from hydra import initialize_config_module
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from rlseq import fields, overrides
+from rlseq import config_yaml, fields, overrides
 from rlseq.config_errors import explain, first_line
 from rlseq.errors import InputError, check_names, shown, unknown_name
 from rlseq.schema import (
@@ -88,15 +88,19 @@ def finish(composed: DictConfig, paths: dict[str, str | None] | None = None) -> 
 
 def load(path: Path) -> Config:
     """The configuration a run folder holds. Raises InputError if it does not fit the schemas."""
+    raw = config_yaml.read(path)
     try:
-        raw = typing.cast(DictConfig, OmegaConf.load(path))
         schema = OmegaConf.structured(untyped(Config))
         for kind in GROUPS:
             if kind in raw:  # runs of before there were world models have none
-                schema[kind] = OmegaConf.structured(group_schema(kind, raw[kind]["name"]))
+                name = config_yaml.name_of(raw, kind)
+                schema[kind] = OmegaConf.structured(group_schema(kind, name))
         return finish(typing.cast(DictConfig, OmegaConf.merge(schema, raw)))
-    except (OmegaConfBaseException, KeyError, TypeError, InputError) as error:
-        raise InputError(f"{path} is no configuration of a run: {first_line(error)}") from error
+    except (OmegaConfBaseException, InputError, TypeError, ValueError, OverflowError) as error:
+        key = getattr(error, "full_key", None)
+        where = f"{key}: " if key else ""
+        message = f"{path} is no configuration of a run: {where}{first_line(error)}"
+        raise InputError(message) from error
 
 
 def to_yaml(config: Config) -> str:

@@ -38,10 +38,14 @@ def of_run(run: runs.Run, metric: str = "return") -> Curve:
     rows = logging.read(run.folder / logging.METRICS)
     if not rows:
         raise InputError(f"{str(run.folder)!r} has no metrics yet: nothing to plot")
-    known = [name for name in rows[0] if name not in _NO_METRICS]
+    named = dict.fromkeys(name for row in rows for name in row)
+    known = [name for name in named if name not in _NO_METRICS]
     if metric not in known:
         raise unknown_name("metric", metric, known)
-    by_seed = [_seed_rows(rows, seed) for seed in sorted({row["seed"] for row in rows})]
+    seeds = range(run.config.seed, run.config.seed + run.config.seeds)
+    by_seed = [_seed_rows(rows, seed) for seed in sorted({row["seed"] for row in rows} & {*seeds})]
+    if not by_seed:
+        raise _nothing(run.folder, metric)
     known_rows = [_known(own, metric, run.folder) for own in by_seed]
     common = sorted(set.intersection(*(set(own) for own in by_seed)))
     first = max(steps[0] for steps, _ in known_rows)

@@ -17,7 +17,7 @@ from rlseq.analysis.whole import whole
 from rlseq.envs import catalogue, env_ids
 from rlseq.envs.spaces import flatten
 from rlseq.errors import InputError, check_names
-from rlseq.train.files import write_atomic
+from rlseq.train.files import make_folder, write_atomic
 from rlseq.train.stop import Stop, Watch
 from rlseq.types import TimeStep, VecEnv
 
@@ -48,7 +48,7 @@ def gallery(
     """
     ids = list(ids) or env_ids()
     check_names("environment", ids, env_ids())
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     written: list[Path] = []
     with Stop() as stop:
         watch = Watch(stop, lambda progress: None, f"what was drawn is in {out}")

@@ -12,6 +12,7 @@ from rlseq.analysis.curves import Curve, read
 from rlseq.analysis.scores import FEW, band, iqm
 from rlseq.analysis.whole import whole
 from rlseq.errors import InputError, check_names
+from rlseq.train.files import CannotWrite
 
 AXES = {"steps": "environment steps", "seconds": "seconds of training"}
 # Okabe and Ito's colours: told apart with any colour vision, and in print.
@@ -35,22 +36,31 @@ def plot_runs(
     """Write `learning_curve.png` and `.svg`; the paths.
 
     One panel an environment, one line a run, its seeds a band. `out` is the folder to write to;
-    without it a single run's `plots/`, or `plots` here for several. Raises InputError.
+    without it a single run's `plots/`, or `plots` here for several.
+
+    Raises InputError and CannotWrite.
     """
     if not folders:
         raise InputError("no run given to plot")
     check_names("axis", [x], AXES)
     curves = [read(folder) for folder in {Path(f).resolve(): f for f in folders}.values()]
-    out = out or (curves[0].folder / "plots" if len(curves) == 1 else Path("plots"))
+    place = out or (curves[0].folder / "plots" if len(curves) == 1 else Path("plots"))
+    paths = [place / f"learning_curve.{kind}" for kind in ("png", "svg")]
     with matplotlib.rc_context(STYLE):
         figure = draw(curves, x)
-        out.mkdir(parents=True, exist_ok=True)
-        paths = [out / f"learning_curve.{kind}" for kind in ("png", "svg")]
-        for path in paths:
-            dated = {"Date": None} if path.suffix == ".svg" else {}
-            with whole(path) as beside:
-                figure.savefig(beside, dpi=160, bbox_inches="tight", metadata=dated)
+        try:
+            _save(figure, paths)
+        except CannotWrite as error:
+            hint = "" if out else "; --out FOLDER draws elsewhere"
+            raise CannotWrite(f"{error}{hint}", error.errno) from error
     return paths
+
+
+def _save(figure: Figure, paths: Sequence[Path]) -> None:
+    for path in paths:
+        dated = {"Date": None} if path.suffix == ".svg" else {}
+        with whole(path) as beside:
+            figure.savefig(beside, dpi=160, bbox_inches="tight", metadata=dated)
 
 
 def draw(curves: list[Curve], x: str) -> Figure:

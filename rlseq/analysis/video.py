@@ -20,7 +20,7 @@ from rlseq.analysis.gallery import frames, is_image, strip
 from rlseq.analysis.whole import whole
 from rlseq.envs import action_log
 from rlseq.errors import InputError
-from rlseq.train import build, evaluate, outside, runs
+from rlseq.train import build, evaluate, files, outside, runs
 from rlseq.train.stop import Stop, Watch
 from rlseq.types import PyTree, TimeStep, VecEnv
 
@@ -116,10 +116,7 @@ def check_file(out: Path) -> None:
     """Raise InputError unless a film can be written to this new file."""
     if out.suffix not in FORMATS:
         raise InputError(f"a film goes to a file that ends in .gif or .mp4, got {str(out)!r}")
-    if out.exists():
-        raise InputError(f"{str(out)!r} exists already and is not overwritten")
-    if not out.absolute().parent.is_dir():
-        raise InputError(f"no folder {str(out.absolute().parent)!r} for the film")
+    files.check_new(out)
     if out.suffix == ".mp4" and importlib.util.find_spec("imageio_ffmpeg") is None:
         raise InputError("MP4 needs the package imageio-ffmpeg: pip install 'rlseq[video]'")
 

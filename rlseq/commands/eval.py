@@ -3,6 +3,7 @@
 import argparse
 import sys
 from functools import partial
+from pathlib import Path
 
 from rlseq.commands import arguments, guard
 
@@ -18,6 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_greedy(parser)
     parser.add_argument("--seed-index", type=int, help="one of the run's seeds (default: all)")
     arguments.add_checkpoint(parser)
+    where = "a new file for the episodes, in place of the run's episodes.jsonl"
+    parser.add_argument("--out", type=Path, metavar="FILE", help=where)
     parser.add_argument(
         "--max-steps",
         type=arguments.count,
@@ -43,6 +46,7 @@ def run(options: argparse.Namespace) -> int:
             step=options.checkpoint,
             max_steps=options.max_steps,
             eval_seed=options.eval_seed,
+            out=options.out,
             say=partial(print, file=sys.stderr, flush=True),
         )
         print(lines)

@@ -5,34 +5,31 @@ checksum). Leaves keep every bit: typed PRNG keys are stored as their key data. 
 lie beside them in `checkpoints/rows/`, each written once: see `rlseq.train.rings`.
 """
 
+import contextlib
 import json
 import logging
 import os
-import shutil
+import re
+import sys
 import time
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
 
 from rlseq.errors import InputError
-from rlseq.train import rings
-from rlseq.train.files import sync_folder, write_atomic
+from rlseq.train import checkpoint_index as index_files
+from rlseq.train import files, rings
+from rlseq.train.checkpoint_index import Index, Leaf
+from rlseq.train.files import remove, sync_folder, write_atomic, writing
 from rlseq.types import PyTree
 
-_INDEX = "index.json"
+_ASIDE = ".aside-"  # a checkpoint that is being replaced
+_LAST_WORDS = 1.0  # seconds in which the threads of orbax have said all they say of a failure
 _log = logging.getLogger("rlseq")
-
-
-class Leaf(NamedTuple):
-    """What the index says of one array."""
-
-    shape: list[int]
-    dtype: str  # of a typed key: "key<...>"
-    crc32: int
-    impl: str | None  # of a typed key: the name of its generator
 
 
 def save(
@@ -49,25 +46,37 @@ def save(
 
     Returns:
         Seconds taken.
+
+    Raises `rlseq.train.files.CannotWrite`; the checkpoints are then those that were there before.
     """
     began = time.perf_counter()
-    segments = rings.append(folder, step, state, _segments_before(folder, step))
-    arrays, leaves = _to_host(rings.without_rows(state))
-    beside = folder / f".new-{step}-{os.getpid()}"
-    shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir(parents=True)
-    _write_arrays(beside / "arrays", arrays)
-    finite = score if score is not None and np.isfinite(score) else None
-    index = {"step": step, "score": finite, "leaves": {k: v._asdict() for k, v in leaves.items()}}
-    index["rows"] = [segment._asdict() for segment in segments]
-    write_atomic(beside / _INDEX, json.dumps(index))
-    place = folder / _name(step)
-    if place.exists():
-        _remove(place)
-    os.rename(beside, place)
-    sync_folder(folder)
-    _rotate(folder, keep)
+    with writing(f"the checkpoint of step {step:,}", folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            _put(folder, step, _write(folder, step, state, score))
+        except BaseException:
+            sweep(folder)
+            raise
+        _rotate(folder, keep)
     return time.perf_counter() - began
+
+
+def sweep(folder: Path) -> None:
+    """Remove what kills and full disks left and no checkpoint needs.
+
+    Only for the process that holds the run: another's work looks just the same.
+    """
+    for aside in folder.glob(f"{_ASIDE}*"):  # a kill came before the new one was in its place
+        place = folder / aside.name.removeprefix(_ASIDE).partition("-")[0]
+        if not place.exists():
+            with contextlib.suppress(OSError):
+                os.rename(aside, place)
+    for pattern in (".new-*", ".old-*", f"{_ASIDE}*"):
+        for leftover in folder.glob(pattern):
+            remove(leftover)
+    indices = [index_files.find(folder / _name(step)) for step in steps(folder)]
+    if None not in indices:  # a damaged one may name any file
+        rings.prune(folder, [s for index in indices if index for s in index.rows])
 
 
 def restore(folder: Path, like: PyTree, step: int | None = None) -> tuple[int, PyTree]:
@@ -97,14 +106,14 @@ def restore(folder: Path, like: PyTree, step: int | None = None) -> tuple[int, P
 
 def steps(folder: Path) -> list[int]:
     """The steps that have a checkpoint, ascending; unfinished ones are not among them."""
-    return sorted(int(path.name) for path in folder.glob("[0-9]*") if path.name.isdigit())
+    return sorted(int(path.name) for path in folder.glob("[0-9]*") if path.name.isdecimal())
 
 
 def best(folder: Path) -> int | None:
     """The step of the checkpoint with the highest score, if any has one."""
-    scored = [
-        (score, step) for step in steps(folder) if (score := _score(folder, step)) is not None
-    ]
+    found = ((index_files.find(folder / _name(step)), step) for step in steps(folder))
+    # A damaged one has no say.
+    scored = [(i.score, step) for i, step in found if i is not None and i.score is not None]
     return max(scored)[1] if scored else None
 
 
@@ -112,20 +121,21 @@ def export(path: Path, tree: PyTree, about: dict[str, Any]) -> None:
     """Arrays as a flat `.npz` (names with slashes) and beside it a `.json` that describes them.
 
     NumPy alone reads both; what it has no dtype for (bfloat16) is widened to float32. Raises
-    InputError if either file exists.
+    InputError if either file exists, CannotWrite with neither written.
     """
     described = path.with_suffix(".json")
     for target in (path, described):
-        if target.exists():
-            raise InputError(f"{str(target)!r} exists already and is not overwritten")
+        files.check_new(target)
     arrays, leaves = _to_host(tree)
     plain = {k: v if v.dtype.kind != "V" else v.astype(np.float32) for k, v in arrays.items()}
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(beside, "wb") as file:
-        np.savez(file, allow_pickle=False, **plain)
-    os.replace(beside, path)
     listed = {k: {"shape": leaf.shape, "dtype": leaf.dtype} for k, leaf in leaves.items()}
     write_atomic(described, json.dumps({**about, "arrays": listed}, indent=2) + "\n")
+    try:
+        with files.replacing(path) as file:
+            np.savez(file, allow_pickle=False, **plain)
+    except BaseException:
+        remove(described)
+        raise
 
 
 def _name(step: int) -> str:
@@ -162,8 +172,30 @@ def _write_arrays(place: Path, arrays: dict[str, np.ndarray]) -> None:
     import orbax.checkpoint as ocp  # a tenth of a second: not for those who only list steps
 
     stored = {k: x for k, x in arrays.items() if x.size}  # orbax refuses empty arrays
-    with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
+    overhead = 2**17 + 512 * len(stored)  # measured: its own files
+    files.reserve(place.parent, sum(x.nbytes for x in stored.values()) + overhead)
+    with _as_os_errors(), ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
         checkpointer.save(place.absolute(), args=ocp.args.PyTreeSave(stored))
+
+
+@contextlib.contextmanager
+def _as_os_errors() -> Iterator[None]:
+    """What orbax says of a disk that fills under its hands: the error alone, and not the
+    traceback of every array on the terminal."""
+    level, hook = logging.root.manager.disable, sys.unraisablehook
+    logging.disable(logging.CRITICAL)
+    sys.unraisablehook = lambda _: None
+    try:
+        yield
+    except ValueError as error:
+        time.sleep(_LAST_WORDS)
+        found = re.search(r"os_error_code='?(\d+)", str(error))
+        if found is None:
+            raise
+        raise OSError(int(found[1]), os.strerror(int(found[1]))) from error
+    finally:
+        logging.disable(level)
+        sys.unraisablehook = hook
 
 
 def _read_arrays(place: Path, names: list[str]) -> dict[str, np.ndarray]:
@@ -177,8 +209,8 @@ def _read_arrays(place: Path, names: list[str]) -> dict[str, np.ndarray]:
 
 
 def _read(place: Path, like: PyTree) -> PyTree:
-    index = json.loads((place / _INDEX).read_text(encoding="utf-8"))
-    leaves = {k: Leaf(**leaf) for k, leaf in index["leaves"].items()}
+    index = index_files.read(place)
+    leaves = index.leaves
     bare = rings.without_rows(like)
     wanted = _flatten(bare)
     _check_same(leaves, wanted, place)
@@ -191,7 +223,7 @@ def _read(place: Path, like: PyTree) -> PyTree:
             raise ValueError(f"the checksum of {key} is wrong")
         restored.append(_typed(array, leaves[key].impl))
     state = jax.tree.unflatten(jax.tree.structure(bare), restored)
-    return rings.fill(place.parent, state, like, _segments(index))
+    return rings.fill(place.parent, state, like, index.rows)
 
 
 def _check_same(leaves: dict[str, Leaf], wanted: dict[str, Any], place: Path) -> None:
@@ -216,40 +248,39 @@ def _typed(array: np.ndarray, impl: str | None) -> jax.Array:
     return jax.random.wrap_key_data(data, impl=impl) if impl else data
 
 
-def _score(folder: Path, step: int) -> float | None:
-    return _index(folder, step).get("score")  # damaged: it has no say in which is the best
-
-
-def _index(folder: Path, step: int) -> dict[str, Any]:
-    """Of a checkpoint; empty if it is damaged."""
-    try:
-        return json.loads((folder / _name(step) / _INDEX).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-
-
-def _segments(index: dict[str, Any]) -> list[rings.Segment]:
-    return [rings.Segment(**segment) for segment in index.get("rows", [])]
-
-
 def _segments_before(folder: Path, step: int) -> list[rings.Segment]:
     """Those of the newest checkpoint before `step`, which a state of that step carries on."""
     earlier = [known for known in steps(folder) if known < step]
-    return _segments(_index(folder, earlier[-1])) if earlier else []
+    index = index_files.find(folder / _name(earlier[-1])) if earlier else None
+    return index.rows if index else []
+
+
+def _write(folder: Path, step: int, state: PyTree, score: float | None) -> Path:
+    """A whole checkpoint beside its place."""
+    segments = rings.append(folder, step, state, _segments_before(folder, step))
+    arrays, leaves = _to_host(rings.without_rows(state))
+    beside = folder / f".new-{step}-{os.getpid()}"
+    remove(beside)
+    beside.mkdir()
+    _write_arrays(beside / "arrays", arrays)
+    finite = float(score) if score is not None and np.isfinite(score) else None
+    index_files.write(beside, Index(step, finite, leaves, segments))
+    return beside
+
+
+def _put(folder: Path, step: int, beside: Path) -> None:
+    """A checkpoint in its place; one of the same step stays whole until then, under some name."""
+    place, aside = folder / _name(step), folder / f"{_ASIDE}{_name(step)}-{os.getpid()}"
+    if place.exists():
+        os.rename(place, aside)
+    os.rename(beside, place)
+    sync_folder(folder)
 
 
 def _rotate(folder: Path, keep: int) -> None:
-    for leftover in [*folder.glob(".new-*"), *folder.glob(".old-*")]:
-        shutil.rmtree(leftover, ignore_errors=True)
     staying = {*steps(folder)[-keep:], best(folder)}
     for step in steps(folder):
         if step not in staying:
-            _remove(folder / _name(step))
-    rings.prune(folder, [s for step in steps(folder) for s in _segments(_index(folder, step))])
-
-
-def _remove(place: Path) -> None:
-    """Out of sight in one rename, so that a kill never leaves half a checkpoint in its place."""
-    gone = place.with_name(f".old-{place.name}-{os.getpid()}")
-    os.rename(place, gone)
-    shutil.rmtree(gone, ignore_errors=True)
+            # Out of sight in one rename: a kill never leaves half a checkpoint in its place.
+            os.rename(folder / _name(step), folder / f".old-{_name(step)}-{os.getpid()}")
+    sweep(folder)

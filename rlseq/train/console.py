@@ -1,10 +1,14 @@
 """What a run says while it goes: a progress bar in a terminal, plain lines elsewhere."""
 
 import math
+import sys
 import time
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from rlseq.train.streams import Lasting
 
 _LINE_EVERY = 10.0  # seconds between plain lines
 
@@ -16,7 +20,8 @@ class Reporter:
         self.total = total_steps
         self.seeds = seeds
         self.quiet = quiet
-        self.console = Console(highlight=False, soft_wrap=True)
+        out: Any = Lasting(sys.stdout) if sys.stdout else None
+        self.console = Console(file=out, highlight=False, soft_wrap=True)
         self.bar: Progress | None = None
         self.last_line = -math.inf
 

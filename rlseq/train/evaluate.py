@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rlseq.errors import InputError
-from rlseq.train import build, checkpoint, episodes, logging, outside, runs
+from rlseq.train import build, checkpoint, episodes, files, logging, outside, runs
 from rlseq.train.episodes import GREEDY, SAMPLED, Protocol
 from rlseq.train.play import Episodes, evaluate, longest_episode
 from rlseq.train.stop import Stop, Watch
@@ -28,9 +28,12 @@ def evaluate_run(
     step: str | None = None,
     max_steps: int | None = None,
     eval_seed: int | None = None,
+    out: Path | None = None,
     say: Callable[[str], object] = lambda line: None,
 ) -> str:
     """Play a run's checkpoint, add the episodes to its `episodes.jsonl`; the summary.
+
+    A run that one may only read has a summary as well, and a warning in the log.
 
     Args:
         path: the run folder.
@@ -40,11 +43,14 @@ def evaluate_run(
         step: of the checkpoint, or "best"; the newest without it.
         max_steps: as in `protocol_of`.
         eval_seed: what draws the episodes; without it one that none in the folder came from.
+        out: a new file for the episodes, in place of the run's.
         say: gets a line now and then.
 
-    Raises InputError as `load_policy` and for an eval_seed that no key takes, and Interrupted
-    after SIGINT or SIGTERM, with the folder as it was.
+    Raises InputError as `load_policy`, for an eval_seed that no key takes and an `out` that exists,
+    Interrupted after SIGINT or SIGTERM, with the folder as it was, and CannotWrite for `out`.
     """
+    if out is not None:
+        files.check_new(out)
     if eval_seed is not None and not 0 <= eval_seed < EVAL_SEEDS:
         raise InputError(f"eval_seed must lie in 0 .. {EVAL_SEEDS - 1}, got {eval_seed}")
     run = runs.open_run(path)
@@ -63,11 +69,12 @@ def evaluate_run(
     reference = job.agent.env.spec.reference
     number = episodes.next_number(before)
     rows = episodes.rows_of(number, protocol, eval_seed, seeds, played, reference)
-    if episodes.is_new(before, rows):
-        logging.append(run.folder / logging.EPISODES, rows)
+    score = summary(played, seeds, reference)
+    if out is not None or episodes.is_new(before, rows):
+        logging.keep(rows, run.folder, out, score)
     else:
         say(f"{run.folder / logging.EPISODES} has these episodes already: none is added")
-    return summary(played, seeds, reference)
+    return score
 
 
 def export_run(path: str | Path, out: Path, *, step: str | None = None) -> tuple[Path, Path]:

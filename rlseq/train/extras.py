@@ -17,13 +17,22 @@ class TensorBoard:
         self.writer = module.SummaryWriter(str(folder / "tensorboard"), purge_step=start)
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
-        """One scalar a name."""
+        """One scalar a name. Raises RuntimeError where the thread that writes has died."""
+        self._check_alive()
         for name, value in values.items():
             self.writer.add_scalar(name, value, step)
 
     def close(self) -> None:
-        """Flush the event file."""
+        """Flush the event file. Raises as `write`."""
+        self._check_alive()
         self.writer.close()
+
+    def _check_alive(self) -> None:
+        """Else its queue would fill, and then block for ever."""
+        events = getattr(self.writer.file_writer, "event_writer", None)
+        worker = getattr(events, "_worker", None)
+        if worker is not None and not worker.is_alive():
+            raise RuntimeError("its thread has ended; is the disk full?")
 
 
 class WeightsAndBiases:
@@ -59,7 +68,18 @@ def check_loggers(names: list[str]) -> None:
 def make_extras(names: list[str], folder: Path, start: int, config: dict[str, Any]) -> list[Extra]:
     """The named loggers for a run that goes on after step `start`. Raises InputError."""
     check_loggers(names)
-    return [_LOGGERS[name](folder, start, config) for name in names]
+    return [_start(name, folder, start, config) for name in names]
+
+
+def _start(name: str, folder: Path, start: int, config: dict[str, Any]) -> Extra:
+    """A logger that cannot begin is said before anything is trained."""
+    try:
+        return _LOGGERS[name](folder, start, config)
+    except Exception as error:  # of libraries that talk to disks and servers
+        said = str(error).strip().split("\n")[0] or type(error).__name__
+        raise InputError(
+            f"the logger {name!r} cannot start: {said}; take it out of run.loggers to go without"
+        ) from error
 
 
 def _require(extra: str) -> Any:

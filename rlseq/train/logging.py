@@ -1,16 +1,21 @@
 """Logs of a run: one JSON object a line, always written, and extras fed from the same rows."""
 
 import json
+import logging
 import math
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from rlseq.train.files import write_atomic
+from rlseq.train import files
+from rlseq.train import rows as row_files
+from rlseq.train.rows import Row
 
 METRICS = "metrics.jsonl"
 EPISODES = "episodes.jsonl"
-Row = dict[str, Any]
+SCHEMAS = {METRICS: row_files.METRICS, EPISODES: row_files.EPISODES}
+_log = logging.getLogger("rlseq")
 
 
 class Extra(Protocol):
@@ -45,8 +50,8 @@ class Logs:
 
     def close(self) -> None:
         """Close the extras; the files are closed after every line."""
-        for extra in self.extras:
-            extra.close()
+        for extra in list(self.extras):
+            self._call(extra, extra.close)
 
     def _feed(self, rows: list[Row]) -> None:
         values: dict[str, float] = {}
@@ -54,39 +59,96 @@ class Logs:
             prefix = f"seed{row['seed']}/" if len(rows) > 1 else ""
             numbers = {k: float(v) for k, v in row.items() if k not in ("step", "seed")}
             values |= {prefix + k: v for k, v in numbers.items() if math.isfinite(v)}
-        for extra in self.extras:
-            extra.write(rows[0]["step"], values)
+        for extra in list(self.extras):
+            self._call(extra, extra.write, rows[0]["step"], values)
+
+    def _call(self, extra: Extra, method: Callable[..., None], *values: Any) -> None:
+        """An extra that fails is left out from then on: the files have the same rows."""
+        try:
+            method(*values)
+        except Exception as error:  # of libraries that talk to disks and servers
+            self.extras.remove(extra)
+            name, said = type(extra).__name__, str(error).split("\n")[0]
+            _log.warning("the logger %s failed and gets no more rows: %s", name, said)
 
 
 def append(path: Path, rows: list[Row]) -> None:
-    """Add rows as whole lines; numbers that JSON does not know (NaN, inf) become null."""
+    """Add rows as whole lines; numbers that JSON does not know (NaN, inf) become null.
+
+    A line that was cut off before is ended first. Raises `rlseq.train.files.CannotWrite`; nothing
+    of the rows is in the file then.
+    """
     lines = [json.dumps({k: _plain(v) for k, v in row.items()}, allow_nan=False) for row in rows]
-    with open(path, "a", encoding="utf-8") as file:
-        file.write("".join(line + "\n" for line in lines))
+    text = "".join(line + "\n" for line in lines)
+    files.append(path, (("\n" if _is_torn(path) else "") + text).encode())
+
+
+def keep(rows: list[Row], folder: Path, out: Path | None, score: str) -> None:
+    """Add episodes to a run, or put them into the new file `out`; no `score` is ever lost.
+
+    A run that cannot be written to is a warning, an `out` that cannot is CannotWrite.
+    """
+    if out is None:
+        try:
+            append(folder / EPISODES, rows)
+        except files.CannotWrite as error:
+            _log.warning("%s: the run does not hold these episodes; --out FILE does", error)
+        return
+    try:
+        append(out, rows)
+    except files.CannotWrite as error:
+        raise files.CannotWrite(f"{score}\n{error}", error.errno) from error
 
 
 def read(path: Path) -> list[Row]:
-    """All whole rows of a file; a torn last line, as a kill leaves it, is passed over."""
-    if not path.exists():
-        return []
-    rows = []
-    for line in path.read_bytes().split(b"\n")[:-1]:  # what follows the last newline is torn
-        try:
-            row = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(row, dict) and "step" in row:
-            rows.append(row)
-    return rows
+    """The sound rows of a run's METRICS or EPISODES; none of a file that is missing.
+
+    A damaged row is passed over with a warning that names it; a torn last line, as a kill leaves
+    it, without one. Raises InputError where no row is sound.
+    """
+    return row_files.read(path, SCHEMAS[path.name])
 
 
 def cut_back(folder: Path, step: int) -> None:
-    """Drop what lies after `step`, so that a resumed run writes no row twice; atomic."""
+    """Drop what lies after `step`, so that a resumed run writes no row twice; atomic.
+
+    A damaged row stays where it is while a later one does. Raises as `read`, and CannotWrite.
+    """
     for name in (METRICS, EPISODES):
         path = folder / name
-        if path.exists():
-            kept = [json.dumps(row) + "\n" for row in read(path) if row["step"] <= step]
-            write_atomic(path, "".join(kept))
+        if read(path):
+            _rewrite(path, _kept(row_files.lines(path, SCHEMAS[name]), step))
+        elif path.exists():
+            _rewrite(path, b"")
+
+
+def _kept(lines: list[row_files.Line], step: int) -> bytes:
+    wanted = [line.row is not None and line.row["step"] <= step for line in lines]
+    last = max((i for i, keep in enumerate(wanted) if keep), default=-1)
+    return b"".join(
+        line.data + b"\n"
+        for i, line in enumerate(lines[: last + 1])
+        if wanted[i] or line.row is None
+    )
+
+
+def _rewrite(path: Path, data: bytes) -> None:
+    before = files.read(path)
+    if before == data:
+        return
+    if not before.startswith(data):
+        files.write_atomic(path, data)
+        return
+    with files.writing(path.name, path.parent):
+        os.truncate(path, len(data))  # takes no room
+
+
+def _is_torn(path: Path) -> bool:
+    if not path.exists() or not path.stat().st_size:
+        return False
+    with open(path, "rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read() != b"\n"
 
 
 def _evaluation_means(rows: list[Row]) -> list[Row]:

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from rlseq.train import build, checkpoint, episodes, evaluate, logging, outside,
 from rlseq.train.build import Job
 from rlseq.train.console import Reporter
 from rlseq.train.extras import check_loggers, make_extras
+from rlseq.train.files import CannotWrite
 from rlseq.train.runs import Run
 from rlseq.train.stop import Interrupted, Stop, Watch
 from rlseq.train.summary import summary
@@ -32,6 +34,7 @@ def train(config: Any) -> Run:
         Interrupted: a signal came, and the state is saved.
         NonFinite: the loss is not finite any more.
         OutsideFault: an environment outside JAX failed or cannot be brought back.
+        CannotWrite: no room or no permission; the run can be resumed from what was saved.
     """
     check_loggers(config.run.loggers)
     job = build.build(config)
@@ -43,18 +46,26 @@ def train(config: Any) -> Run:
 def resume(run: Run, total_steps: int | None = None) -> Run:
     """Carry a run on from its newest readable checkpoint; errors as in `train`."""
     done = checkpoint.steps(run.folder / "checkpoints")
-    if total_steps is not None:
-        if done and total_steps < done[-1]:
-            raise InputError(f"total_steps = {total_steps}, but {done[-1]} are done already")
-        run = runs.extend(run, total_steps)
+    if total_steps is not None and done and total_steps < done[-1]:
+        raise InputError(f"total_steps = {total_steps}, but {done[-1]} are done already")
     check_loggers(run.config.run.loggers)
-    drive(build.build(run.config), run.folder)
+    longer = {} if total_steps is None else {"total_steps": total_steps}
+    job = build.build(dataclasses.replace(run.config, **longer))
+    with runs.locked(run.folder):
+        if total_steps is not None:
+            run = runs.extend(run, total_steps)
+        _train_on(job, run.folder, Stop())
     return run
 
 
 def drive(job: Job, folder: Path, stop: Stop | None = None) -> PyTree:
     """Train what is left of a job in its run folder; the final state [S, ...]."""
-    with runs.locked(folder), stop or Stop() as stop:
+    with runs.locked(folder):
+        return _train_on(job, folder, stop or Stop())
+
+
+def _train_on(job: Job, folder: Path, stop: Stop) -> PyTree:
+    with _said_what_is_whole(folder), stop:
         actions = outside.Actions(folder, job.agent.env)
         state, step = _begin(job, folder, actions)
         settings = job.config.run
@@ -74,6 +85,18 @@ def drive(job: Job, folder: Path, stop: Stop | None = None) -> PyTree:
             reporter.close()
             logs.close()
         return state
+
+
+@contextlib.contextmanager
+def _said_what_is_whole(folder: Path) -> Iterator[None]:
+    """Where something cannot be written, the message ends with what is left of the run."""
+    try:
+        yield
+    except CannotWrite as error:
+        kept = checkpoint.steps(folder / "checkpoints")
+        whole = f"is whole up to step {kept[-1]:,}" if kept else "has no checkpoint yet"
+        message = f"{error}; the run {whole} and goes on with: rlseq resume {folder}"
+        raise CannotWrite(message, error.errno) from error
 
 
 def _begin(job: Job, folder: Path, actions: outside.Actions) -> tuple[PyTree, int]:
@@ -215,8 +238,12 @@ def _evaluate(
     seeds = [job.config.seed + index for index in indices]
     number = episodes.next_number(logging.read(folder / logging.EPISODES))
     reference = job.agent.env.spec.reference
-    logs.episodes(episodes.rows_of(number, protocol, 0, seeds, played, reference))
-    reporter.say(summary(played, seeds, reference))
+    score = summary(played, seeds, reference)
+    reporter.say(score)
+    try:
+        logs.episodes(episodes.rows_of(number, protocol, 0, seeds, played, reference))
+    except CannotWrite as error:  # the score was hard to come by: it is in the message as well
+        raise CannotWrite(f"{score}\n{error}", error.errno) from error
 
 
 def _rows(

@@ -19,6 +19,7 @@ from rlseq.envs import action_log
 from rlseq.envs.action_log import ActionLog
 from rlseq.envs.host import own_errors
 from rlseq.errors import OutsideFault
+from rlseq.train import files
 from rlseq.types import PyTree
 
 ACTIONS = "actions.bin"
@@ -58,13 +59,13 @@ class Actions:
     def begin(self, state: PyTree) -> None:
         """An empty file for a fresh state."""
         if self.env is not None:
-            self.path.write_bytes(b"")
+            files.remove(self.path)
             self.append(state)
 
     def append(self, state: PyTree) -> None:
         """Write what the environments were told since the last call, to the disk itself.
 
-        Raises OutsideFault if they took more steps than the log holds.
+        Raises OutsideFault if they took more steps than the log holds, and CannotWrite.
         """
         if self.env is None:
             return
@@ -76,10 +77,7 @@ class Actions:
                 "run could not be resumed"
             )
         rows = np.moveaxis(log.recent, 2, 0)[np.arange(self.rows, steps) % length]
-        with open(self.path, "ab") as file:
-            file.write(rows.tobytes())
-            file.flush()
-            os.fsync(file.fileno())
+        files.append(self.path, rows.tobytes(), sync=True)
         self.rows = steps
 
     def replay(self, state: PyTree) -> None:
@@ -99,7 +97,8 @@ class Actions:
                 f"{str(self.path)!r} has {size:,} bytes of the {steps * row:,} that bring the "
                 "environments back"
             )
-        os.truncate(self.path, steps * row)
+        with files.writing(self.path.name, self.path.parent):
+            os.truncate(self.path, steps * row)
         told = np.fromfile(self.path, log.recent.dtype)
         told = told.reshape(steps, log.seeds.size, *log.recent.shape[3:])
         seen = self.env.replay(log.seeds.reshape(-1), told)

@@ -5,7 +5,6 @@ index of a checkpoint lists the files that make up its rings. A file is whole or
 changed once a checkpoint names it, and it goes when none does.
 """
 
-import os
 import zipfile
 import zlib
 from collections.abc import Iterable
@@ -15,7 +14,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from rlseq.train.files import sync_folder
+from rlseq.train.files import remove, replacing
 from rlseq.types import PyTree, Ring
 
 FOLDER = "rows"
@@ -92,7 +91,7 @@ def prune(folder: Path, kept: Iterable[Segment]) -> None:
     names = {segment.file for segment in kept}
     for path in (folder / FOLDER).glob("*"):
         if path.name not in names:
-            path.unlink()
+            remove(path)
 
 
 def _is_ring(x: Any) -> bool:
@@ -159,13 +158,8 @@ def _write(folder: Path, step: int, arrays: dict[str, np.ndarray]) -> str:
     tries = 0
     while (path := folder / f"{step:012d}-{tries}.npz").exists():
         tries += 1
-    beside = folder / f".new-{step}-{os.getpid()}"
-    with open(beside, "wb") as file:
+    with replacing(path) as file:
         np.savez(file, allow_pickle=False, **arrays)
-        file.flush()
-        os.fsync(file.fileno())
-    os.rename(beside, path)
-    sync_folder(folder)
     return path.name
 
 

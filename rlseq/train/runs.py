@@ -1,7 +1,9 @@
 """A run folder: everything that is needed to look at a run, judge it and carry it on."""
 
 import contextlib
+import errno
 import fcntl
+import os
 import platform
 import subprocess
 import time
@@ -16,10 +18,12 @@ import rlseq
 from rlseq import config as configuration
 from rlseq.config import Config
 from rlseq.errors import InputError
+from rlseq.train import checkpoint, files
 from rlseq.train.files import write_atomic
 
 CONFIG_FILE = "config.yaml"
 PACKAGES = ("rlseq", "jax", "jaxlib", "flax", "optax", "gymnax", "gymnasium", "ale-py")
+_NEW, _MINUTE = ".new-", 60.0  # seconds
 
 
 class Busy(InputError):
@@ -34,17 +38,29 @@ class Run(NamedTuple):
 
 
 def create(config: Config, played: str = "") -> Run:
-    """A new run folder with `config.yaml` and `env.txt`.
+    """A new run folder with `config.yaml` and `env.txt`: whole, or not there.
 
     `played`, if there is something to say, is how the environment is played, for `env.txt`.
-    Raises InputError where `run.dir` exists already: nothing is ever overwritten.
+    Raises InputError where `run.dir` exists already: nothing is ever overwritten; and CannotWrite.
     """
-    folder = _new_folder(config)
-    for name in ("checkpoints", "plots"):
-        (folder / name).mkdir()
+    parent, stem = _place(config)
+    check_path(parent / stem)
     settings = f"environment settings: {played}\n" if played else ""
-    write_atomic(folder / "env.txt", surroundings() + settings)
-    write_atomic(folder / CONFIG_FILE, configuration.to_yaml(config))
+    texts = {"env.txt": surroundings() + settings, CONFIG_FILE: configuration.to_yaml(config)}
+    files.make_folder(parent)
+    _sweep_unfinished(parent)
+    beside = parent / f"{_NEW}{stem}-{os.getpid()}"
+    with files.writing("the run folder", parent):
+        try:
+            files.remove(beside)
+            for name in ("checkpoints", "plots"):
+                (beside / name).mkdir(parents=True)
+            for name, text in texts.items():
+                files.write_atomic(beside / name, text)
+            folder = _settle(beside, parent / stem, config.run.dir is not None)
+        finally:
+            files.remove(beside)
+        files.sync_folder(parent)
     return Run(folder, config)
 
 
@@ -53,6 +69,12 @@ def open_run(path: str | Path) -> Run:
     folder = Path(path)
     if not folder.is_dir():
         raise InputError(f"no run folder {str(folder)!r}{_runs_beside(folder)}")
+    check_path(folder)
+    if never_begun(folder):
+        raise InputError(
+            f"the run in {str(folder)!r} had not begun when it was ended: start it again with "
+            f"`rlseq train ... run.dir={folder}`"
+        )
     if not (folder / CONFIG_FILE).is_file():
         raise InputError(
             f"{str(folder)!r} is not a run: it holds no {CONFIG_FILE}{_runs_beside(folder / '_')}"
@@ -71,13 +93,42 @@ def extend(run: Run, total_steps: int) -> Run:
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold the folder alone; a killed process lets go of it. Raises Busy if taken."""
-    with open(folder / ".lock", "w", encoding="utf-8") as file:
+    """Hold the folder alone, without what kills left in it; a killed process lets go of it.
+
+    Raises Busy if it is taken, and CannotWrite.
+    """
+    with files.writing("the lock of the run", folder):
+        file = open(folder / ".lock", "w", encoding="utf-8")  # noqa: SIM115
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise Busy(f"another process is training in {str(folder)!r}") from None
+        files.sweep(folder)
+        checkpoint.sweep(folder / "checkpoints")
         yield
+
+
+def never_begun(folder: Path) -> bool:
+    """Whether a kill left a folder before its run began, as earlier versions could."""
+    names = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
+    about = folder / "env.txt"
+    return (
+        bool(names)
+        and names <= {"checkpoints", "plots", about.name}
+        and not any(path.is_file() for path in folder.glob("*/**/*"))
+        and (not about.exists() or files.read(about).startswith(b"started: "))
+    )
+
+
+def check_path(folder: Path) -> None:
+    """Raise InputError for a path that does not go into UTF-8, as checkpoints need it."""
+    try:
+        str(folder.absolute()).encode()
+    except UnicodeEncodeError:
+        raise InputError(
+            f"{str(folder.absolute())!r} is no UTF-8 here: name it in ASCII, or set LC_ALL=C.UTF-8"
+        ) from None
 
 
 def surroundings() -> str:
@@ -93,37 +144,57 @@ def surroundings() -> str:
 def read_surroundings(folder: Path) -> dict[str, str]:
     """What `surroundings` wrote when the run began; empty without the file."""
     file = folder / "env.txt"
-    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+    lines = files.read(file).decode(errors="replace").splitlines() if file.exists() else []
     return dict(line.split(": ", 1) for line in lines if ": " in line)
 
 
-def _new_folder(config: Config) -> Path:
+def _place(config: Config) -> tuple[Path, str]:
+    """(parent, name) of a new folder. Raises InputError for a `run.dir` that is taken."""
     if config.run.dir is not None:
         folder = Path(config.run.dir)
-        try:
-            folder.mkdir(parents=True)
-        except FileExistsError:
-            raise InputError(
-                f"run.dir {str(folder)!r} exists already and is not overwritten: name another, "
-                f"or carry it on with `rlseq resume {folder}`"
-            ) from None
-        return folder
+        if folder.is_dir() and never_begun(folder):
+            files.remove(folder)
+        if folder.exists() or folder.is_symlink():
+            raise _taken(folder)
+        folder = folder.absolute() if not folder.name else folder
+        return folder.parent, folder.name
     env = config.env.id.replace(":", "-").replace("/", "-")
     stem = f"{env}-{config.core['name']}-{config.agent['name']}-{time.strftime('%Y%m%d-%H%M%S')}"
-    return _first_free(Path(config.run.root), stem)
+    return Path(config.run.root), stem
 
 
-def _first_free(root: Path, stem: str) -> Path:
-    tries = 0
+def _settle(beside: Path, folder: Path, named: bool) -> Path:
+    """Rename into place: of a folder that was not `named`, the first place that is free."""
+    tries, place = 1, folder
     while True:
-        folder = root / (stem if tries == 0 else f"{stem}-{tries + 1}")
         try:
-            folder.mkdir(parents=True)
-            return folder
-        except FileExistsError:
-            if not folder.is_dir():
-                raise InputError(f"{str(folder)!r} is in the way: it is no folder") from None
-            tries += 1
+            if place.exists() and not place.is_dir() and not named:
+                raise InputError(f"{str(place)!r} is in the way: it is no folder")
+            if not place.exists():  # an empty folder would be replaced
+                os.rename(beside, place)
+                return place
+        except OSError as error:  # another process was quicker
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
+                raise
+        if named:
+            raise _taken(folder)
+        tries += 1
+        place = folder.with_name(f"{folder.name}-{tries}")
+
+
+def _taken(folder: Path) -> InputError:
+    return InputError(
+        f"run.dir {str(folder)!r} exists already and is not overwritten: name another, "
+        f"or carry it on with `rlseq resume {folder}`"
+    )
+
+
+def _sweep_unfinished(parent: Path) -> None:
+    """Remove what kills left of folders that were being made, which takes milliseconds."""
+    for beside in parent.glob(f"{_NEW}*"):
+        with contextlib.suppress(OSError):
+            if time.time() - beside.stat().st_mtime > _MINUTE:
+                files.remove(beside)
 
 
 def _runs_beside(folder: Path) -> str:

@@ -15,7 +15,9 @@ class Interrupted(Exception):
 
 
 class Stop:
-    """Remembers SIGINT and SIGTERM while it is entered; a second one acts at once."""
+    """Remembers SIGINT, SIGTERM and SIGHUP while it is entered; a second SIGINT or SIGTERM acts at
+    once. A terminal that closes may send several SIGHUP; under `nohup` none counts.
+    """
 
     def __init__(self) -> None:
         self.requested = False
@@ -23,8 +25,9 @@ class Stop:
 
     def __enter__(self) -> "Stop":
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._remember)
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+                    self._before[number] = signal.signal(number, self._remember)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -33,7 +36,8 @@ class Stop:
 
     def _remember(self, number: int, frame: FrameType | None) -> None:
         self.requested = True
-        signal.signal(number, signal.SIG_DFL if number != signal.SIGINT else _raise_interrupt)
+        if number != signal.SIGHUP:
+            signal.signal(number, signal.SIG_DFL if number != signal.SIGINT else _raise_interrupt)
 
 
 class Watch:

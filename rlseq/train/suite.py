@@ -6,7 +6,6 @@ same command goes on after a kill at any moment.
 
 import copy
 import gc
-import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -95,7 +94,7 @@ def state(entry: Entry) -> State:
 
     Raises InputError where it holds no run, or one of another configuration.
     """
-    if not entry.folder.exists() or _stillborn(entry.folder):
+    if _never_begun(entry.folder):
         return State(False, 0, False)
     run = runs.open_run(entry.folder)
     _check_same(entry, run)
@@ -142,16 +141,15 @@ def _go_on(entry: Entry, found: State) -> None:
     if found.begun:
         loop.resume(runs.open_run(entry.folder))
         return
-    if entry.folder.exists():
-        shutil.rmtree(entry.folder)
+    if entry.folder.exists() and not any(entry.folder.iterdir()):
+        entry.folder.rmdir()
     loop.train(entry.config)
 
 
-def _stillborn(folder: Path) -> bool:
-    """Whether a kill left a folder before its run began: it has no configuration yet."""
-    names = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
-    made = {"checkpoints", "plots", "env.txt"}
-    return names <= made and not any(path.is_file() for path in folder.glob("*/**/*"))
+def _never_begun(folder: Path) -> bool:
+    if not folder.is_dir():
+        return not folder.exists()
+    return not any(folder.iterdir()) or runs.never_begun(folder)
 
 
 def _check_same(entry: Entry, run: runs.Run) -> None:

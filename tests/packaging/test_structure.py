@@ -30,7 +30,7 @@ LEVELS = [
     ("world_models",),
     ("agents",),
     ("overrides",),
-    ("config_errors", "schema"),
+    ("config_errors", "config_yaml", "schema"),
     ("config", "configs"),
     ("train",),
     ("analysis",),

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from rlseq.errors import InputError
 from rlseq.train import extras, logging
 
-ROWS = [{"step": 10 * (i // 2 + 1), "seed": i % 2, "return": 0.5 * i, "é": "ü\n"} for i in range(8)]
+ROWS = [
+    {"step": 10 * (i // 2 + 1), "seed": i % 2, "seconds": 0.1 * i, "é\n": None} for i in range(8)
+]
 
 
 @given(cut=st.integers(0, 10_000), step=st.sampled_from([0, 10, 15, 30, 100]))
@@ -60,6 +62,42 @@ def test_extras_get_the_finite_values_of_every_seed(tmp_path):
         (8, {"eval/return": 2.0, "eval/length": 4.0}),
         "closed",
     ]
+
+
+class Failing(Memory):
+    def write(self, step, values):
+        raise ConnectionError("no network\nand more")
+
+
+def test_a_logger_that_fails_is_left_out_and_the_others_go_on(tmp_path, caplog):
+    failing, memory = Failing(), Memory()
+    logs = logging.Logs(tmp_path, [failing, memory])
+    rows = [{"step": 4, "seed": 3, "seconds": 0.5}, {"step": 8, "seed": 3, "seconds": 1.0}]
+    for row in rows:
+        logs.metrics([row])
+    logs.close()
+    assert logging.read(tmp_path / logging.METRICS) == rows
+    assert [step for step, _ in memory.seen[:-1]] == [4, 8]
+    assert caplog.text.count("the logger Failing failed and gets no more rows: no network") == 1
+    assert not failing.seen
+
+
+def test_a_logger_that_cannot_start_is_said_before_training(tmp_path, monkeypatch):
+    fake = types.ModuleType("wandb")
+    fake.init = lambda **_: (_ for _ in ()).throw(RuntimeError("log in"))  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "wandb", fake)
+    with pytest.raises(InputError, match="the logger 'wandb' cannot start: log in"):
+        extras.make_extras(["wandb"], tmp_path, 0, {})
+
+
+def test_tensorboard_whose_thread_has_ended_fails_and_does_not_block(tmp_path):
+    (extra,) = extras.make_extras(["tensorboard"], tmp_path, 0, {})
+    assert isinstance(extra, extras.TensorBoard)
+    worker = extra.writer.file_writer.event_writer._worker
+    worker.stop()
+    worker.join()
+    with pytest.raises(RuntimeError, match="its thread has ended"):
+        extra.write(1, {"return": 0.5})
 
 
 def test_tensorboard_writes_event_files(tmp_path):

@@ -93,15 +93,27 @@ def wait_for_metrics(folder: Path, size: int = 0) -> None:
         time.sleep(0.01)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_saves_and_exits_130(tmp_path, number):
     folder = tmp_path / "run"
     with start(folder, 10**6) as process:
         wait_for_metrics(folder)
         process.send_signal(number)
+        if number == signal.SIGHUP:  # a terminal that closes sends several
+            process.send_signal(number)
         assert process.wait(timeout=60) == 130
     last = logging.read(folder / "metrics.jsonl")[-1]["step"]
     assert checkpoint.steps(folder / "checkpoints")[-1] == last
+
+
+def test_nohup_is_respected():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with loop.Stop() as stop:
+            signal.raise_signal(signal.SIGHUP)
+            assert not stop.requested
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_killed_at_random_moments_it_still_ends_where_it_should(tmp_path):

@@ -7,6 +7,8 @@ from typing import Any
 import matplotlib
 from matplotlib.figure import Figure
 
+from rlseq.analysis.whole import whole
+
 PANELS = (
     ("sequence", "seconds", 1e3, "forward and backward, ms"),
     ("sequence", "temp_bytes", 1e-6, "temporary memory, MB"),
@@ -55,11 +57,10 @@ def draw(rows: Sequence[dict]) -> Figure:
 
 def write(folder: Path, rows: Sequence[dict]) -> Path:
     """Write cores.png into the folder; its path."""
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / "cores.png"
     style: dict[Any, Any] = {"axes.spines.top": False, "axes.spines.right": False, "font.size": 9}
-    with matplotlib.rc_context(style):
-        draw(rows).savefig(path, dpi=150)
+    with matplotlib.rc_context(style), whole(path) as beside:
+        draw(rows).savefig(beside, dpi=150)
     return path
 
 

@@ -14,6 +14,7 @@ from jax import Array, lax
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
+from rlseq.analysis.whole import whole
 from rlseq.errors import InputError
 from rlseq.types import CoreFns, Params
 
@@ -128,5 +129,5 @@ def draw(influences: np.ndarray, reset: np.ndarray) -> Figure:
 def save(path: Path, influences: np.ndarray, reset: np.ndarray) -> None:
     """Write `draw` as a picture; the ending of the path says which kind."""
     style: dict[Any, Any] = {"axes.spines.top": False, "axes.spines.right": False, "font.size": 9}
-    with matplotlib.rc_context(style):
-        draw(influences, reset).savefig(path, dpi=160)
+    with matplotlib.rc_context(style), whole(path) as beside:
+        draw(influences, reset).savefig(beside, dpi=160)

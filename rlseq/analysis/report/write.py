@@ -11,7 +11,7 @@ from rlseq.analysis.report.document import Picture
 from rlseq.analysis.report.methods import together
 from rlseq.analysis.report.protocols import NEWEST_SAMPLED, Choice
 from rlseq.errors import InputError
-from rlseq.train.files import write_atomic
+from rlseq.train.files import make_folder, write_atomic
 
 PAGE = "report.html"
 MARKDOWN = "report.md"
@@ -47,7 +47,7 @@ def write(
     for line in (content.opening(study), *cautions(study)):
         say(line)
     families = summary.summarise(study.scores)
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     texts = {
         "scores.csv": tables.scores_csv(study.scores),
         "games.csv": tables.games_csv(families),
