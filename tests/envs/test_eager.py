@@ -15,7 +15,7 @@ from rlseq import registry
 from rlseq.envs import make_env
 from rlseq.errors import OutsideFault
 from tests.compilations import counted
-from tests.train import broken_env  # noqa: F401, registers Broken-v0
+from tests.train.broken_env import broken
 
 E = 2
 # One of each family, of each kind of batched environment and of each way to start anew.
@@ -116,7 +116,7 @@ def test_checks_of_debug_raise_outside_jit():
 @pytest.mark.parametrize("at", [0, 2])
 def test_failures_and_interrupts_of_the_host_come_out_as_they_are(at, capfd):
     def play(kind):
-        venv = make_env("gymnasium:Broken-v0", kind=kind, at=at)
+        venv = make_env(broken(kind, at))
         state, _ = venv.reset(jax.random.key(0))
         for _ in range(2):
             state, _ = venv.step(state, jnp.zeros(1, jnp.int32), jax.random.key(0))
@@ -131,7 +131,7 @@ def test_failures_and_interrupts_of_the_host_come_out_as_they_are(at, capfd):
 
 
 def test_a_failure_nobody_looked_at_is_not_taken_for_another():
-    venv = make_env("gymnasium:Broken-v0", kind="KeyboardInterrupt", at=0)
+    venv = make_env(broken("KeyboardInterrupt", 0))
     with pytest.raises(jax.errors.JaxRuntimeError):
         jax.jit(venv.reset)(jax.random.key(0))
 

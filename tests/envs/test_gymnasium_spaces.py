@@ -42,11 +42,11 @@ class Says(gymnasium.Env):
         return self.obs, self.reward, False, False, {}
 
 
-gymnasium.register("Says-v0", entry_point=Says, disable_env_checker=True)
-
-
-def says(**options):
-    return make_env("gymnasium:Says-v0", 1, **options)
+def says(debug=False, flatten=False, **about):
+    """One that says it; options of its own would be tried out when it is made."""
+    gymnasium.registry.pop("Says-v0", None)
+    gymnasium.register("Says-v0", entry_point=Says, kwargs=about, disable_env_checker=True)
+    return make_env("gymnasium:Says-v0", 1, debug=debug, flatten=flatten)
 
 
 @steady

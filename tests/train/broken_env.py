@@ -31,4 +31,9 @@ class Broken(gymnasium.Env):
             raise self.kind("boo")
 
 
-gymnasium.register("Broken-v0", entry_point=Broken)
+def broken(kind: str, at: int) -> str:
+    """The id of one; options of its own would be tried out when it is made."""
+    name = f"Broken{kind}{at % 1000}-v0"
+    if name not in gymnasium.registry:
+        gymnasium.register(name, entry_point=Broken, kwargs={"kind": kind, "at": at})
+    return f"gymnasium:{name}"

@@ -6,7 +6,7 @@ import pytest
 
 from rlseq.cli import main
 from rlseq.train import checkpoint, loop, outside
-from tests.train import broken_env  # noqa: F401, registers Broken-v0
+from tests.train.broken_env import broken
 from tests.train.fake_job import make_folder
 from tests.train.player import CHUNK, STEPS, E, player_job
 
@@ -14,8 +14,7 @@ CHUNKS = 5
 
 
 def drive(folder, kind, at):
-    options = {"kind": kind, "at": at}
-    loop.drive(player_job(CHUNKS, "gymnasium:Broken-v0", seeds=1, **options), folder)
+    loop.drive(player_job(CHUNKS, broken(kind, at), seeds=1), folder)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +55,7 @@ def test_every_command_says_it_in_a_line(kind, code, monkeypatch, capfd):
     from rlseq.envs import make_env
 
     def play(_):
-        jax.jit(make_env("gymnasium:Broken-v0", kind=kind, at=0).reset)(jax.random.key(0))
+        jax.jit(make_env(broken(kind, 0)).reset)(jax.random.key(0))
 
     monkeypatch.setattr(plan, "run", play)
     assert main(["plan"]) == code
@@ -71,9 +70,15 @@ def test_steps_that_a_counter_cannot_hold_are_refused(num_envs):
     from rlseq.errors import InputError
     from rlseq.train import build
 
-    small = ["experiment=debug", f"env.num_envs={num_envs}", "agent.minibatches=1"]
+    small = [f"env.num_envs={num_envs}", "agent.minibatches=1", "run.chunks=64"]
     steps = num_envs * 2.0**31
     with pytest.raises(InputError, match=r"counters end at 2,147,483,647"):
-        build.build(config.compose([*small, f"total_steps={steps}", "agent.num_steps=128"]))
+        build.build(
+            config.compose(
+                ["experiment=debug", *small, f"total_steps={steps}", "agent.num_steps=128"]
+            )
+        )
     most = num_envs * 2**30
-    build.build(config.compose([*small, f"total_steps={most}", "agent.num_steps=128"]))
+    build.build(
+        config.compose(["experiment=debug", *small, f"total_steps={most}", "agent.num_steps=128"])
+    )
