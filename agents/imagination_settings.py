@@ -20,7 +20,7 @@ from rlseq.fields import (
     Weight,
     Width,
 )  # fmt: skip
-from rlseq.world_models.sampling import SAMPLING
+from rlseq.replay.samplers import SAMPLING
 
 ALGORITHMS = ("reinforce", "ppo")
 ActOn = Annotated[str, OneOf(("posterior", "prior"))]

@@ -69,7 +69,7 @@ def mean_return(agent, state, steps: int = 64) -> jax.Array:
     """Of greedy episodes that end within `steps` steps."""
 
     def policy(carry, obs, reset):
-        carry, distribution, value = agent._policy(state.params, carry, obs, reset)
+        carry, distribution, value = agent.policy(state.params, carry, obs, reset)
         mode = distribution.mode()
         return carry, distribution._replace(**_certain(distribution, mode)), value
 
@@ -95,7 +95,7 @@ def _certain(distribution, mode) -> dict:
 def first_values(env, agent, state) -> jax.Array:
     first = jnp.asarray(env.env.first_obs)
     carry = agent.init_carry(len(first))
-    return agent._policy(state.params, carry, first, jnp.ones(len(first), bool))[2]
+    return agent.policy(state.params, carry, first, jnp.ones(len(first), bool))[2]
 
 
 @pytest.mark.parametrize(("probe", "core"), PAIRS)
