@@ -4,11 +4,11 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 import optax
 from jax import Array
 
+from rlseq.agents.rollout import select_sequences
 from rlseq.agents.updates import minibatch_epochs
 from rlseq.rl.losses import (
     approximate_kl,
@@ -45,9 +45,7 @@ class Minibatches(NamedTuple):
 
     def select(self, envs: Array) -> "Minibatches":
         """The sequences of some environments, int32 [number of them]."""
-        carry = jax.tree.map(lambda x: x[envs], self.carry)
-        rest = jax.tree.map(lambda x: x[:, envs], self._replace(carry=()))
-        return rest._replace(carry=carry)
+        return select_sequences(self, envs)
 
 
 def improve(

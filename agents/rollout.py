@@ -110,6 +110,16 @@ def advantages(t: Trajectory, *, gamma: float, lam: float) -> Array:
     return gae(t.reward, t.value, t.next_value, t.terminated, t.done, t.mask, gamma=gamma, lam=lam)
 
 
+def select_sequences(batch: Any, envs: Array) -> Any:
+    """Whole sequences of some environments, int32 [number of them].
+
+    `batch` is a NamedTuple with a `carry`, leaves [E, ...]; all its other leaves are [T, E, ...].
+    """
+    carry = jax.tree.map(lambda x: x[envs], batch.carry)
+    rest = jax.tree.map(lambda x: x[:, envs], batch._replace(carry=()))
+    return rest._replace(carry=carry)
+
+
 def to_env(env: VecEnv, action: PyTree) -> PyTree:
     """Clip continuous actions to their space; the policy's own samples stay unclipped."""
     space = env.spec.action_space

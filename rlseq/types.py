@@ -171,7 +171,11 @@ class Agent(Protocol):
         *,
         greedy: bool = False,
     ) -> tuple[Carry, PyTree]:
-        """One action for each of B observations."""
+        """One action in `env.spec.action_space` for each of B observations of the user's own space.
+
+        A sample; `greedy`, the likeliest action, whatever the key, but for a world model's
+        perception, which may be a sample. Where reset bool [B], the carry is not read.
+        """
         ...
 
 
