@@ -1,4 +1,4 @@
-"""Data and protocols that every room shares; imports nothing of ours.
+"""Data and protocols that every package shares; imports nothing of ours.
 
 Letters, the same everywhere: T time, B batch, E envs, D features, N state, A actions; time first.
 `reset[t]` is True when `x[t]` is the first input of an episode: the carry is cleared before
