@@ -148,7 +148,7 @@ def check_sizes(num_envs: int, minibatches: int, num_updates: int) -> None:
     """Raise InputError for sizes that do not fit each other."""
     if num_updates < 1:
         raise InputError(f"num_updates must be at least 1, got {num_updates}")
-    if minibatches > 0 and num_envs % minibatches:
+    if num_envs % minibatches:
         raise InputError(
             f"agent.minibatches must divide env.num_envs = {num_envs}, got {minibatches}"
         )

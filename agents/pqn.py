@@ -7,15 +7,16 @@ each environment had at its start. Minibatches are whole sequences, replayed fro
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 import jax.numpy as jnp
 import optax
 from gymnax.environments import spaces
 from jax import Array
 
+from rlseq import fields
 from rlseq.agents.exploration import EpsilonGreedy, linear_epsilon
-from rlseq.agents.networks import QNetwork, make_trunk
+from rlseq.agents.networks import ENCODERS, QNetwork, make_trunk
 from rlseq.agents.observations import Observations
 from rlseq.agents.on_policy import OnPolicyAgent, OnPolicyState, PolicyParams, check_sizes
 from rlseq.agents.rollout import Policy, Trajectory, advantages, select_sequences
@@ -23,7 +24,7 @@ from rlseq.agents.updates import minibatch_epochs
 from rlseq.envs.spaces import describe
 from rlseq.errors import InputError
 from rlseq.rl.losses import masked_mean, value_loss
-from rlseq.rl.schedules import learning_rate
+from rlseq.rl.schedules import SCHEDULES, learning_rate
 from rlseq.types import Carry, Metrics, Params, VecEnv
 
 
@@ -32,22 +33,25 @@ class PQNConfig:
     """Hyper-parameters. Sources: [Q] the code released with PQN 2407.04811, recurrent, on a task of
     memory (pqn_rnn_memory_chain); [O] ours."""
 
-    num_steps: int = 128  # [Q] length of a rollout; the span of backpropagation through time
-    epochs: int = 4  # [Q] passes over a rollout
-    minibatches: int = 8  # [O] must divide the number of environments; [Q] 16
-    lr: float = 1e-3  # [Q] peak learning rate of RAdam
-    schedule: str = "linear"  # [O] constant, linear or cosine, over the whole run; [Q] constant
-    warmup: int = 0  # [Q] optimiser steps of linear warm-up
-    gamma: float = 0.99  # [Q]
-    lam: float = 0.95  # [Q] of Q(lambda)
-    epsilon_first: float = 1.0  # [Q] share of uniform actions at the start
-    epsilon_last: float = 0.01  # [Q] and at the end of exploration, in evaluation too
-    exploration: float = 0.1  # [Q] share of the run over which epsilon falls
-    max_grad_norm: float = 10.0  # [Q] of all gradients together
+    num_steps: fields.Rollout = 128  # [Q] of a rollout, and of backpropagation through time
+    epochs: fields.Epochs = 4  # [Q] passes over a rollout
+    minibatches: fields.MinibatchCount = 8  # [O] must divide the number of environments; [Q] 16
+    lr: fields.LearningRate = 1e-3  # [Q] peak learning rate of RAdam
+    schedule: Annotated[str, fields.OneOf(SCHEDULES)] = "linear"  # [O] [Q] constant
+    warmup: fields.Warmup = 0  # [Q] optimiser steps of linear warm-up
+    gamma: fields.Share = 0.99  # [Q]
+    lam: fields.Share = 0.95  # [Q] of Q(lambda)
+    epsilon_first: fields.Share = 1.0  # [Q] share of uniform actions at the start
+    epsilon_last: fields.Share = 0.01  # [Q] and at the end of exploration, in evaluation too
+    exploration: fields.Share = 0.1  # [Q] share of the run over which epsilon falls
+    max_grad_norm: fields.GradNorm = 10.0  # [Q] of all gradients together
     normalize_observations: bool = False  # [Q] running mean and variance
-    encoder_kind: str = "auto"  # auto (conv for uint8 images), dense, conv or patch
-    encoder: int = 128  # [O] width of the layer before the core; [Q] 256
-    head: int = 128  # [O] width of the layer after the core; [Q] 256
+    encoder_kind: Annotated[str, fields.OneOf(ENCODERS)] = "auto"  # conv for bytes, else dense
+    encoder: fields.Width = 128  # [O] width of the layer before the core; [Q] 256
+    head: fields.Width = 128  # [O] width of the layer after the core; [Q] 256
+
+    def __post_init__(self) -> None:
+        fields.check_instance(self, "agent.")
 
 
 class QBatch(NamedTuple):

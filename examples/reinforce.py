@@ -4,16 +4,19 @@ Run: python examples/reinforce.py train agent=reinforce core=gru env.id=memory:T
 and every other command of rlseq likewise, such as: python examples/reinforce.py resume RUN
 """
 
+import sys
 from dataclasses import dataclass
 
 import optax
 
 import rlseq
+from rlseq import cli
 from rlseq.agents.networks import make_network
 from rlseq.agents.observations import Observations
 from rlseq.agents.on_policy import OnPolicyAgent, check_sizes
 from rlseq.agents.rollout import advantages
 from rlseq.agents.updates import gradient_step
+from rlseq.fields import LearningRate, Rollout, Share, Weight, Width
 from rlseq.rl.losses import masked_mean, value_loss
 
 
@@ -21,12 +24,12 @@ from rlseq.rl.losses import masked_mean, value_loss
 class ReinforceConfig:
     """Hyper-parameters, chosen on probe:Recall."""
 
-    num_steps: int = 64  # length of a rollout; what runs on after it counts by its value
-    lr: float = 3e-3
-    gamma: float = 0.99
-    entropy_coef: float = 0.01
-    encoder: int = 64  # width of the layer before the core
-    head: int = 64  # width of the two layers of each head
+    num_steps: Rollout = 64  # length of a rollout; what runs on after it counts by its value
+    lr: LearningRate = 3e-3
+    gamma: Share = 0.99
+    entropy_coef: Weight = 0.01
+    encoder: Width = 64  # width of the layer before the core
+    head: Width = 64  # width of the two layers of each head
 
 
 class Reinforce(OnPolicyAgent):
@@ -68,12 +71,8 @@ rlseq.register("agent", "reinforce", "reinforce:Reinforce")
 
 def main(*arguments):
     """The commands of rlseq, with one agent more."""
-    from rlseq.cli import main as command_line
-
-    return command_line(list(arguments))
+    return cli.main(list(arguments))
 
 
 if __name__ == "__main__":
-    import sys
-
     sys.exit(main(*sys.argv[1:]))

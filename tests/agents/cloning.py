@@ -14,13 +14,14 @@ from rlseq.agents.observations import Observations
 from rlseq.agents.on_policy import PolicyParams
 from rlseq.agents.rollout import to_env
 from rlseq.agents.updates import gradient_step
+from rlseq.fields import LearningRate
 
 LENGTH, SEQUENCES = 4, 5
 
 
 @dataclass(frozen=True)
 class CloningConfig:
-    lr: float = 1e-2
+    lr: LearningRate = 1e-2
 
 
 class CloningState(NamedTuple):

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from gymnax.environments.spaces import Discrete
 
 import rlseq
 from rlseq.agents.exploration import EpsilonGreedy, linear_epsilon, uniform_where
@@ -127,8 +128,13 @@ def test_epsilon_falls_in_a_line_over_its_share_of_the_run_and_stays():
 
 # Usually one core where memory is needed, the others and all other probes are slow tests.
 USUAL = {"Recall": ("gru",), "Leak": ("s5",), "Truncated": ("mlp",), "ActionObs": ("mlp",)}
-OTHERS = ("Continuous", "MultiAction", "Catch", "CatchBlind")
-DISCRETE = [probe for probe in FAMILY.ids() if probe not in OTHERS]
+PIXELS = ("Catch", "CatchBlind")
+DISCRETE = [
+    probe
+    for probe in FAMILY.ids()
+    if isinstance(rlseq.make_env(f"probe:{probe}", 1).spec.action_space, Discrete)
+    and probe not in PIXELS
+]
 PAIRS = [
     pytest.param(probe, *core.values, marks=core.marks)
     for probe in DISCRETE
