@@ -4,7 +4,7 @@ from typing import Any
 
 from rlseq import registry
 from rlseq.errors import InputError, check_names
-from rlseq.types import Agent, VecEnv
+from rlseq.types import Agent, AgentClass, VecEnv
 
 __all__ = ["agent_config", "make_agent"]
 
@@ -21,32 +21,48 @@ def make_agent(
     """The named agent on an environment.
 
     Args:
-        name: "ppo", or "imagination", which needs a world model.
+        name: a registered agent; "imagination" needs a world model, the others have none.
         env: from `rlseq.make_env`.
         core: the memory, {"name": "s5", "features": 128, ...}; the rest as in `make_core`.
         world_model: {"name": "drama", "preset": "nano", ...}, the rest as in
             `rlseq.world_models.make_world_model`; the core is then its sequence model.
-        num_updates: the length of the whole run, which learning-rate schedules span.
+        num_updates: the length of the whole run, which schedules span.
         **hyperparameters: fields of `agent_config(name)`.
 
     Raises:
         InputError: an unknown name or field, a value out of its range, or a world model too many
             or too few.
     """
-    kind = registry.load("agent", name)
+    agent_class = _agent_class(name)
     config = agent_config(name)
     check_names(f"option of agent {name!r}:", hyperparameters, config.__dataclass_fields__)
-    made, given = config(**hyperparameters), dict(core or {"name": "s5"})
-    if not getattr(kind, "needs_world_model", False):
-        if world_model:
-            raise InputError(f"agent {name!r} has no world model: world_model=none")
-        return kind(env, made, given, num_updates)
-    if not world_model:
+    settings = config(**hyperparameters)
+    if world_model and not agent_class.needs_world_model:
+        raise InputError(f"agent {name!r} has no world model: world_model=none")
+    if agent_class.needs_world_model and not world_model:
         known = ", ".join(registry.names("world_model"))
         raise InputError(f"agent {name!r} needs a world model: world_model={known} or a preset")
-    return kind(env, made, given, num_updates, world_model)
+    core = dict(core or {"name": "s5"})
+    agent = agent_class(env, settings, core, num_updates, world_model or None)
+    _check_members(name, agent, Agent)
+    return agent
 
 
 def agent_config(name: str) -> type:
     """The frozen dataclass of an agent's hyper-parameters."""
-    return registry.load("agent", name).Config
+    return _agent_class(name).Config
+
+
+def _agent_class(name: str) -> AgentClass:
+    agent_class = registry.load("agent", name)
+    _check_members(name, agent_class, AgentClass)
+    return agent_class
+
+
+def _check_members(name: str, thing: object, protocol: type) -> None:
+    """Raise InputError for an agent of the user's own that lacks what a protocol asks for."""
+    asked = {*protocol.__annotations__, *(key for key in vars(protocol) if key[0] != "_")}
+    if missing := sorted(asked.difference(dir(thing))):
+        raise InputError(
+            f"agent {name!r} lacks {', '.join(missing)}: see rlseq.types.{protocol.__name__}"
+        )

@@ -1,4 +1,4 @@
-"""Actor and critic that learn from imagined roll-outs alone (DreamerV3, Drama).
+"""Actor and critic that learn from imagined rollouts alone (DreamerV3, Drama).
 
 The critic regresses the symlog two-hot of lambda-returns, and of those of its own slow copy. The
 actor follows REINFORCE with the returns' percentiles as their scale, or PPO.
@@ -12,10 +12,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
-from jax import Array, lax
+from jax import Array
 
-from rlseq.agents.dreams import Dream
 from rlseq.agents.imagination_settings import ImaginationConfig
+from rlseq.agents.imagined import ImaginedRollout
+from rlseq.agents.updates import gradient_step, minibatch_epochs
 from rlseq.nn.distributions import Categorical
 from rlseq.nn.encoders import NormedStack
 from rlseq.nn.initialisers import orthogonal
@@ -44,13 +45,13 @@ class Head(nn.Module):
 
 
 class ActorParams(NamedTuple):
-    """All that choosing an action from features needs."""
+    """What choosing an action from features needs."""
 
     network: Params
     moments: RunningMoments
 
 
-class Learned(NamedTuple):
+class ActorCriticParams(NamedTuple):
     """What gradients move."""
 
     actor: Params
@@ -58,9 +59,9 @@ class Learned(NamedTuple):
 
 
 class BehaviourState(NamedTuple):
-    """All that learning in imagination keeps."""
+    """What learning in imagination keeps."""
 
-    learned: Learned
+    params: ActorCriticParams
     slow: Params  # critic
     optimiser: optax.OptState
     moments: RunningMoments  # of the features
@@ -69,24 +70,24 @@ class BehaviourState(NamedTuple):
     @property
     def actor(self) -> ActorParams:
         """What acting needs."""
-        return ActorParams(self.learned.actor, self.moments)
+        return ActorParams(self.params.actor, self.moments)
 
 
-class Lesson(NamedTuple):
-    """Imagined steps with what is to be learned from them, leaves [M, ...]."""
+class ImaginedBatch(NamedTuple):
+    """Imagined steps as the loss sees them, leaves [M, ...]."""
 
-    seen: Array  # features as the actor reads them
+    normalised: Array  # features as the actor reads them
     features: Array
     action: Array
     log_prob: Array
     advantage: Array
     target: Array  # lambda-return
     slow_target: Array  # lambda-return of the slow critic
-    weight: Array
+    mask: Array  # float32, 0 where the episode had ended before
 
 
 class Behaviour:
-    """Configuration and networks; what is learned lives in `BehaviourState`."""
+    """Configuration and networks; progress lives in `BehaviourState`."""
 
     def __init__(self, config: ImaginationConfig, features: int, num_actions: int):
         self.config = config
@@ -97,19 +98,19 @@ class Behaviour:
         )
 
     def init(self, key: Array) -> BehaviourState:
-        """Nothing learned."""
+        """Fresh parameters."""
         actor_key, critic_key = jax.random.split(key)
         x = jnp.zeros((1, self.features))
         critic = self.critic.init(critic_key, x)
-        learned = Learned(self.actor.init(actor_key, x), critic)
+        params = ActorCriticParams(self.actor.init(actor_key, x), critic)
         return BehaviourState(
-            learned, critic, self.optimiser.init(learned), init_moments(self.features),
+            params, critic, self.optimiser.init(params), init_moments(self.features),
             init_percentiles(),
         )  # fmt: skip
 
     def policy(self, params: ActorParams, features: Array) -> Categorical:
         """The distribution over actions for features [..., F]."""
-        return self._choice(params.network, self._seen(params.moments, features))
+        return self._policy(params.network, self._normalised(params.moments, features))
 
     def value(self, critic: Params, features: Array) -> Array:
         """Values [...] of features [..., F]."""
@@ -117,112 +118,97 @@ class Behaviour:
         return two_hot_mean(logits)
 
     def improve(
-        self, state: BehaviourState, dream: Dream, key: Array
+        self, state: BehaviourState, rollout: ImaginedRollout, key: Array
     ) -> tuple[BehaviourState, Metrics]:
-        """One update from H steps of N imagined roll-outs; the metrics are scalars."""
-        lesson, percentiles, about = self.lesson(state, dream)
-        learned, optimiser, metrics = self._study(state, lesson, key)
+        """One update from H steps of N imagined rollouts; the metrics are scalars."""
+        batch, percentiles, metrics = self.batch(state, rollout)
+        params, optimiser, losses = self._fit(state, batch, key)
         decay = self.config.slow_decay
         slow = jax.tree.map(
-            lambda old, new: decay * old + (1 - decay) * new, state.slow, learned.critic
+            lambda old, new: decay * old + (1 - decay) * new, state.slow, params.critic
         )
         moments = state.moments
         if self.config.normalize_features:
-            moments = update_moments(moments, dream.features)
-        new = BehaviourState(learned, slow, optimiser, moments, percentiles)
-        return new, about | metrics
+            moments = update_moments(moments, rollout.features)
+        new = BehaviourState(params, slow, optimiser, moments, percentiles)
+        return new, metrics | losses
 
-    def lesson(self, state: BehaviourState, dream: Dream) -> tuple[Lesson, Percentiles, Metrics]:
-        """Returns and advantages of a dream: (what to learn, their scale, what to log)."""
+    def batch(
+        self, state: BehaviourState, rollout: ImaginedRollout
+    ) -> tuple[ImaginedBatch, Percentiles, Metrics]:
+        """Returns and advantages of a rollout: (what the loss sees, their scale, metrics)."""
         c = self.config
         value, slow_value = (
-            self.value(params, dream.features) for params in (state.learned.critic, state.slow)
+            self.value(params, rollout.features) for params in (state.params.critic, state.slow)
         )
         returns = partial(
-            lambda_returns, dream.reward, alive=dream.alive, gamma=c.gamma, lam=c.lam,
+            lambda_returns, rollout.reward, alive=rollout.alive, gamma=c.gamma, lam=c.lam,
             own_value=c.own_value,
         )  # fmt: skip
         target, slow_target = returns(value=value), returns(value=slow_value)
         percentiles = update_percentiles(state.percentiles, target)
-        before = dream.features[:-1]
-        lesson = Lesson(
-            seen=self._seen(state.moments, before),
+        before = rollout.features[:-1]
+        batch = ImaginedBatch(
+            normalised=self._normalised(state.moments, before),
             features=before,
-            action=dream.action,
-            log_prob=dream.log_prob,
+            action=rollout.action,
+            log_prob=rollout.log_prob,
             advantage=(target - value[:-1]) / percentiles.scale,
             target=target,
             slow_target=slow_target,
-            weight=dream.weight,
+            mask=rollout.mask,
         )
-        about = {
-            "imagined/reward": dream.reward.mean(),
+        metrics = {
+            "imagined/reward": rollout.reward.mean(),
             "imagined/return": target.mean(),
             "imagined/value": value.mean(),
-            "imagined/ends": 1 - dream.alive.mean(),
+            "imagined/ends": 1 - rollout.alive.mean(),
             "return_scale": percentiles.scale,
         }
-        flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), lesson)
-        return flat, percentiles, about
+        flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), batch)
+        return flat, percentiles, metrics
 
-    def loss(self, learned: Learned, lesson: Lesson) -> tuple[Array, Metrics]:
+    def loss(self, params: ActorCriticParams, batch: ImaginedBatch) -> tuple[Array, Metrics]:
         """The loss of imagined steps [M], and its parts."""
         c = self.config
-        policy = self._choice(learned.actor, lesson.seen)
-        log_prob, entropy = policy.log_prob(lesson.action), policy.entropy()
-        log_ratio = log_prob - lesson.log_prob
-        weighed = lesson.weight * lesson.advantage
+        policy = self._policy(params.actor, batch.normalised)
+        log_prob, entropy = policy.log_prob(batch.action), policy.entropy()
+        log_ratio = log_prob - batch.log_prob
+        advantage = batch.mask * batch.advantage
         if c.algorithm == "ppo":
-            actor = clipped_policy_loss(log_ratio, weighed, c.clip)
+            actor = clipped_policy_loss(log_ratio, advantage, c.clip)
         else:
-            actor = -(weighed * log_prob).mean()
-        logits: Any = self.critic.apply(learned.critic, lesson.features)
-        errors = [two_hot_loss(logits, x) for x in (lesson.target, lesson.slow_target)]
-        critic, slow = ((lesson.weight * error).mean() for error in errors)
-        spread = (lesson.weight * entropy).mean()
-        return actor + critic + slow - c.entropy_coef * spread, {
+            actor = -(advantage * log_prob).mean()
+        logits: Any = self.critic.apply(params.critic, batch.features)
+        errors = [two_hot_loss(logits, x) for x in (batch.target, batch.slow_target)]
+        critic, slow = ((batch.mask * error).mean() for error in errors)
+        bonus = (batch.mask * entropy).mean()
+        return actor + critic + slow - c.entropy_coef * bonus, {
             "loss/policy": actor,
             "loss/value": critic,
             "entropy": entropy.mean(),
             "approx_kl": approximate_kl(log_ratio),
         }
 
-    def _study(self, state: BehaviourState, lesson: Lesson, key: Array) -> tuple:
-        """Passes over a lesson: one for REINFORCE, epochs of minibatches for PPO."""
+    def _fit(
+        self, state: BehaviourState, batch: ImaginedBatch, key: Array
+    ) -> tuple[ActorCriticParams, optax.OptState, Metrics]:
+        """Steps on a batch: one for REINFORCE, epochs of minibatches for PPO."""
         c = self.config
-        size = lesson.target.size
-        start = (state.learned, state.optimiser, jnp.zeros((), bool))
         if c.algorithm == "reinforce":
-            (learned, optimiser, _), metrics = self._pass(lesson, start, None)
-            return learned, optimiser, metrics
-        keys = jax.random.split(key, c.epochs)
-        orders = jax.vmap(lambda k: jax.random.permutation(k, size))(keys)
-        parts = orders.reshape(c.epochs * c.minibatches, -1)
-        (learned, optimiser, _), metrics = lax.scan(partial(self._pass, lesson), start, parts)
-        return learned, optimiser, jax.tree.map(jnp.mean, metrics)
+            new = gradient_step(self.loss, self.optimiser, state.params, state.optimiser, batch)
+            params: Any = new.params
+            return params, new.optimiser, new.aux | {"grad_norm": new.norm}
+        return minibatch_epochs(
+            self.loss, self.optimiser, state.params, state.optimiser,
+            lambda steps: jax.tree.map(lambda x: x[steps], batch), batch.target.size, key,
+            epochs=c.epochs, minibatches=c.minibatches, target_kl=c.target_kl, undo_last=True,
+        )  # fmt: skip
 
-    def _pass(self, lesson: Lesson, state: tuple, part: Array | None) -> tuple[tuple, Metrics]:
-        """One optimiser step; none any more once the policy has moved further than target_kl."""
-        learned, optimiser, stopped = state
-        if part is not None:
-            lesson = jax.tree.map(lambda x: x[part], lesson)
-        gradients, metrics = jax.grad(self.loss, has_aux=True)(learned, lesson)
-        metrics["grad_norm"] = optax.tree.norm(gradients)
-        # optax's bias correction mixes dtypes, which a strict caller's JAX would refuse.
-        with jax.numpy_dtype_promotion("standard"):
-            changes, new = self.optimiser.update(gradients, optimiser, learned)
-        moved = optax.apply_updates(learned, changes), new
-        if part is None:
-            return (*moved, stopped), metrics
-        if self.config.target_kl > 0:
-            stopped = stopped | (metrics["approx_kl"] > self.config.target_kl)
-        kept = jax.tree.map(partial(jnp.where, stopped), (learned, optimiser), moved)
-        return (*kept, stopped), metrics
-
-    def _choice(self, network: Params, seen: Array) -> Categorical:
-        logits = self.actor.apply(network, seen)
+    def _policy(self, network: Params, normalised: Array) -> Categorical:
+        logits = self.actor.apply(network, normalised)
         assert isinstance(logits, jax.Array)
         return Categorical(logits)
 
-    def _seen(self, moments: RunningMoments, features: Array) -> Array:
+    def _normalised(self, moments: RunningMoments, features: Array) -> Array:
         return normalise(moments, features) if self.config.normalize_features else features

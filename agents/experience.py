@@ -8,31 +8,33 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from rlseq.agents.rollout import Actor, Episodes, ended_episodes
+from rlseq.agents.metrics import Episodes, ended_episodes
+from rlseq.agents.rollout import Actor
+from rlseq.replay.store import Replay, ReplayState
 from rlseq.types import Carry, PyTree, Sequences, TimeStep, VecEnv
-from rlseq.world_models.replay import Replay, add
 
 # (carry, obs [E, ...], reset [E], key) -> (carry, action [E])
 Act = Callable[[Carry, PyTree, Array, Array], tuple[Carry, Array]]
 
 
-def gather(
+def collect_rows(
     env: VecEnv,
     act: Act,
     actor: Actor,
     replay: Replay,
+    state: ReplayState,
     num_steps: int,
     *,
     keep_terminal_frame: bool,
-) -> tuple[Actor, Replay, Episodes]:
+) -> tuple[Actor, ReplayState, Episodes]:
     """`num_steps` steps of every environment into the replay; `env` must count statistics.
 
     With `keep_terminal_frame` the last frame of an episode stands where the next one's first
     belongs, as in the code released with Drama.
     """
-    body = partial(_step, env, act, keep_terminal_frame)
-    (actor, replay), episodes = lax.scan(body, (actor, replay), None, num_steps)
-    return actor, replay, jax.tree.map(jnp.sum, episodes)
+    body = partial(_step, env, act, replay, keep_terminal_frame)
+    (actor, state), episodes = lax.scan(body, (actor, state), None, num_steps)
+    return actor, state, jax.tree.map(jnp.sum, episodes)
 
 
 def as_row(old: TimeStep, action: Array, new: TimeStep) -> Sequences:
@@ -46,20 +48,21 @@ def as_row(old: TimeStep, action: Array, new: TimeStep) -> Sequences:
 def _step(
     env: VecEnv,
     act: Act,
+    replay: Replay,
     keep_terminal_frame: bool,
-    state: tuple[Actor, Replay],
+    state: tuple[Actor, ReplayState],
     _: None,
-) -> tuple[tuple[Actor, Replay], Episodes]:
-    actor, replay = state
+) -> tuple[tuple[Actor, ReplayState], Episodes]:
+    actor, stored = state
     key, act_key, env_key = jax.random.split(actor.key, 3)
     old = actor.timestep
     carry, action = act(actor.carry, old.obs, old.reset, act_key)
     env_state, new = env.step(actor.env_state, action, env_key)
-    replay = add(replay, as_row(old, action, new), new.valid)
+    stored = replay.add(stored, as_row(old, action, new), new.valid)
     episodes = ended_episodes(env_state, new)
     if keep_terminal_frame:
         new = _with_terminal_frame(old, new)
-    return (Actor(env_state, new, carry, key), replay), episodes
+    return (Actor(env_state, new, carry, key), stored), episodes
 
 
 def _with_terminal_frame(old: TimeStep, new: TimeStep) -> TimeStep:

@@ -1,31 +1,42 @@
 """Learning in imagination (Drama, Wang et al. 2410.08893) with any world model and any core.
 
-Every round plays some steps, trains the world model on sequences of the replay, imagines what would
-follow and improves actor and critic on that alone, all in one jitted program.
+Every round acts for some steps, trains the world model on sequences of the replay, imagines what
+would follow and improves actor and critic on that alone, all in one jitted program.
 """
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 from gymnax.environments import spaces
 from jax import Array, lax
 
-from rlseq.agents import dreams
+from rlseq.agents import imagined
 from rlseq.agents.behaviour import ActorParams, Behaviour, BehaviourState
-from rlseq.agents.experience import as_row, gather
+from rlseq.agents.experience import as_row, collect_rows
+from rlseq.agents.exploration import uniform_where
+from rlseq.agents.imagination_learner import Learner, LearnerState, ModelState
 from rlseq.agents.imagination_settings import ImaginationConfig, check
-from rlseq.agents.rollout import Actor, Episodes
+from rlseq.agents.metrics import Episodes, training_metrics
+from rlseq.agents.rollout import Actor, start_actor
+from rlseq.agents.unbatched import unbatched
 from rlseq.envs.spaces import describe
 from rlseq.envs.wrappers import EpisodeStatistics
 from rlseq.errors import InputError
-from rlseq.types import Metrics, Observed, Params, PyTree, Sequences, VecEnv, WorldCarry, WorldModel
+from rlseq.replay.ring import sequences
+from rlseq.replay.samplers import make_sampler
+from rlseq.replay.store import Replay, ReplayState
+from rlseq.types import (
+    AgentPart,
+    Metrics,
+    Params,
+    PyTree,
+    VecEnv,
+    WorldCarry,
+    WorldModel,
+)
 from rlseq.world_models import make_world_model
-from rlseq.world_models.replay import Replay, allowed_starts, count, init_replay, windows
-from rlseq.world_models.sampling import draw, model_scores, policy_scores
 
 
 class PolicyParams(NamedTuple):
@@ -35,31 +46,15 @@ class PolicyParams(NamedTuple):
     actor: ActorParams
 
 
-class ModelState(NamedTuple):
-    """The world model and its optimiser."""
-
-    params: Params
-    optimiser: optax.OptState
-
-
 class ImaginationState(NamedTuple):
     """All that training needs; every leaf is an array."""
 
     model: ModelState
     behaviour: BehaviourState
-    replay: Replay
+    replay: ReplayState
     actor: Actor
-    rounds: Array  # [] int32
+    updates: Array  # [] int32, rounds
     key: Array
-
-
-class Learning(NamedTuple):
-    """What a round of updates changes; the experience itself is only read."""
-
-    model: ModelState
-    behaviour: BehaviourState
-    model_draws: Array  # [E, L]
-    policy_draws: Array  # [E, L]
 
 
 class Imagination:
@@ -71,6 +66,7 @@ class Imagination:
 
     Config: ClassVar[type] = ImaginationConfig
     needs_world_model: ClassVar[bool] = True
+    steps_environment: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -96,23 +92,24 @@ class Imagination:
         )
         size = self.model.latent_size + self.model.hidden_size
         self.behaviour = Behaviour(config, size, self.num_actions)
-        self.optimiser = self.model.optimiser()
+        sampler = make_sampler(config.sampling, ratio=config.contexts / config.batch)
+        self.replay = Replay(config.capacity // env.num_envs, sampler)
+        self.learner = Learner(config, self.model, self.behaviour, self.replay)
         self.steps_per_update = env.num_envs * config.num_steps
 
     @partial(jax.jit, static_argnums=0)
     def init(self, key: Array) -> ImaginationState:
         """Fresh parameters and episodes, and an empty replay."""
         key, model_key, behaviour_key, env_key, act_key = jax.random.split(key, 5)
-        params = self.model.init(model_key)
-        env_state, ts = self.env.reset(env_key)
         envs = self.env.num_envs
-        row = as_row(ts, jnp.zeros(envs, jnp.int32), ts)
+        actor = start_actor(self.env, self.init_carry(envs), env_key, act_key)
+        row = as_row(actor.timestep, jnp.zeros(envs, jnp.int32), actor.timestep)
         return ImaginationState(
-            model=ModelState(params, self.optimiser.init(params)),
+            model=self.learner.init_model(model_key),
             behaviour=self.behaviour.init(behaviour_key),
-            replay=init_replay(row, self.config.capacity // envs),
-            actor=Actor(env_state, ts, self.init_carry(envs), act_key),
-            rounds=jnp.zeros((), jnp.int32),
+            replay=self.replay.init(row),
+            actor=actor,
+            updates=jnp.zeros((), jnp.int32),
             key=key,
         )
 
@@ -126,9 +123,9 @@ class Imagination:
 
     def batched(self, state: ImaginationState) -> ImaginationState:
         """True for every leaf of a state whose first axis is the environments."""
-        whole = jax.tree.map(lambda _: False, state)
-        every = jax.tree.map(lambda _: True, (state.replay, state.actor))
-        return whole._replace(replay=every[0], actor=every[1]._replace(key=False))
+        marks = jax.tree.map(lambda _: False, state)
+        replay, actor = jax.tree.map(lambda _: True, (state.replay, state.actor))
+        return marks._replace(replay=replay, actor=actor._replace(key=False))
 
     @partial(jax.jit, static_argnums=0, static_argnames="greedy")
     def act(
@@ -159,15 +156,14 @@ class Imagination:
         see_key, act_key, random_key = jax.random.split(key, 3)
         seen = self.model.perceive(params.model, carry, obs, reset, see_key)
         latent = seen.latent if self.config.act_on == "posterior" else seen.guess
-        policy = self.behaviour.policy(params.actor, dreams.features(latent, seen.hidden))
+        policy = self.behaviour.policy(params.actor, imagined.features(latent, seen.hidden))
         action = policy.mode() if greedy else policy.sample(act_key)
         if random is not None:
-            any_action = jax.random.randint(random_key, action.shape, 0, self.num_actions)
-            action = jnp.where(random, any_action, action)
+            action = uniform_where(random, action, self.num_actions, random_key)
         return self.model.advance(params.model, carry, seen.latent, action, reset), action
 
-    def parts(self) -> dict[str, tuple[Callable[[ImaginationState, Array], Any], int]]:
-        """What a round consists of beside the environment: (function, how often), by name.
+    def parts(self) -> dict[str, AgentPart]:
+        """What an update consists of beside the environment.
 
         "learning" is an update of world model and behaviour, "model" that of the world model alone.
         """
@@ -178,37 +174,29 @@ class Imagination:
             return self._act(self.policy_params(state), state.actor.carry, ts.obs, ts.reset, key)
 
         def model(state: ImaginationState, key: Array) -> Any:
-            rows = windows(state.replay, jnp.arange(c.batch, dtype=jnp.int32), c.length)
-            return self.train_model(state.model, rows, key)
+            starts = jnp.arange(c.batch, dtype=jnp.int32)
+            rows = sequences(state.replay.ring, starts, c.length)
+            return self.learner.train_model(state.model, rows, key)
 
         def learning(state: ImaginationState, key: Array) -> Any:
-            return self._learn_once(state.replay, _learning(state, state.replay), key)
+            old = _learner(state, state.replay)
+            return self.learner.learn_once(state.replay.ring, old, key)
 
-        times = {"acting": c.num_steps, "model": c.updates, "learning": c.updates}
-        made = {"acting": acting, "model": model, "learning": learning}
-        return {name: (made[name], times[name]) for name in made}
+        return {
+            "acting": AgentPart(acting, c.num_steps),
+            "model": AgentPart(model, c.updates),
+            "learning": AgentPart(learning, c.updates),
+        }
 
     @partial(jax.jit, static_argnums=(0, 2))
     def train(self, state: ImaginationState, num_updates: int) -> tuple[ImaginationState, Metrics]:
-        """`num_updates` rounds of acting and learning; metrics are means over those that learned.
+        """`num_updates` rounds of acting and learning; losses are means over those that learned.
 
-        "return" and "length" are means over the episodes that ended within, NaN when none did;
-        "valid_steps" are those whose action was not ignored, "updates" those of the world model, of
-        which there are none in the warm-up.
+        "updates" are those of the world model, of which there are none in the warm-up.
         """
-        state, (episodes, metrics, learned) = lax.scan(self._round, state, None, num_updates)
-        number, total_return, total_length, steps = jax.tree.map(jnp.sum, episodes)
-        rounds = learned.sum()
-        finite = jnp.all(jnp.stack([jnp.isfinite(v).all() for v in metrics.values()]))
-        return state, {
-            "return": total_return / number,
-            "length": total_length / number,
-            "episodes": number,
-            "valid_steps": steps,
-            **{k: v.sum() / jnp.maximum(rounds, 1) for k, v in metrics.items()},
-            "updates": rounds * self.config.updates,
-            "finite": finite.astype(jnp.float32),
-        }
+        state, (episodes, losses, learned) = lax.scan(self._round, state, None, num_updates)
+        updates = learned.sum(dtype=jnp.int32).astype(jnp.float32) * self.config.updates
+        return state, training_metrics(episodes, losses, learned) | {"updates": updates}
 
     def _round(
         self, state: ImaginationState, _: None
@@ -217,94 +205,23 @@ class Imagination:
         c = self.config
         # In rounds: the product with their steps would leave an int32 long before them.
         warmup = -(-c.warmup // self.steps_per_update)
-        act = partial(self._act, self.policy_params(state), random=state.rounds < warmup)
-        actor, replay, episodes = gather(
-            self.env, act, state.actor, state.replay, c.num_steps,
+        act = partial(self._act, self.policy_params(state), random=state.updates < warmup)
+        actor, replay, episodes = collect_rows(
+            self.env, act, state.actor, self.replay, state.replay, c.num_steps,
             keep_terminal_frame=c.keep_terminal_frame,
         )  # fmt: skip
         key, learn_key = jax.random.split(state.key)
-        old = _learning(state, replay)
-        learn = partial(self._learn, replay)
+        old = _learner(state, replay)
+        learn = partial(self.learner.learn, replay.ring)
         shapes = jax.eval_shape(learn, old, learn_key)[1]
         nothing = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
         # All seeds are in the same round, so that also under vmap only one side is computed.
-        ready = of_all_seeds(state.rounds + 1 >= warmup)
-        new, metrics = lax.cond(ready, learn, lambda old, _: (old, nothing), old, learn_key)
-        replay = Replay(replay.ring, new.model_draws, new.policy_draws)
-        state = ImaginationState(new.model, new.behaviour, replay, actor, state.rounds + 1, key)
-        return state, (episodes, metrics, ready.astype(jnp.float32))
-
-    def _learn(self, replay: Replay, old: Learning, key: Array) -> tuple[Learning, Metrics]:
-        """`updates` of the world model and of the behaviour each; metrics are their means."""
-        keys = jax.random.split(key, self.config.updates)
-        new, metrics = lax.scan(partial(self._learn_once, replay), old, keys)
-        return new, jax.tree.map(jnp.mean, metrics)
-
-    def _learn_once(self, replay: Replay, old: Learning, key: Array) -> tuple[Learning, Metrics]:
-        draw_key, model_key, start_key, dream_key, study_key = jax.random.split(key, 5)
-        places = self._draw_model(replay, old, draw_key)
-        rows = windows(replay, places, self.config.length)
-        model, seen, model_metrics = self.train_model(old.model, rows, model_key)
-        old = old._replace(model=model, model_draws=count(old.model_draws, places))
-        start, old = self._start(replay, old, rows, seen, start_key)
-        policy = partial(self.behaviour.policy, old.behaviour.actor)
-        dream = dreams.dream(
-            self.model, model.params, policy, start, self.config.horizon, dream_key
-        )
-        behaviour, metrics = self.behaviour.improve(old.behaviour, dream, study_key)
-        return old._replace(behaviour=behaviour), model_metrics | metrics
-
-    def train_model(
-        self, state: ModelState, rows: Sequences, key: Array
-    ) -> tuple[ModelState, Observed, Metrics]:
-        """One update of the world model on sequences [T, B]."""
-        gradients, (parts, seen) = jax.grad(self.model.loss, has_aux=True)(state.params, rows, key)
-        # optax's bias correction mixes dtypes, which a strict caller's JAX would refuse.
-        with jax.numpy_dtype_promotion("standard"):
-            changes, optimiser = self.optimiser.update(gradients, state.optimiser, state.params)
-        params: Any = optax.apply_updates(state.params, changes)
-        metrics = {f"loss/{name}": value for name, value in parts.items()}
-        metrics["model_grad_norm"] = optax.tree.norm(gradients)
-        return ModelState(params, optimiser), seen, metrics
-
-    def _draw_model(self, replay: Replay, old: Learning, key: Array) -> Array:
-        c = self.config
-        scores = model_scores(old.model_draws)
-        return self._draw(replay, scores, key, c.batch, c.length)
-
-    def _start(
-        self, replay: Replay, old: Learning, rows: Sequences, seen: Observed, key: Array
-    ) -> tuple[dreams.Start, Learning]:
-        """Where imagination begins, and the counts after it."""
-        c, params = self.config, old.model.params
-        if c.starts == "batch":
-            return dreams.from_batch(self.model, params, rows, seen, c.start_every), old
-        draw_key, see_key = jax.random.split(key)
-        scores = policy_scores(old.model_draws, old.policy_draws, c.contexts / c.batch)
-        places = self._draw(replay, scores, draw_key, c.contexts, c.context)
-        contexts = windows(replay, places, c.context)
-        start = dreams.from_contexts(
-            self.model, params, contexts, see_key, after=c.act_on == "prior"
-        )
-        return start, old._replace(policy_draws=count(old.policy_draws, places))
-
-    def _draw(self, replay: Replay, scores: Array, key: Array, number: int, length: int) -> Array:
-        if self.config.sampling == "uniform":
-            scores = jnp.zeros_like(scores)
-        allowed = allowed_starts(replay, length)
-        return draw(key, scores.reshape(-1), allowed.reshape(-1), number)
+        ready = unbatched(state.updates + 1 >= warmup)
+        new, losses = lax.cond(ready, learn, lambda old, _: (old, nothing), old, learn_key)
+        replay = replay._replace(sampler=new.sampler)
+        state = ImaginationState(new.model, new.behaviour, replay, actor, state.updates + 1, key)
+        return state, (episodes, losses, ready)
 
 
-def _learning(state: ImaginationState, replay: Replay) -> Learning:
-    return Learning(state.model, state.behaviour, replay.model_draws, replay.policy_draws)
-
-
-@jax.custom_batching.custom_vmap
-def of_all_seeds(x: Array) -> Array:
-    """x, which is the same for all members of a vmap: so it stays one value under it."""
-    return x
-
-
-@of_all_seeds.def_vmap
-def _of_all_seeds(members: int, batched: list[bool], x: Array) -> tuple[Array, bool]:
-    return (of_all_seeds(x[0]) if batched[0] else x), False
+def _learner(state: ImaginationState, replay: ReplayState) -> LearnerState:
+    return LearnerState(state.model, state.behaviour, replay.sampler)

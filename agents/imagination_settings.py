@@ -20,7 +20,7 @@ from rlseq.fields import (
     Weight,
     Width,
 )  # fmt: skip
-from rlseq.world_models.sampling import SAMPLING
+from rlseq.replay.samplers import SAMPLING
 
 ALGORITHMS = ("reinforce", "ppo")
 ActOn = Annotated[str, OneOf(("posterior", "prior"))]
@@ -79,30 +79,30 @@ def check(config: ImaginationConfig, num_envs: int) -> None:
 
 
 def imagined_starts(config: ImaginationConfig) -> int:
-    """How many roll-outs an update imagines."""
+    """How many rollouts an update imagines."""
     if config.starts == "replay":
         return config.contexts
     return config.batch * (config.length // config.start_every)
 
 
 def _check_windows(config: ImaginationConfig, num_envs: int) -> None:
-    """Every window must find its data in what the warm-up has gathered, and in the replay."""
-    lane = config.capacity // num_envs
-    gathered = min(config.warmup // num_envs, lane)
+    """Every window must find its data in what the warm-up has collected, and in the replay."""
+    held = config.capacity // num_envs  # rows of each environment
+    collected = min(config.warmup // num_envs, held)
     drawn = [("agent.batch", config.batch, "agent.length", config.length)]
     if config.starts == "replay":
         drawn.append(("agent.contexts", config.contexts, "agent.context", config.context))
     for number, wanted, size, length in drawn:
-        if length > lane:
+        if length > held:
             raise InputError(
                 f"{size} = {length} is longer than what agent.capacity = {config.capacity} holds "
-                f"of each of env.num_envs = {num_envs}: {lane}"
+                f"of each of env.num_envs = {num_envs}: {held}"
             )
-        if (gathered - length + 1) * num_envs < wanted:
+        if (collected - length + 1) * num_envs < wanted:
             raise InputError(
                 f"{number} = {wanted} sequences of {size} = {length} steps are more than the data "
                 f"of agent.warmup = {config.warmup} steps in env.num_envs = {num_envs} holds: "
-                f"{max(0, gathered - length + 1) * num_envs}"
+                f"{max(0, collected - length + 1) * num_envs}"
             )
     if config.starts == "batch" and config.length % config.start_every:
         raise InputError(

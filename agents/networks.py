@@ -1,4 +1,4 @@
-"""Actor and critic around a sequence core."""
+"""Networks around a sequence core: a trunk of encoders and cores, and heads on it."""
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -11,6 +11,7 @@ from rlseq.errors import InputError
 from rlseq.nn.distributions import Distribution
 from rlseq.nn.encoders import DenseStack
 from rlseq.nn.heads import ActionKind, PolicyHead, ValueHead
+from rlseq.nn.initialisers import orthogonal
 from rlseq.nn.pixels import BOARD, BOARD_PATCHES, NATURE, PATCHES, PixelEncoder
 from rlseq.types import Carry
 
@@ -21,15 +22,42 @@ BOARD_SIDE = 36  # of a smaller image NATURE leaves nothing
 SMALLEST = 4  # and of a smaller one BOARD_PATCHES
 
 
-class ActorCritic(nn.Module):
-    """Encoder -> core -> heads; one trunk for both, or one each (`cores` has one or two entries).
+class RecurrentTrunk(nn.Module):
+    """Encoder -> core, once or several times side by side; a subclass puts heads on the features.
 
     Every method takes obs [T, B, ...] with reset bool [T, B], or obs [B, ...] with reset [B] for
-    method="step", and returns what stands in its name.
+    method="step", and returns the carry and what the heads give.
     """
 
     encoders: tuple[nn.Module, ...]
     cores: tuple[nn.Module, ...]
+
+    def heads(self, features: list[Array]) -> tuple:
+        """What becomes of the features [..., D] of each core."""
+        raise NotImplementedError
+
+    def init_carry(self, batch: int) -> Carry:
+        """One carry a core."""
+        return tuple(core.init_carry(batch) for core in self.cores)
+
+    def __call__(self, carry: Carry, obs: Array, reset: Array) -> tuple:
+        """Whole sequences: (carry, *heads) with leaves [T, B, ...]."""
+        return self._run(carry, obs, reset, "__call__")
+
+    def step(self, carry: Carry, obs: Array, reset: Array) -> tuple:
+        """One step: (carry, *heads) with leaves [B, ...]."""
+        return self._run(carry, obs, reset, "step")
+
+    def _run(self, carry: Carry, obs: Array, reset: Array, method: str) -> tuple:
+        pairs = []
+        for core, encoder, c in zip(self.cores, self.encoders, carry, strict=True):
+            pairs.append(getattr(core, method)(c, encoder(obs), reset))
+        return tuple(c for c, _ in pairs), *self.heads([y for _, y in pairs])
+
+
+class ActorCritic(RecurrentTrunk):
+    """A policy and a value, of one trunk or one each: (carry, distribution, values)."""
+
     kind: ActionKind
     sizes: tuple[int, ...]
     head: tuple[int, ...]
@@ -38,28 +66,25 @@ class ActorCritic(nn.Module):
         self.actor_body, self.critic_body = DenseStack(self.head), DenseStack(self.head)
         self.policy, self.value = PolicyHead(self.kind, self.sizes), ValueHead()
 
-    def init_carry(self, batch: int) -> Carry:
-        """One carry a core."""
-        return tuple(core.init_carry(batch) for core in self.cores)
-
-    def __call__(self, carry: Carry, obs: Array, reset: Array) -> tuple[Carry, Distribution, Array]:
-        """Whole sequences: (carry, distribution [T, B], values [T, B])."""
-        return self._run(carry, obs, reset, "__call__")
-
-    def step(self, carry: Carry, obs: Array, reset: Array) -> tuple[Carry, Distribution, Array]:
-        """One step: (carry, distribution [B], values [B])."""
-        return self._run(carry, obs, reset, "step")
-
-    def _run(
-        self, carry: Carry, obs: Array, reset: Array, method: str
-    ) -> tuple[Carry, Distribution, Array]:
-        pairs = []
-        for core, encoder, c in zip(self.cores, self.encoders, carry, strict=True):
-            pairs.append(getattr(core, method)(c, encoder(obs), reset))
-        features = [y for _, y in pairs]
+    def heads(self, features: list[Array]) -> tuple[Distribution, Array]:
+        """(distribution over actions, values)."""
         policy = self.policy(self.actor_body(features[0]))
-        value = self.value(self.critic_body(features[-1]))
-        return tuple(c for c, _ in pairs), policy, value
+        return policy, self.value(self.critic_body(features[-1]))
+
+
+class QNetwork(RecurrentTrunk):
+    """Values of discrete actions: (carry, values [..., num_actions]); all layers are normalised."""
+
+    num_actions: int
+    head: tuple[int, ...]
+
+    def setup(self) -> None:
+        self.body = DenseStack(self.head, norm=True)
+        self.values = nn.Dense(self.num_actions, kernel_init=orthogonal(1.0))
+
+    def heads(self, features: list[Array]) -> tuple[Array]:
+        """(values of all actions,)."""
+        return (self.values(self.body(features[0])),)
 
 
 def make_network(
@@ -71,28 +96,47 @@ def make_network(
     head: int,
     shared_core: bool,
 ) -> ActorCritic:
-    """The network for two spaces; `encoder` and `head` are widths, two dense layers each.
+    """Actor and critic for two spaces; `encoder` and `head` are widths, two dense layers each.
 
     Raises InputError for an action space that has no head and an encoder that is unknown or does
     not fit the observations.
     """
     kind, sizes = action_head(action_space)
+    trunk = make_trunk(core, obs_space, encoder_kind, encoder, count=1 if shared_core else 2)
+    return ActorCritic(*trunk, kind, sizes, (head, head))
+
+
+def make_trunk(
+    core: dict,
+    obs_space: spaces.Space,
+    encoder_kind: str,
+    encoder: int,
+    *,
+    count: int = 1,
+    norm: bool = False,
+) -> tuple[tuple[nn.Module, ...], tuple[nn.Module, ...]]:
+    """`count` encoders and cores for a `RecurrentTrunk`; `norm` normalises the encoders' layers.
+
+    Raises InputError as `make_encoder` and `rlseq.make_core`.
+    """
     options = dict(core)
     name = options.pop("name")
-    trunks = range(1 if shared_core else 2)
-    cores = tuple(make_core(name, **options) for _ in trunks)
+    cores = tuple(make_core(name, **options) for _ in range(count))
     widths = (encoder, cores[0].features)
-    encoders = tuple(make_encoder(encoder_kind, obs_space, widths) for _ in trunks)
-    return ActorCritic(encoders, cores, kind, sizes, (head, head))
+    encoders = tuple(make_encoder(encoder_kind, obs_space, widths, norm=norm) for _ in range(count))
+    return encoders, cores
 
 
-def make_encoder(kind: str, space: spaces.Space, widths: tuple[int, ...]) -> nn.Module:
+def make_encoder(
+    kind: str, space: spaces.Space, widths: tuple[int, ...], *, norm: bool = False
+) -> nn.Module:
     """A module for observations as the agent keeps them: images if `keeps_image`, else vectors."""
     if not keeps_image(kind, space):
-        return DenseStack(widths)
+        return DenseStack(widths, norm)
     assert isinstance(space, spaces.Box)
     board = min(space.shape[:2]) < BOARD_SIDE
-    return PixelEncoder(KERNELS["conv" if kind == "auto" else kind][board], widths)
+    kernels = KERNELS["conv" if kind == "auto" else kind][board]
+    return PixelEncoder(kernels, widths, norm=norm)
 
 
 def keeps_image(kind: str, space: spaces.Space) -> bool:

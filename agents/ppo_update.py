@@ -4,11 +4,12 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 import optax
-from jax import Array, lax
+from jax import Array
 
+from rlseq.agents.rollout import select_sequences
+from rlseq.agents.updates import minibatch_epochs
 from rlseq.rl.losses import (
     approximate_kl,
     clipped_policy_loss,
@@ -40,21 +41,11 @@ class Minibatches(NamedTuple):
     value: Array
     advantage: Array
     target: Array
-    learned: Array | None  # bool, None is everywhere
+    mask: Array | None  # bool, None is everywhere
 
     def select(self, envs: Array) -> "Minibatches":
         """The sequences of some environments, int32 [number of them]."""
-        carry = jax.tree.map(lambda x: x[envs], self.carry)
-        rest = jax.tree.map(lambda x: x[:, envs], self._replace(carry=()))
-        return rest._replace(carry=carry)
-
-
-class Improvement(NamedTuple):
-    """What moves through the minibatches."""
-
-    network: Params
-    optimiser: optax.OptState
-    stopped: Array  # [] bool: the policy has moved further than target_kl
+        return select_sequences(self, envs)
 
 
 def improve(
@@ -69,51 +60,11 @@ def improve(
     minibatches: int,
 ) -> tuple[Params, optax.OptState, Metrics]:
     """`epochs` passes over the data in `minibatches` parts; metrics are means over all parts."""
-    num_envs = data.reset.shape[1]
-    keys = jax.random.split(key, epochs)
-    orders = jax.vmap(lambda k: jax.random.permutation(k, num_envs))(keys)
-    parts = orders.reshape(epochs * minibatches, -1)
-    body = partial(_minibatch, network, optimiser, settings, data)
-    start = Improvement(params, optimiser_state, jnp.zeros((), bool))
-    end, (metrics, used) = lax.scan(body, start, parts)
-    weight = used / used.sum()
-    metrics = jax.tree.map(lambda m: jnp.where(used > 0, m * weight, 0).sum(), metrics)
-    return end.network, end.optimiser, metrics | {"minibatches": used.sum()}
-
-
-def _minibatch(
-    network: nn.Module,
-    optimiser: optax.GradientTransformation,
-    settings: LossSettings,
-    data: Minibatches,
-    state: Improvement,
-    envs: Array,
-) -> tuple[Improvement, tuple[Metrics, Array]]:
-    loss = partial(ppo_loss, network, settings=settings)
-
-    def step() -> tuple[Improvement, Metrics]:
-        part = data.select(envs)
-        gradients, metrics = jax.grad(loss, has_aux=True)(state.network, part)
-        norm = optax.tree.norm(gradients)
-        # optax's Adam mixes float and int32, which a strict caller's JAX would refuse.
-        with jax.numpy_dtype_promotion("standard"):
-            changes, opt = optimiser.update(gradients, state.optimiser, state.network)
-        stopped = state.stopped
-        if settings.target_kl > 0:
-            stopped = stopped | (metrics["approx_kl"] > settings.target_kl)
-        params: Any = optax.apply_updates(state.network, changes)
-        return Improvement(params, opt, stopped), metrics | {"grad_norm": norm}
-
-    if settings.target_kl <= 0:
-        new, metrics = step()
-        return new, (metrics, jnp.ones(()))
-    shapes = jax.eval_shape(step)[1]
-
-    def skip() -> tuple[Improvement, Metrics]:
-        return state, jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
-
-    new, metrics = lax.cond(state.stopped, skip, step)
-    return new, (metrics, 1 - state.stopped.astype(jnp.float32))
+    return minibatch_epochs(
+        partial(ppo_loss, network, settings=settings), optimiser, params, optimiser_state,
+        data.select, data.reset.shape[1], key, epochs=epochs, minibatches=minibatches,
+        target_kl=settings.target_kl,
+    )  # fmt: skip
 
 
 def ppo_loss(
@@ -123,7 +74,7 @@ def ppo_loss(
     out: Any = network.apply(params, batch.carry, batch.obs, batch.reset)
     _, policy, value = out
     log_ratio = policy.log_prob(batch.action) - batch.log_prob
-    mask = batch.learned
+    mask = batch.mask
     policy_loss = clipped_policy_loss(log_ratio, batch.advantage, settings.clip, mask)
     if settings.value_clip > 0:
         critic = clipped_value_loss(value, batch.value, batch.target, settings.value_clip, mask)

@@ -14,8 +14,9 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from rlseq.envs.wrappers import episode_stats
+from rlseq.agents.metrics import Episodes, ended_episodes
 from rlseq.nn.distributions import Distribution
+from rlseq.rl.returns import gae
 from rlseq.types import Carry, PyTree, TimeStep, VecEnv
 
 # (carry, obs [E, ...], reset [E]) -> (carry, distribution [E], value [E])
@@ -34,16 +35,7 @@ class Trajectory(NamedTuple):
     next_value: Array  # value of the true successor, also where an episode was cut
     terminated: Array  # bool, no value follows: an end for good, or for the learner alone
     done: Array  # bool, terminated or truncated
-    learned: Array | None  # bool, False: not to be learned from; None: every step is
-
-
-class Episodes(NamedTuple):
-    """Sums over the episodes that ended within the rollout, scalars."""
-
-    count: Array
-    total_return: Array
-    total_length: Array
-    steps: Array  # of running episodes too: the actions that were not ignored
+    mask: Array | None  # bool, False: not to be learned from; None: every step is
 
 
 class Actor(NamedTuple):
@@ -53,6 +45,12 @@ class Actor(NamedTuple):
     timestep: TimeStep
     carry: Carry
     key: Array
+
+
+def start_actor(env: VecEnv, carry: Carry, env_key: Array, act_key: Array) -> Actor:
+    """At the first step of fresh episodes; `carry` is a fresh one of every environment."""
+    env_state, timestep = env.reset(env_key)
+    return Actor(env_state, timestep, carry, act_key)
 
 
 def collect(
@@ -87,7 +85,7 @@ def _step(env: VecEnv, policy: Policy, actor: Actor, _: None) -> tuple[Actor, tu
         next_value=value,  # filled in by `collect`, which sees the whole rollout
         terminated=new.terminated if lost is None else new.terminated | lost,
         done=ended if lost is None else ended | lost,
-        learned=None if new.valid is None else new.valid & ~new.truncated,
+        mask=None if new.valid is None else new.valid & ~new.truncated,
     )
     cut_value = _value_of_cut(env, policy, carry, new)
     actor = Actor(env_state, new, carry, key)
@@ -107,17 +105,19 @@ def _value_of_cut(env: VecEnv, policy: Policy, carry: Carry, new: TimeStep) -> A
     return lax.cond(new.truncated.any(), look, lambda: nothing)
 
 
-def ended_episodes(env_state: Any, new: TimeStep) -> Episodes:
-    """Sums over the episodes that end in this step; the env must count statistics."""
-    stats = episode_stats(env_state)
-    done = new.terminated | new.truncated
-    lengths = stats.ended_length.astype(jnp.float32)
-    return Episodes(
-        count=done.astype(jnp.float32).sum(),
-        total_return=jnp.where(done, stats.ended_return, 0).sum(),
-        total_length=jnp.where(done, lengths, 0).sum(),
-        steps=jnp.float32(done.size) if new.valid is None else new.valid.sum().astype(jnp.float32),
-    )
+def advantages(t: Trajectory, *, gamma: float, lam: float) -> Array:
+    """Generalised advantage estimates [T, E] of a rollout; plus its values, its lambda-returns."""
+    return gae(t.reward, t.value, t.next_value, t.terminated, t.done, t.mask, gamma=gamma, lam=lam)
+
+
+def select_sequences(batch: Any, envs: Array) -> Any:
+    """Whole sequences of some environments, int32 [number of them].
+
+    `batch` is a NamedTuple with a `carry`, leaves [E, ...]; all its other leaves are [T, E, ...].
+    """
+    carry = jax.tree.map(lambda x: x[envs], batch.carry)
+    rest = jax.tree.map(lambda x: x[:, envs], batch._replace(carry=()))
+    return rest._replace(carry=carry)
 
 
 def to_env(env: VecEnv, action: PyTree) -> PyTree:

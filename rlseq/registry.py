@@ -49,6 +49,7 @@ TABLES: dict[str, dict[str, str]] = {
     "agent": {
         "imagination": "rlseq.agents.imagination:Imagination",
         "ppo": "rlseq.agents.ppo:PPO",
+        "pqn": "rlseq.agents.pqn:PQN",
     },
     "world_model": {
         "drama": "rlseq.world_models.drama:Drama",

@@ -1,4 +1,4 @@
-"""Data and protocols that every room shares; imports nothing of ours.
+"""Data and protocols that every package shares; imports nothing of ours.
 
 Letters, the same everywhere: T time, B batch, E envs, D features, N state, A actions; time first.
 `reset[t]` is True when `x[t]` is the first input of an episode: the carry is cleared before
@@ -6,7 +6,7 @@ Letters, the same everywhere: T time, B batch, E envs, D features, N state, A ac
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 
@@ -34,14 +34,15 @@ class TimeStep(NamedTuple):
 
 
 class Ring(NamedTuple):
-    """Rows that are only ever added, the oldest overwritten; E lanes of them side by side.
+    """Rows that are only ever added, the oldest overwritten, of E environments side by side.
 
-    Row number n of a lane lies at n % L. Checkpoints write the rows of a ring that have come since
-    the one before, never all of them; leading axes (seeds) may stand before E in every leaf.
+    Row number n of an environment lies at n % L. Checkpoints write the rows of a ring that have
+    come since the one before, never all of them; leading axes (seeds) may stand before E in every
+    leaf.
     """
 
     rows: PyTree  # [E, L, ...]
-    written: jax.Array  # [E] int32, rows of each lane so far
+    written: jax.Array  # [E] int32, rows of each environment so far
 
 
 class Reference(NamedTuple):
@@ -112,18 +113,40 @@ class CoreFns(NamedTuple):
     step: Callable[[Params, Carry, jax.Array, jax.Array], tuple[Carry, jax.Array]]
 
 
+@runtime_checkable
 class Agent(Protocol):
-    """Functions on an explicit state; the object itself holds configuration, not progress."""
+    """Functions on an explicit state; the object itself holds configuration, not progress.
+
+    `tests/agents/test_laws.py` holds what every registered agent keeps: training in pieces equals
+    training at once bit for bit, seeds by vmap equal single ones, greedy actions are determined,
+    and a carry before a reset changes nothing after it.
+
+    An agent that steps no environment, as one that learns from recorded data, is the same with
+    `steps_environment = False`: `env` gives it its spaces (it is evaluated on another one),
+    `steps_per_update` counts recorded steps, its state holds no environment, so that `batched` is
+    False throughout, and its metrics count no episodes.
+    """
 
     env: VecEnv
+    steps_environment: bool
     steps_per_update: int  # environment steps, all environments together
 
     def init(self, key: jax.Array) -> Any:
-        """The state of a fresh agent: params, optimiser, env state, carry, key, counters."""
+        """The state of a fresh agent: params, optimiser, env state, carry, key, counters.
+
+        A pytree of arrays, at its top a NamedTuple whose fields are what a plan lists, among them
+        `updates`, int32 []: how many of `train` it has had.
+        """
         ...
 
     def train(self, state: Any, num_updates: int) -> tuple[Any, Metrics]:
-        """`num_updates` (static) updates in one jitted scan; metrics are reduced scalars."""
+        """`num_updates` (static) updates in one jitted scan: (state, metrics).
+
+        Metrics are float32 scalars, the same names at every call. Of the episodes that ended
+        within: "episodes", how many; "return" and "length", their means, 0 without any (the host
+        logs these as unknown). "valid_steps", the actions that were not ignored; "finite", 1 where
+        all losses were, else 0; and the losses, means over the updates, as "loss/<part>".
+        """
         ...
 
     def init_carry(self, batch: int) -> Carry:
@@ -148,8 +171,63 @@ class Agent(Protocol):
         *,
         greedy: bool = False,
     ) -> tuple[Carry, PyTree]:
-        """One action for each of B observations."""
+        """One action in `env.spec.action_space` for each of B observations of the user's own space.
+
+        A sample; `greedy`, the likeliest action, whatever the key, but for a world model's
+        perception, which may be a sample. Where reset bool [B], the carry is not read.
+        """
         ...
+
+
+class AgentClass(Protocol):
+    """What the registry holds of an agent: a class with its settings, constructed in one way."""
+
+    Config: type  # a frozen dataclass; every field has a default
+    needs_world_model: bool  # True: `world_model` is given; False: it is None
+
+    def __call__(
+        self,
+        env: VecEnv,
+        config: Any,
+        core: dict[str, Any],
+        num_updates: int,
+        world_model: dict[str, Any] | None = None,
+    ) -> Agent:
+        """An agent on an environment.
+
+        Args:
+            env: without statistics of episodes.
+            config: an instance of `Config`.
+            core: {"name": "s5", ...}, the rest as in `rlseq.make_core`.
+            num_updates: of the whole run, which schedules span.
+            world_model: {"name": "drama", ...}, the rest as in `make_world_model`.
+
+        Raises InputError for whatever does not fit, before anything compiles.
+        """
+        ...
+
+
+class AgentPart(NamedTuple):
+    """A part of an update, to be timed on its own."""
+
+    function: Callable[[Any, jax.Array], Any]  # (state, key) -> anything
+    times: int  # in one update
+
+
+@runtime_checkable
+class AgentWithParts(Protocol):
+    """An agent that can say where its time goes."""
+
+    def parts(self) -> dict[str, AgentPart]:
+        """ "acting", "model" (an update of the world model) and "learning" (an update in all)."""
+        ...
+
+
+@runtime_checkable
+class AgentWithModel(Protocol):
+    """An agent that imagines; `policy_params(state).model` are the parameters of its model."""
+
+    model: "WorldModel"
 
 
 class Sequences(NamedTuple):

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jax.scipy.special import xlogy
 
+from rlseq.rl.losses import masked_mean
 from rlseq.world_models.latents import kl
 
 
@@ -19,32 +20,26 @@ class Balanced(NamedTuple):
 
 
 def balanced_kl(
-    posterior: Array, prior: Array, valid: Array, *, free: float, per_element: bool
+    posterior: Array, prior: Array, mask: Array, *, free: float, per_element: bool
 ) -> Balanced:
-    """KL(posterior, prior) of log-probabilities [T, B, K, C] where `valid` bool [T, B].
+    """KL(posterior, prior) of log-probabilities [T, B, K, C] where `mask` bool [T, B].
 
-    `free` nats cost nothing: of the mean over all valid steps, as in Drama (below it no step has a
+    `free` nats cost nothing: of the mean over the mask, as in Drama (below it no step has a
     gradient), or of every step by itself, as in DreamerV3 (2301.04104, equation 5).
     """
 
     def cost(p: Array, q: Array) -> Array:
         nats = kl(p, q)
         if per_element:
-            return masked_mean(jnp.maximum(nats, free), valid)
-        return jnp.maximum(masked_mean(nats, valid), free)
+            return masked_mean(jnp.maximum(nats, free), mask)
+        return jnp.maximum(masked_mean(nats, mask), free)
 
     fixed_posterior, fixed_prior = lax.stop_gradient((posterior, prior))
     return Balanced(
         cost(fixed_posterior, prior),
         cost(posterior, fixed_prior),
-        masked_mean(kl(fixed_posterior, fixed_prior), valid),
+        masked_mean(kl(fixed_posterior, fixed_prior), mask),
     )
-
-
-def masked_mean(x: Array, valid: Array) -> Array:
-    """The mean of x [...] where `valid` bool [...]; 0 where nothing is valid."""
-    count = jnp.maximum(valid.sum(dtype=jnp.int32), 1).astype(x.dtype)
-    return jnp.where(valid, x, 0).sum() / count
 
 
 def ending_loss(logit: Array, terminated: Array) -> Array:

@@ -19,7 +19,7 @@ from rlseq.analysis.gallery import frames, is_image
 from rlseq.errors import InputError
 from rlseq.train import build, evaluate, runs
 from rlseq.train.stop import Stop, Watch
-from rlseq.types import Sequences
+from rlseq.types import AgentWithModel, Sequences, WorldModel
 
 _RATE = 8  # pictures a second
 
@@ -56,7 +56,7 @@ def film_imagination(
         raise InputError(f"context and horizon must be at least 1, start at least 0, got {given}")
     run = runs.open_run(path)
     job, params, _ = evaluate.load_params(run, evaluate.checkpoint_step(run, step))
-    _check(job)
+    model = _model(job)
     evaluate.check_seed(job, seed_index)
     params = jax.tree.map(lambda leaf: leaf[seed_index], params)
     key = jax.random.fold_in(build.seed_keys(job.config)[seed_index], 0xD4EA)
@@ -65,7 +65,7 @@ def film_imagination(
     with Stop() as stop:
         watch = Watch(stop, say, "no film is written")
         rows = _record(job, act, play_key, start, context, horizon, watch)
-        see = jax.jit(partial(foresee, job.agent.model), static_argnums=2)
+        see = jax.jit(partial(foresee, model), static_argnums=2)
         told = jax.device_get(see(params.model, rows, context, see_key))
         video.write(out, pictures(rows, told, context), _RATE, watch)
     return f"{out}: {_errors(rows, told, context)}"
@@ -123,13 +123,15 @@ def _rewards(panel: Any, rewards: dict[str, np.ndarray], context: int) -> Any:
     return panel.axvline(0, color=plots.COLOURS[0], lw=1.5)
 
 
-def _check(job: build.Job) -> None:
-    if not hasattr(job.agent, "model"):
+def _model(job: build.Job) -> WorldModel:
+    """The agent's world model, whose observations are images. Raises InputError."""
+    if not isinstance(job.agent, AgentWithModel):
         name = job.config.agent["name"]
         raise InputError(f"a run of agent {name!r} has no world model that could imagine")
     env = build.make_env(job.config.env, 1)
     if not is_image(env.spec.obs_space):
         raise InputError(f"the observations of {env.spec.id} are no images: nothing to film")
+    return job.agent.model
 
 
 def _record(

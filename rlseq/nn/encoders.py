@@ -13,15 +13,17 @@ class DenseStack(nn.Module):
     """x [..., D] -> [..., widths[-1]]: dense layers with a leaky ReLU after each.
 
     Orthogonal initialisation with gain sqrt(2) (Andrychowicz et al. 2006.05990, section 3.2).
+    `norm` puts a LayerNorm before each leaky ReLU.
     """
 
     widths: tuple[int, ...]
+    norm: bool = False
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         for width in self.widths:
             x = nn.Dense(width, kernel_init=orthogonal(math.sqrt(2)))(x)
-            x = nn.leaky_relu(x)
+            x = nn.leaky_relu(nn.LayerNorm()(x) if self.norm else x)
         return x
 
 

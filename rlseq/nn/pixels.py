@@ -30,12 +30,14 @@ class PixelEncoder(nn.Module):
 
     uint8 becomes 0 .. 1 here and nowhere before; other dtypes come as they are. Layers whose
     stride is their side see all of an image, for which zeros are added at its right and bottom;
-    the others leave out what does not fill a kernel. Initialisation as in `DenseStack`.
+    the others leave out what does not fill a kernel. Initialisation and `norm`, at each place over
+    its channels, as in `DenseStack`.
     """
 
     layers: Layers
     widths: tuple[int, ...]
     method: ConvMethod = "auto"
+    norm: bool = False
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
@@ -49,8 +51,9 @@ class PixelEncoder(nn.Module):
             bias = self.param(f"bias_{i}", nn.initializers.zeros, (features,))
             x = _filled(x, side) if side == stride else x
             kernel = kernel.reshape(side, side, -1, features)
-            x = nn.relu(convolve(x, kernel, stride, self.method) + bias[None, None, None])
-        return DenseStack(self.widths)(x.reshape(*lead, -1))
+            x = convolve(x, kernel, stride, self.method) + bias[None, None, None]
+            x = nn.relu(nn.LayerNorm()(x) if self.norm else x)
+        return DenseStack(self.widths, self.norm)(x.reshape(*lead, -1))
 
 
 def convolve(x: Array, kernel: Array, stride: int, method: ConvMethod = "auto") -> Array:

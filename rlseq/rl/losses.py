@@ -11,7 +11,7 @@ def masked_mean(x: Array, mask: Array | None = None) -> Array:
     """Mean of x where mask is True; 0 where it never is."""
     if mask is None:
         return x.mean()
-    return jnp.where(mask, x, 0).sum() / jnp.maximum(mask.sum(), 1).astype(x.dtype)
+    return jnp.where(mask, x, 0).sum() / jnp.maximum(mask.sum(dtype=jnp.int32), 1).astype(x.dtype)
 
 
 def clipped_policy_loss(

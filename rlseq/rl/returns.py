@@ -10,7 +10,7 @@ def gae(
     next_value: Array,
     terminated: Array,
     done: Array,
-    learned: Array | None = None,
+    mask: Array | None = None,
     *,
     gamma: float | Array,
     lam: float | Array,
@@ -19,19 +19,19 @@ def gae(
 
     `next_value[t]` is the value of the true successor: V(final observation) where an episode was
     cut at t, else V(obs[t+1]). Bootstrapping stops where `terminated`, the sum where `done`
-    (terminated or truncated). Where `learned` is False the advantage is 0, and the sum before it
+    (terminated or truncated). Where `mask` is False the advantage is 0, and the sum before it
     bootstraps from `value` there.
     """
     delta = reward + gamma * jnp.where(terminated, 0, next_value) - value
 
     def body(advantage, inputs):
-        delta_t, done_t, learned_t = inputs
+        delta_t, done_t, mask_t = inputs
         advantage = delta_t + gamma * lam * jnp.where(done_t, 0, advantage)
-        if learned_t is not None:
-            advantage = jnp.where(learned_t, advantage, 0)
+        if mask_t is not None:
+            advantage = jnp.where(mask_t, advantage, 0)
         return advantage, advantage
 
-    return lax.scan(body, jnp.zeros_like(delta[0]), (delta, done, learned), reverse=True)[1]
+    return lax.scan(body, jnp.zeros_like(delta[0]), (delta, done, mask), reverse=True)[1]
 
 
 def lambda_returns(

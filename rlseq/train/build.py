@@ -45,7 +45,7 @@ class Job(NamedTuple):
     """A configuration made concrete; holds no progress."""
 
     config: Config
-    agent: Any  # rlseq.types.Agent with `steps_per_update`, `policy_params`, `batched`
+    agent: Agent
     schedule: Schedule
 
 
@@ -147,16 +147,15 @@ def compile_chunk(job: Job) -> jax.stages.Compiled:
     return jitted.lower(abstract_state(job)).compile()
 
 
-def _make_agent(config: Config, env: VecEnv, updates: int) -> Any:
+def _make_agent(config: Config, env: VecEnv, updates: int) -> Agent:
     from rlseq.agents import make_agent
 
     options = dict(config.agent)
     name = options.pop("name")
     model = None if config.world_model["name"] == NO_MODEL else config.world_model
-    agent: Agent = make_agent(
+    return make_agent(
         name, env, core=config.core, world_model=model, num_updates=updates, **options
     )
-    return agent
 
 
 def state_bytes(state: PyTree) -> int:

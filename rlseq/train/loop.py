@@ -66,7 +66,7 @@ def drive(job: Job, folder: Path, stop: Stop | None = None) -> PyTree:
 
 def _train_on(job: Job, folder: Path, stop: Stop) -> PyTree:
     with _said_what_is_whole(folder), stop:
-        actions = outside.Actions(folder, job.agent.env)
+        actions = outside.Actions(folder, job.agent.env if job.agent.steps_environment else None)
         state, step = _begin(job, folder, actions)
         settings = job.config.run
         left = -(-max(job.schedule.steps - step, 0) // job.schedule.chunk_steps)
@@ -173,7 +173,7 @@ def _chunk(
     try:
         with _told_plainly(job, f" after step {step:,}", folder):
             state, metrics = train_chunk(state)
-            metrics = jax.device_get(metrics)
+            metrics = _unknown_as_nan(jax.device_get(metrics))
     except KeyboardInterrupt:  # the environment's own, or a second Ctrl-C
         raise Interrupted(
             f"interrupted after step {step:,}, amid a chunk; {_kept(folder)}; "
@@ -181,6 +181,13 @@ def _chunk(
         ) from None
     actions.append(state)
     return state, metrics
+
+
+def _unknown_as_nan(metrics: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return and length of seeds in which no episode ended are not 0 but unknown."""
+    ended = metrics["episodes"] > 0
+    means = {name: np.where(ended, metrics[name], np.nan) for name in ("return", "length")}
+    return metrics | means
 
 
 def _save(job: Job, folder: Path, step: int, state: PyTree, score: float) -> float:

@@ -11,7 +11,7 @@ import jax
 
 from rlseq.errors import InputError
 from rlseq.train.build import Job, seed_keys
-from rlseq.types import PyTree
+from rlseq.types import AgentWithParts, PyTree
 
 CALLS = 5
 
@@ -35,7 +35,7 @@ def measure(job: Job, state: PyTree) -> Parts:
 
     Raises InputError for an agent that does not name its parts.
     """
-    if not hasattr(job.agent, "parts"):
+    if not isinstance(job.agent, AgentWithParts):
         raise InputError(f"agent {job.config.agent['name']!r} names no parts: run.time_parts=false")
     found = {}
     for name, (function, times) in job.agent.parts().items():

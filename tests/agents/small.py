@@ -75,11 +75,11 @@ def replay(agent, network, carry, obs, reset):
 @cache
 def _compiled(agent):
     def play(state):
-        policy = partial(agent._policy, state.params)
+        policy = partial(agent.policy, state.params)
         return collect(agent.env, policy, state.actor, agent.config.num_steps)[1]
 
     def batch(state):
-        return agent._minibatches(state.params.moments, play(state), state.actor.carry)
+        return agent.minibatches(state.params.moments, play(state), state.actor.carry)
 
     functions = {"rollout": play, "batch": batch, "replay": agent.network.apply}
     return {name: jax.jit(function) for name, function in functions.items()}

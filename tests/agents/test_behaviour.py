@@ -7,8 +7,8 @@ import pytest
 from scipy import special
 
 from rlseq.agents.behaviour import Behaviour
-from rlseq.agents.dreams import Dream
 from rlseq.agents.imagination_settings import ImaginationConfig
+from rlseq.agents.imagined import ImaginedRollout
 from rlseq.rl.two_hot import two_hot
 from tests.agents.small import KEY, differ
 
@@ -29,31 +29,31 @@ def moved(tree, scale=0.3):
 
 def state_of(agent):
     state = jax.jit(agent.init)(KEY)
-    return state._replace(learned=moved(state.learned), slow=moved(state.slow, 0.5))
+    return state._replace(params=moved(state.params), slow=moved(state.slow, 0.5))
 
 
-def a_dream():
+def a_rollout():
     rng = np.random.default_rng(1)
     alive = np.ones((STEPS, ROLLOUTS))
     alive[1, 0] = 0
-    weight = np.ones((STEPS, ROLLOUTS))
-    weight[2, 0] = weight[:, 3] = 0
+    mask = np.ones((STEPS, ROLLOUTS))
+    mask[2, 0] = mask[:, 3] = 0
     parts = (
         rng.normal(size=(STEPS + 1, ROLLOUTS, FEATURES)),
         rng.integers(0, ACTIONS, (STEPS, ROLLOUTS)),
         np.log(rng.uniform(0.2, 0.6, (STEPS, ROLLOUTS))),
         5 * rng.normal(size=(STEPS, ROLLOUTS)),
         alive,
-        weight,
+        mask,
     )
     dtypes = ["float32", "int32", *["float32"] * 4]
-    return Dream(*(jnp.asarray(x, dtype) for x, dtype in zip(parts, dtypes, strict=True)))
+    return ImaginedRollout(*(jnp.asarray(x, dtype) for x, dtype in zip(parts, dtypes, strict=True)))
 
 
 def test_sizes_are_those_of_the_papers_code():
     made = Behaviour(ImaginationConfig(), 1536, 18)
     state = jax.eval_shape(made.init, KEY)
-    sizes = [sum(x.size for x in jax.tree.leaves(part)) for part in state.learned]
+    sizes = [sum(x.size for x in jax.tree.leaves(part)) for part in state.params]
     assert sizes == [530_450, 1_444_607]
 
 
@@ -65,7 +65,7 @@ def test_it_starts_nearly_uniform_and_worth_nothing():
     def start(key):
         state = agent.init(key)
         logits = agent.policy(state.actor, features).logits
-        return logits, agent.value(state.learned.critic, features)
+        return logits, agent.value(state.params.critic, features)
 
     logits, value = map(np.asarray, start(KEY))
     assert np.abs(logits - logits.mean()).max() < 0.01
@@ -75,16 +75,16 @@ def test_it_starts_nearly_uniform_and_worth_nothing():
 @pytest.mark.parametrize("algorithm", ["reinforce", "ppo"])
 def test_the_loss_equals_numpys(algorithm):
     agent = behaviour(algorithm=algorithm, entropy_coef=0.1)
-    state, dream = state_of(agent), a_dream()
-    lesson, percentiles, _ = jax.jit(agent.lesson)(state, dream)
-    total, parts = jax.jit(agent.loss)(state.learned, lesson)
-    c, d = agent.config, jax.tree.map(lambda x: np.asarray(x, np.float64), dream)
+    state, rollout = state_of(agent), a_rollout()
+    batch, percentiles, _ = jax.jit(agent.batch)(state, rollout)
+    total, parts = jax.jit(agent.loss)(state.params, batch)
+    c, d = agent.config, jax.tree.map(lambda x: np.asarray(x, np.float64), rollout)
 
     @jax.jit
     def outputs(state):
-        values = [agent.value(p, dream.features) for p in (state.learned.critic, state.slow)]
-        logits = agent.policy(state.actor, dream.features[:-1]).logits
-        return *values, logits, agent.critic.apply(state.learned.critic, dream.features[:-1])
+        values = [agent.value(p, rollout.features) for p in (state.params.critic, state.slow)]
+        logits = agent.policy(state.actor, rollout.features[:-1]).logits
+        return *values, logits, agent.critic.apply(state.params.critic, rollout.features[:-1])
 
     value, slow, logits, bins = (np.asarray(x, np.float64) for x in outputs(state))
     targets = []
@@ -102,39 +102,39 @@ def test_the_loss_equals_numpys(algorithm):
     if algorithm == "ppo":
         ratio = np.exp(taken - d.log_prob)
         near = np.clip(ratio, 1 - c.clip, 1 + c.clip)
-        policy = -(d.weight * np.minimum(ratio * advantage, near * advantage)).mean()
+        policy = -(d.mask * np.minimum(ratio * advantage, near * advantage)).mean()
     else:
-        policy = -(d.weight * taken * advantage).mean()
+        policy = -(d.mask * taken * advantage).mean()
     log_q = special.log_softmax(bins, axis=-1)
     critic = sum(
-        -(d.weight * (np.asarray(two_hot(jnp.asarray(x, jnp.float32))) * log_q).sum(-1)).mean()
+        -(d.mask * (np.asarray(two_hot(jnp.asarray(x, jnp.float32))) * log_q).sum(-1)).mean()
         for x in targets
     )
-    entropy = -(d.weight * (np.exp(log_p) * log_p).sum(-1)).mean()
+    entropy = -(d.mask * (np.exp(log_p) * log_p).sum(-1)).mean()
     np.testing.assert_allclose(parts["loss/policy"], policy, rtol=1e-3)
     np.testing.assert_allclose(total, policy + critic - 0.1 * entropy, rtol=1e-3)
 
 
 def test_after_an_end_nothing_is_learned_from():
     agent = behaviour()
-    state, dream = state_of(agent), a_dream()
+    state, rollout = state_of(agent), a_rollout()
     gradient = jax.jit(jax.grad(lambda s, x: agent.loss(s, x)[0]))
-    lesson = jax.tree.map(np.asarray, jax.jit(agent.lesson)(state, dream)[0])
-    elsewhere = np.where(lesson.weight > 0, lesson.advantage, np.float32(100))
-    changed = lesson._replace(advantage=elsewhere)
-    one, two = gradient(state.learned, lesson), gradient(state.learned, changed)
-    assert not differ(one, two) and (lesson.weight == 0).any()
+    batch = jax.tree.map(np.asarray, jax.jit(agent.batch)(state, rollout)[0])
+    elsewhere = np.where(batch.mask > 0, batch.advantage, np.float32(100))
+    changed = batch._replace(advantage=elsewhere)
+    one, two = gradient(state.params, batch), gradient(state.params, changed)
+    assert not differ(one, two) and (batch.mask == 0).any()
 
 
 def test_an_update_moves_all_parts_and_the_slow_critic_slowly():
     agent = behaviour(lr=1e-2, lr_warmup=0)
-    state, dream = state_of(agent), a_dream()
-    new, metrics = jax.jit(agent.improve)(state, dream, KEY)
+    state, rollout = state_of(agent), a_rollout()
+    new, metrics = jax.jit(agent.improve)(state, rollout, KEY)
     assert np.isfinite(list(metrics.values())).all()
-    for before, after in zip(state.learned, new.learned, strict=True):
+    for before, after in zip(state.params, new.params, strict=True):
         assert differ(before, after)
     expected = jax.tree.map(
-        lambda a, b: 0.98 * a + 0.02 * np.asarray(b), state.slow, new.learned.critic
+        lambda a, b: 0.98 * a + 0.02 * np.asarray(b), state.slow, new.params.critic
     )
     for a, b in zip(jax.tree.leaves(expected), jax.tree.leaves(new.slow), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
@@ -143,15 +143,15 @@ def test_an_update_moves_all_parts_and_the_slow_critic_slowly():
 
 def test_ppo_stops_beyond_the_target_kl():
     agent = behaviour(algorithm="ppo", lr=0.1, lr_warmup=0, target_kl=1e-9, epochs=4)
-    state, dream = state_of(agent), a_dream()
+    state, rollout = state_of(agent), a_rollout()
 
     @jax.jit
     def log_prob(actor):
-        return agent.policy(actor, dream.features[:-1]).log_prob(dream.action)
+        return agent.policy(actor, rollout.features[:-1]).log_prob(rollout.action)
 
-    dream = dream._replace(log_prob=log_prob(state.actor))
-    new, _ = jax.jit(agent.improve)(state, dream, KEY)
+    rollout = rollout._replace(log_prob=log_prob(state.actor))
+    new, _ = jax.jit(agent.improve)(state, rollout, KEY)
     # The first step has a KL of 0; the second finds it beyond the target and is not taken.
     assert new.optimiser[1].count == 1 if hasattr(new.optimiser[1], "count") else True
     again = behaviour(algorithm="ppo", lr=0.1, lr_warmup=0, target_kl=0.0, epochs=4)
-    assert differ(new.learned, jax.jit(again.improve)(state, dream, KEY)[0].learned)
+    assert differ(new.params, jax.jit(again.improve)(state, rollout, KEY)[0].params)

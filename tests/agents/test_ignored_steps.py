@@ -55,14 +55,14 @@ def test_advantages_of_ends_in_two_steps_and_of_lost_lives_by_hand():
     actor = Actor(*env.reset(KEY), jnp.zeros(2, jnp.int32), KEY)
     actor, t, episodes = jax.jit(lambda a: collect(env, count_and_read, a, 6))(actor)
     advantage = gae(
-        t.reward, t.value, t.next_value, t.terminated, t.done, t.learned, gamma=0.5, lam=0.5
+        t.reward, t.value, t.next_value, t.terminated, t.done, t.mask, gamma=0.5, lam=0.5
     )
     # Environment 0: an end for good (-18 = 2 - 20), its ignored step, a sum that stops at V = 40
     # (-7 = 3 + 20 - 30), the step that was cut, its ignored step. 1: no V = 3 where a life is lost.
     by_hand = [[-3.5, -18, 0, -7, 0, 0], [0.75, -1, -0.203125, -0.8125, -1.25, -1]]
     np.testing.assert_array_equal(advantage.T, np.float32(by_hand))
-    np.testing.assert_array_equal(t.learned[:, 0], [True, True, False, True, False, False])
-    assert t.learned[:, 1].all()
+    np.testing.assert_array_equal(t.mask[:, 0], [True, True, False, True, False, False])
+    assert t.mask[:, 1].all()
     np.testing.assert_array_equal(actor.carry, [3, 6])  # the lost life leaves the memory alone
     # Two episodes ended, of 1 + 2 and 3 + 4 in two steps each; two of twelve actions were ignored.
     assert episodes == (2, 10, 4, 10)

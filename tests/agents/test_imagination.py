@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import rlseq
-from rlseq.agents.experience import as_row, gather
-from rlseq.agents.imagination import of_all_seeds
+from rlseq.agents.experience import as_row, collect_rows
+from rlseq.agents.unbatched import unbatched
 from rlseq.errors import InputError
 from rlseq.types import TimeStep
 from tests.agents.small import KEY, arrays, differ, same
@@ -59,14 +59,14 @@ def test_nothing_is_learned_before_the_warm_up_is_over():
     after, _ = trained()
     for part in ("params", "optimiser"):
         assert differ(getattr(state.model, part), getattr(after.model, part))
-    assert differ(state.behaviour.learned.actor, after.behaviour.learned.actor)
-    assert differ(state.behaviour.learned.critic, after.behaviour.slow)
+    assert differ(state.behaviour.params.actor, after.behaviour.params.actor)
+    assert differ(state.behaviour.params.critic, after.behaviour.slow)
 
 
-def test_draws_are_counted():
+def test_samples_are_counted():
     state, _ = trained()
-    assert state.replay.model_draws.sum() == 3 * SETTINGS["batch"]
-    assert state.replay.policy_draws.sum() == 3 * SETTINGS["contexts"]
+    assert state.replay.sampler.model.sum() == 3 * SETTINGS["batch"]
+    assert state.replay.sampler.policy.sum() == 3 * SETTINGS["contexts"]
 
 
 def test_the_replay_is_what_happened():
@@ -77,7 +77,9 @@ def test_the_replay_is_what_happened():
         return carry, jnp.arange(ENVS, dtype=jnp.int32) % 2
 
     def play(actor, replay):
-        return gather(agent.env, always, actor, replay, 12, keep_terminal_frame=False)
+        return collect_rows(
+            agent.env, always, actor, agent.replay, replay, 12, keep_terminal_frame=False
+        )
 
     _, replay, episodes = jax.jit(play)(state.actor, state.replay)
     rows = jax.tree.map(lambda x: np.asarray(x)[:, :12], replay.ring.rows)
@@ -132,19 +134,21 @@ class Scripted:
 def test_ignored_actions_are_not_stored(keep, monkeypatch):
     from rlseq.agents import experience
     from rlseq.agents.rollout import Actor
-    from rlseq.world_models.replay import init_replay
+    from rlseq.replay.samplers import UniformSampler
+    from rlseq.replay.store import Replay
 
     monkeypatch.setattr(experience, "ended_episodes", lambda state, new: jnp.zeros(()))
     first = time_step(1.0, [True, True], valid=jnp.ones(2, bool))
-    replay = init_replay(as_row(first, jnp.zeros(2, jnp.int32), first), 8)
+    replay = Replay(8, UniformSampler())
+    stored = replay.init(as_row(first, jnp.zeros(2, jnp.int32), first))
     actor = Actor(jnp.float32(0), first, (), KEY)
 
     def act(carry, obs, reset, key):
         return carry, jnp.zeros(2, jnp.int32)
 
-    _, replay, _ = gather(Scripted(), act, actor, replay, 3, keep_terminal_frame=keep)
-    np.testing.assert_array_equal(replay.ring.written, [3, 2])
-    rows = replay.ring.rows
+    _, stored, _ = collect_rows(Scripted(), act, actor, replay, stored, 3, keep_terminal_frame=keep)
+    np.testing.assert_array_equal(stored.ring.written, [3, 2])
+    rows = stored.ring.rows
     np.testing.assert_array_equal(rows.obs[0, :3, 0], [1, 2, 3])
     # The frame after the reset is 3; kept from before it would be the terminal one, 2.
     np.testing.assert_array_equal(rows.obs[1, :2, 0], [1, 2 if keep else 3])
@@ -154,7 +158,7 @@ def test_ignored_actions_are_not_stored(keep, monkeypatch):
 
 def test_a_shared_condition_stays_one_under_vmap():
     def choose(x):
-        return jax.lax.cond(of_all_seeds(x > 0), lambda: x + 1, lambda: x - 1)
+        return jax.lax.cond(unbatched(x > 0), lambda: x + 1, lambda: x - 1)
 
     x = jnp.array([1.0, 1.0])
     assert "cond" in str(jax.make_jaxpr(jax.vmap(choose))(x))
@@ -174,14 +178,14 @@ def test_seeds_by_vmap_differ_and_learn_from_what_starts_in_the_batch():
     states, metrics = run(jax.random.split(KEY, 2))
     one, two = (jax.tree.map(lambda x, i=i: x[i], states.model.params) for i in (0, 1))
     assert differ(one, two) and (metrics["updates"] == 3).all() and (metrics["finite"] == 1).all()
-    assert states.replay.model_draws.any() and not states.replay.policy_draws.any()
+    assert states.replay.sampler.model.any() and not states.replay.sampler.policy.any()
     assert all(np.isfinite(leaf).all() for leaf in arrays(states.behaviour))
 
 
 def test_ppo_trains_on_what_is_imagined():
     state, metrics = trained(4, algorithm="ppo", epochs=2, minibatches=3, updates=2, own_value=True)
     assert metrics["finite"] == 1 and metrics["updates"] == 2
-    assert state.replay.policy_draws.any()
+    assert state.replay.sampler.policy.any()
     assert all(np.isfinite(leaf).all() for leaf in arrays(state.behaviour))
 
 

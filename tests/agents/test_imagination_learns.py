@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import rlseq
-from rlseq.agents import dreams
+from rlseq.agents import imagined
+from rlseq.replay.ring import sequences
 from rlseq.train.evaluate import evaluate
-from rlseq.world_models.replay import windows
 
 OPTIMISE = True  # see tests/conftest.py
 
@@ -52,14 +52,14 @@ def test_it_solves(probe, core):
 def test_imagined_rewards_are_those_that_are_paid():
     agent, state = train("Recall", "gru")
     starts = jnp.arange(0, 400, 2, dtype=jnp.int32)
-    rows = windows(state.replay, starts, 12)
+    rows = sequences(state.replay.ring, starts, 12)
     key = jax.random.key(3)
 
     @jax.jit
-    def imagined(params, rows):
+    def rewards(params, rows):
         """Rewards of the last 6 of 12 steps: the context is seen, the actions are those taken."""
         before = jax.tree.map(lambda x: x[:7], rows)
-        start = dreams.from_contexts(agent.model, params, before, key, after=False)
+        start = imagined.start_from_contexts(agent.model, params, before, key, after=False)
 
         def step(at, inputs):
             carry, latent, reset = at
@@ -70,8 +70,8 @@ def test_imagined_rewards_are_those_that_are_paid():
         inputs = (rows.action[6:], jax.random.split(key, 6))
         return jax.lax.scan(step, (start.carry, start.latent, start.reset), inputs)[1]
 
-    told = np.asarray(imagined(state.model.params, rows))
-    # What comes after an end in the window is another episode, which no dream foresees.
+    told = np.asarray(rewards(state.model.params, rows))
+    # What comes after an end in the window is another episode, which no model foresees.
     within = np.cumprod(~np.asarray(rows.is_first[7:]), axis=0).astype(bool)
     within = np.concatenate([np.ones((1, len(starts)), bool), within])
     paid = np.asarray(rows.reward[6:])

@@ -41,7 +41,7 @@ def mean_return(env, agent, params):
 def solves(env, agent, params):
     first = jnp.asarray(env.env.first_obs)
     reset = jnp.ones(len(first), bool)
-    value = agent._policy(params, agent.init_carry(len(first)), first, reset)[2]
+    value = agent.policy(params, agent.init_carry(len(first)), first, reset)[2]
     exact = env.env.value(SETTINGS["gamma"])
     assert mean_return(env, agent, params) > 0.9 * env.env.optimal_return
     assert (np.abs(value - exact) < 0.1).all()

@@ -131,7 +131,7 @@ def test_normalised_observations_follow_what_was_seen():
     assert metrics["finite"] == 1
     assert state.params.moments.count == 2 * 4 * 4  # updates, steps, environments
     np.testing.assert_allclose(state.params.moments.mean, 1)  # the probe shows nothing but ones
-    assert np.isnan(metrics["return"])  # and no episode has ended after eight steps
+    assert metrics["episodes"] == metrics["return"] == 0  # none has ended after eight steps
 
 
 def test_observations_are_left_alone_by_default():
@@ -162,7 +162,7 @@ def test_greedy_acts_with_the_mode_and_sampling_does_not():
     agent = make("probe:MultiAction")
     state, carry = fresh(agent), agent.init_carry(4)
     ts = state.actor.timestep
-    _, policy, _ = jax.jit(agent._policy)(state.params, carry, ts.obs, ts.reset)
+    _, policy, _ = jax.jit(agent.policy)(state.params, carry, ts.obs, ts.reset)
     act = partial(agent.act, state.params, carry, ts.obs, ts.reset)
     keys = jax.random.split(KEY, 20)
     both = jax.jit(jax.vmap(lambda key: (act(key, greedy=True)[1], act(key)[1])))
@@ -180,7 +180,7 @@ def test_acting_moves_the_carry_as_the_sequence_form_does():
     carry = agent.init_carry(4)
     for t in range(5):
         carry, _ = agent.act(state.params, carry, obs[t], reset[t], KEY, greedy=True)
-    seen = agent._normalised(state.params.moments, obs)
+    seen = agent.observations.normalise(state.params.moments, obs)
     close(carry, replay(agent, state.params.network, agent.init_carry(4), seen, reset)[0])
 
 

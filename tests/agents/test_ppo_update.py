@@ -36,12 +36,12 @@ def numpy_loss(logits, value, batch, s):
     """PPO's objective from the network's outputs, entry by entry."""
     log_p = special.log_softmax(np.asarray(logits, np.float64), axis=-1)
     value = np.asarray(value, np.float64)
-    _, _, _, action, old, old_value, advantage, target, learned = (
+    _, _, _, action, old, old_value, advantage, target, mask = (
         np.asarray(x) if name != "carry" else None for name, x in batch._asdict().items()
     )
     policy, critic, entropy = [], [], []
     for i in np.ndindex(action.shape):
-        if batch.learned is not None and not learned[i]:
+        if batch.mask is not None and not mask[i]:
             continue
         ratio = np.exp(log_p[i][action[i]] - old[i])
         within = min(max(ratio, 1 - s.clip), 1 + s.clip)
@@ -62,8 +62,8 @@ def test_the_loss_of_all_environments_equals_numpys(value_clip, masked):
     agent = recurrent()
     batch = batch_of(agent, fresh(agent))
     if masked:
-        learned = jnp.asarray(np.random.default_rng(1).random(batch.reset.shape) < 0.5)
-        batch = batch._replace(learned=learned)
+        mask = jnp.asarray(np.random.default_rng(1).random(batch.reset.shape) < 0.5)
+        batch = batch._replace(mask=mask)
     network = moved(fresh(agent).params.network)
     settings = loss_settings(agent, value_clip=value_clip, entropy_coef=0.1)
     total, metrics = jax.jit(partial(ppo_loss, agent.network, settings=settings))(network, batch)

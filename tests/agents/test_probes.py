@@ -1,14 +1,13 @@
 """PPO reaches the known return and the known values of every probe, with every core that can."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import rlseq
-from rlseq.agents.rollout import Actor, collect
 from rlseq.envs.probe import FAMILY
 from tests import kinds
+from tests.agents.probing import first_values, mean_return
 
 GAMMA = 0.9
 MEMORY = ("Recall", "Leak")
@@ -63,39 +62,6 @@ def outcome(probe: str, core: str, seed: int = 0):
         return mean_return(agent, state), first_values(env, agent, state)
 
     return env.env, *map(np.asarray, run(jax.random.key(seed)))
-
-
-def mean_return(agent, state, steps: int = 64) -> jax.Array:
-    """Of greedy episodes that end within `steps` steps."""
-
-    def policy(carry, obs, reset):
-        carry, distribution, value = agent._policy(state.params, carry, obs, reset)
-        mode = distribution.mode()
-        return carry, distribution._replace(**_certain(distribution, mode)), value
-
-    env_state, timestep = agent.env.reset(jax.random.key(1))
-    actor = Actor(env_state, timestep, agent.init_carry(agent.env.num_envs), jax.random.key(2))
-    _, _, episodes = collect(agent.env, policy, actor, steps)
-    return episodes.total_return / episodes.count
-
-
-def _certain(distribution, mode) -> dict:
-    """The fields of a distribution that always draws its mode."""
-    name = type(distribution).__name__
-    if name == "DiagonalGaussian":
-        return {"log_std": jnp.full_like(distribution.log_std, -20)}
-    if name == "Categorical":
-        return {"logits": 1e6 * jax.nn.one_hot(mode, distribution.logits.shape[-1])}
-    if name == "Bernoulli":
-        return {"logits": 1e6 * (2 * mode.astype(jnp.float32) - 1)}
-    parts = [p._replace(**_certain(p, mode[..., i])) for i, p in enumerate(distribution.parts)]
-    return {"parts": tuple(parts)}
-
-
-def first_values(env, agent, state) -> jax.Array:
-    first = jnp.asarray(env.env.first_obs)
-    carry = agent.init_carry(len(first))
-    return agent._policy(state.params, carry, first, jnp.ones(len(first), bool))[2]
 
 
 @pytest.mark.parametrize(("probe", "core"), PAIRS)

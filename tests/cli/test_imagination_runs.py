@@ -29,6 +29,6 @@ def test_imagination_resumes_bit_for_bit(tmp_path, monkeypatch):
     # Each save wrote its own rows: 128 steps, then 64 more, for two seeds.
     assert len(list((halted / "checkpoints" / "rows").iterdir())) == 2
     resumed = loop.drive(build.build(runs.open_run(halted).config), halted)
-    assert int(resumed.rounds[0]) == job.schedule.updates
-    assert resumed.replay.model_draws.any() and (resumed.replay.ring.written == 64).all()
+    assert int(resumed.updates[0]) == job.schedule.updates
+    assert resumed.replay.sampler.model.any() and (resumed.replay.ring.written == 64).all()
     assert_same_states(straight, resumed)

@@ -24,7 +24,7 @@ LEVELS = [
     ("types", "errors"),
     ("registry", "programs", "fields"),
     ("scans", "rl"),
-    ("nn",),
+    ("nn", "replay"),
     ("cores",),
     ("envs",),
     ("world_models",),

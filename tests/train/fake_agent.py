@@ -19,6 +19,8 @@ class FakeState(NamedTuple):
 class FakeAgent:
     """Random, deterministic updates; turns non-finite at update `breaks_at`."""
 
+    steps_environment = True
+
     def __init__(self, env: Any = None, breaks_at: int = -1, num_envs: int = 4):
         self.env = env
         self.breaks_at = breaks_at
@@ -42,6 +44,8 @@ class FakeAgent:
         nan = jnp.where(jnp.all(finite), jnp.float32(0), jnp.float32(jnp.nan))
         metrics = {
             "return": state.weights["w"].mean(),
+            "length": jnp.float32(1),
+            "valid_steps": jnp.float32(num_updates * self.steps_per_update),
             "loss/policy": state.obs.mean() + nan,
             "episodes": jnp.float32(num_updates),
             "finite": jnp.all(finite).astype(jnp.float32),

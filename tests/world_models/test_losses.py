@@ -5,8 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from rlseq.rl.losses import masked_mean
 from rlseq.world_models.latents import draw, entropy, kl, log_probabilities
-from rlseq.world_models.losses import balanced_kl, ending_loss, masked_mean
+from rlseq.world_models.losses import balanced_kl, ending_loss
 
 T, B, K, C = 4, 3, 2, 5
 VALID = jnp.array([[0, 0, 0], [1, 1, 0], [0, 1, 1], [1, 1, 1]], bool)

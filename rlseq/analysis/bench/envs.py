@@ -153,7 +153,7 @@ def _rollout(env: VecEnv, steps: int) -> float:
     state = agent.init(jax.random.key(0))
 
     def play(state: Any) -> Any:
-        return collect(agent.env, partial(agent._policy, state.params), state.actor, steps)
+        return collect(agent.env, partial(agent.policy, state.params), state.actor, steps)
 
     compiled = jax.jit(play)
     return env.num_envs * steps / seconds(lambda: compiled(state), repeats=3)

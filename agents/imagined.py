@@ -1,4 +1,4 @@
-"""Imagined roll-outs: where they begin, and how a policy plays inside a world model."""
+"""Imagined rollouts: where they begin, and how a policy acts inside a world model."""
 
 from collections.abc import Callable
 from functools import partial
@@ -15,7 +15,7 @@ Policy = Callable[[Array], Categorical]  # features [N, F] -> actions [N]
 
 
 class Start(NamedTuple):
-    """States of N roll-outs before their first action; `carry.hidden` fits `reset` already."""
+    """States of N rollouts before their first action; `carry.hidden` fits `reset` already."""
 
     carry: WorldCarry
     latent: Array  # [N, L]
@@ -23,23 +23,23 @@ class Start(NamedTuple):
     alive: Array  # [N] bool, False: the episode has ended before
 
 
-class Dream(NamedTuple):
-    """H imagined steps of N roll-outs, without gradients."""
+class ImaginedRollout(NamedTuple):
+    """H imagined steps of N rollouts, without gradients."""
 
     features: Array  # [H + 1, N, F] before each action, and after the last
     action: Array  # [H, N] int32
     log_prob: Array  # [H, N] of the action as it was taken
     reward: Array  # [H, N]
     alive: Array  # [H, N] float32, 0 where the action ended the episode
-    weight: Array  # [H, N] float32, 0 where the episode had ended before
+    mask: Array  # [H, N] float32, 0 where the episode had ended before
 
 
 def features(latent: Array, hidden: Array) -> Array:
-    """What actor and critic see: [..., L + H]."""
+    """What actor and critic read: [..., L + H]."""
     return jnp.concatenate([latent, hidden], axis=-1)
 
 
-def from_contexts(
+def start_from_contexts(
     model: WorldModel, params: Params, rows: Sequences, key: Array, *, after: bool
 ) -> Start:
     """States at the end of contexts [C, N].
@@ -64,7 +64,7 @@ def from_contexts(
     return Start(carry, following.latent, jnp.zeros_like(reset), ~last.terminated)
 
 
-def from_batch(
+def start_from_batch(
     model: WorldModel, params: Params, rows: Sequences, seen: Observed, every: int
 ) -> Start:
     """States before every `every`-th step of what the model was just trained on, [T, B]."""
@@ -77,10 +77,10 @@ def from_batch(
     return Start(carry, latent, reset, jnp.ones_like(reset))
 
 
-def dream(
+def imagine(
     model: WorldModel, params: Params, policy: Policy, start: Start, horizon: int, key: Array
-) -> Dream:
-    """Play `horizon` steps; the core goes one step at a time, whatever the context was."""
+) -> ImaginedRollout:
+    """Act for `horizon` steps; the core goes one step at a time, whatever the context was."""
     body = partial(_step, model, params, policy)
     first = start.carry, start.latent, start.reset
     (carry, latent, _), (seen, action, log_prob, reward, ended) = lax.scan(
@@ -88,10 +88,10 @@ def dream(
     )
     last = features(latent, carry.hidden)
     alive = (~ended).astype(jnp.float32)
-    begun = jnp.concatenate([start.alive.astype(jnp.float32)[None], alive[:-1]])
-    shown, weight = jnp.concatenate([seen, last[None]]), jnp.cumprod(begun, axis=0)
-    made = Dream(shown, action, log_prob, reward, alive, weight)
-    return lax.stop_gradient(made)
+    running = jnp.concatenate([start.alive.astype(jnp.float32)[None], alive[:-1]])
+    seen, mask = jnp.concatenate([seen, last[None]]), jnp.cumprod(running, axis=0)
+    rollout = ImaginedRollout(seen, action, log_prob, reward, alive, mask)
+    return lax.stop_gradient(rollout)
 
 
 def _step(
@@ -104,8 +104,8 @@ def _step(
     act_key, model_key = jax.random.split(key)
     carry, latent, reset = state
     seen = features(latent, carry.hidden)
-    chosen = policy(seen)
-    action = chosen.sample(act_key)
+    distribution = policy(seen)
+    action = distribution.sample(act_key)
     carry, new = model.imagine_step(params, carry, latent, action, reset, model_key)
-    step = (seen, action, chosen.log_prob(action), new.reward, new.terminated)
+    step = (seen, action, distribution.log_prob(action), new.reward, new.terminated)
     return (carry, new.latent, jnp.zeros_like(reset)), step

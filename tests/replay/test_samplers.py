@@ -1,4 +1,4 @@
-"""Draws of the sampler against softmaxes in NumPy."""
+"""Samples of sequences against softmaxes in NumPy."""
 
 import itertools
 from functools import partial
@@ -8,7 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rlseq.world_models.sampling import TEMPERATURE, draw, model_scores, policy_scores
+from rlseq.replay.samplers import (
+    TEMPERATURE,
+    model_scores,
+    policy_scores,
+    sample_without_replacement,
+)
 
 MODEL = np.array([0, 3, 40, 7, 12, 1])
 POLICY = np.array([64, 0, 640, 900, 64, 0])
@@ -21,9 +26,14 @@ def softmax(scores):
     return e / e.sum()
 
 
-def drawn(scores, allowed, count):
-    """Places [20000, count]."""
-    take = partial(draw, scores=jnp.asarray(scores), allowed=jnp.asarray(allowed), count=count)
+def sampled(scores, allowed, count):
+    """Indices [20000, count]."""
+    take = partial(
+        sample_without_replacement,
+        scores=jnp.asarray(scores),
+        allowed=jnp.asarray(allowed),
+        count=count,
+    )
     return np.asarray(jax.jit(jax.vmap(take))(KEYS))
 
 
@@ -39,18 +49,18 @@ def test_the_closed_form_is_the_papers():
 
 
 @pytest.mark.parametrize("who", ["model", "policy"])
-def test_one_draw_has_the_softmaxs_probabilities(who):
+def test_one_sample_has_the_softmaxs_probabilities(who):
     scores = paper_scores() if who == "policy" else -MODEL / TEMPERATURE
-    found = np.bincount(drawn(scores.astype(np.float32), np.ones(6, bool), 1)[:, 0], minlength=6)
+    found = np.bincount(sampled(scores.astype(np.float32), np.ones(6, bool), 1)[:, 0], minlength=6)
     expected = softmax(scores)
     error = np.sqrt(expected * (1 - expected) / len(KEYS))
     assert (np.abs(found / len(KEYS) - expected) < 4.5 * error + 1e-4).all()
 
 
-def test_draws_are_without_replacement_one_by_one():
+def test_samples_are_without_replacement_one_by_one():
     scores = (-MODEL / TEMPERATURE).astype(np.float32)
     allowed = np.array([1, 1, 0, 1, 1, 0], bool)
-    pairs = drawn(scores, allowed, 2)
+    pairs = sampled(scores, allowed, 2)
     assert (pairs[:, 0] < pairs[:, 1]).all() and allowed[pairs].all()
     p = softmax(np.where(allowed, scores, -np.inf))
     for a, b in itertools.combinations(np.flatnonzero(allowed), 2):
@@ -61,12 +71,12 @@ def test_draws_are_without_replacement_one_by_one():
 
 def test_huge_counts_do_not_underflow():
     counts = jnp.array([100_000, 100_003, 400_000], jnp.int32)
-    places = drawn(np.asarray(model_scores(counts)), np.ones(3, bool), 1)[:, 0]
-    share = np.bincount(places, minlength=3) / len(KEYS)
+    indices = sampled(np.asarray(model_scores(counts)), np.ones(3, bool), 1)[:, 0]
+    share = np.bincount(indices, minlength=3) / len(KEYS)
     np.testing.assert_allclose(share, softmax(-np.asarray(counts) / 10.0), atol=0.02)
 
 
-def test_too_few_allowed_places_fill_up_with_an_allowed_one():
-    places = drawn(np.zeros(6, np.float32), np.array([0, 0, 1, 0, 1, 0], bool), 4)
-    assert np.isin(places, [2, 4]).all()
-    assert all(set(row) == {2, 4} for row in places[:50].tolist())
+def test_too_few_allowed_starts_fill_up_with_an_allowed_one():
+    indices = sampled(np.zeros(6, np.float32), np.array([0, 0, 1, 0, 1, 0], bool), 4)
+    assert np.isin(indices, [2, 4]).all()
+    assert all(set(row) == {2, 4} for row in indices[:50].tolist())

@@ -1,0 +1,154 @@
+"""What agents share that learn from a rollout of their own policy, once or in a few epochs."""
+
+from functools import partial
+from typing import Any, ClassVar, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array, lax
+
+from rlseq.agents.metrics import Episodes, training_metrics
+from rlseq.agents.observations import Observations
+from rlseq.agents.rollout import Actor, Policy, Trajectory, collect, start_actor, to_env
+from rlseq.errors import InputError
+from rlseq.nn.distributions import Distribution
+from rlseq.nn.normalisers import RunningMoments
+from rlseq.types import Carry, Metrics, Params, PyTree, VecEnv
+
+
+class PolicyParams(NamedTuple):
+    """All that acting needs."""
+
+    network: Params
+    moments: RunningMoments  # of observations
+
+
+class OnPolicyState(NamedTuple):
+    """All that training needs; every leaf is an array."""
+
+    params: PolicyParams
+    optimiser: optax.OptState
+    actor: Actor
+    updates: Array  # [] int32
+    key: Array
+
+
+class OnPolicyAgent:
+    """Everything of `rlseq.types.Agent` but what is specific to an algorithm.
+
+    A subclass has `Config`, a frozen dataclass with `num_steps` (the length of a rollout), calls
+    this constructor with its network and optimiser, and defines `policy` and `learn`. The network
+    is a `rlseq.agents.networks.RecurrentTrunk`.
+    """
+
+    Config: ClassVar[type]
+    needs_world_model: ClassVar[bool] = False
+    steps_environment: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        env: VecEnv,
+        config: Any,
+        observations: Observations,
+        network: nn.Module,
+        optimiser: optax.GradientTransformation,
+    ):
+        self.config = config
+        self.observations = observations
+        self.env = observations.wrap(env)
+        self.network: Any = network  # flax gives the results of `apply` no types
+        self.optimiser = optimiser
+        self.steps_per_update = env.num_envs * config.num_steps
+
+    def policy(
+        self, params: PolicyParams, carry: Carry, obs: Array, reset: Array
+    ) -> tuple[Carry, Distribution, Array]:
+        """One step on flattened obs [B, ...]: (carry, distribution [B], value [B])."""
+        raise NotImplementedError
+
+    def learn(
+        self, state: OnPolicyState, carry: Carry, trajectory: Trajectory, key: Array
+    ) -> tuple[Params, optax.OptState, Metrics]:
+        """From a rollout that began with `carry`: (network, optimiser state, losses)."""
+        raise NotImplementedError
+
+    def behaviour(self, state: OnPolicyState) -> Policy:
+        """What a rollout acts with."""
+        return partial(self.policy, state.params)
+
+    @partial(jax.jit, static_argnums=0)
+    def init(self, key: Array) -> OnPolicyState:
+        """Fresh parameters and episodes."""
+        key, net_key, env_key, act_key = jax.random.split(key, 4)
+        actor = start_actor(self.env, self.init_carry(self.env.num_envs), env_key, act_key)
+        ts = actor.timestep
+        network = self.network.init(net_key, actor.carry, ts.obs, ts.reset, method="step")
+        return OnPolicyState(
+            params=PolicyParams(network, self.observations.init_moments()),
+            optimiser=self.optimiser.init(network),
+            actor=actor,
+            updates=jnp.zeros((), jnp.int32),
+            key=key,
+        )
+
+    def init_carry(self, batch: int) -> Carry:
+        """The memory of `batch` fresh episodes."""
+        return self.network.init_carry(batch)
+
+    def policy_params(self, state: OnPolicyState) -> PolicyParams:
+        """What `act` needs of a state."""
+        return state.params
+
+    def batched(self, state: OnPolicyState) -> OnPolicyState:
+        """True for every leaf of a state whose first axis is the environments."""
+        marks = jax.tree.map(lambda _: False, state)
+        actor = jax.tree.map(lambda _: True, state.actor)
+        return marks._replace(actor=actor._replace(key=False))
+
+    @partial(jax.jit, static_argnums=(0, 2))
+    def train(self, state: OnPolicyState, num_updates: int) -> tuple[OnPolicyState, Metrics]:
+        """`num_updates` rollouts, learned from each; losses are means over them."""
+        state, (episodes, losses) = lax.scan(self._update, state, None, num_updates)
+        return state, training_metrics(episodes, losses)
+
+    def _update(
+        self, state: OnPolicyState, _: None
+    ) -> tuple[OnPolicyState, tuple[Episodes, Metrics]]:
+        key, learn_key = jax.random.split(state.key)
+        carry = state.actor.carry
+        actor, trajectory, episodes = collect(
+            self.env, self.behaviour(state), state.actor, self.config.num_steps
+        )
+        network, optimiser, losses = self.learn(state, carry, trajectory, learn_key)
+        moments = self.observations.update(state.params.moments, trajectory.obs, trajectory.mask)
+        params = PolicyParams(network, moments)
+        return OnPolicyState(params, optimiser, actor, state.updates + 1, key), (episodes, losses)
+
+    @partial(jax.jit, static_argnums=0, static_argnames="greedy")
+    def act(
+        self,
+        params: PolicyParams,
+        carry: Carry,
+        obs: PyTree,
+        reset: Array,
+        key: Array,
+        *,
+        greedy: bool = False,
+    ) -> tuple[Carry, PyTree]:
+        """Actions for obs [B, ...], reset bool [B]: samples, or the modes when greedy."""
+        obs = self.observations.flatten(obs)
+        carry, distribution, _ = self.policy(params, carry, obs, reset)
+        action = distribution.mode() if greedy else distribution.sample(key)
+        return carry, to_env(self.env, action)
+
+
+def check_sizes(num_envs: int, minibatches: int, num_updates: int) -> None:
+    """Raise InputError for sizes that do not fit each other."""
+    if num_updates < 1:
+        raise InputError(f"num_updates must be at least 1, got {num_updates}")
+    if num_envs % minibatches:
+        raise InputError(
+            f"agent.minibatches must divide env.num_envs = {num_envs}, got {minibatches}"
+        )

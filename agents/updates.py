@@ -1,0 +1,124 @@
+"""Steps of an optimiser: one on a loss, and epochs of them over minibatches."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array, lax
+
+from rlseq.types import Metrics, Params, PyTree
+
+# (params, *inputs) -> (loss, metrics or whatever else the loss finds)
+Loss = Callable[..., tuple[Array, Any]]
+
+
+class GradientStep(NamedTuple):
+    """The outcome of one step."""
+
+    params: Params
+    optimiser: optax.OptState
+    aux: Any  # the second value of the loss
+    norm: Array  # [] of the gradients
+
+
+def gradient_step(
+    loss: Loss,
+    optimiser: optax.GradientTransformation,
+    params: Params,
+    state: optax.OptState,
+    *inputs: Any,
+) -> GradientStep:
+    """One step against the gradient of `loss(params, *inputs)`."""
+    gradients, aux = jax.grad(loss, has_aux=True)(params, *inputs)
+    norm = optax.tree.norm(gradients)
+    # optax's bias correction mixes dtypes, which a strict caller's JAX would refuse.
+    with jax.numpy_dtype_promotion("standard"):
+        changes, state = optimiser.update(gradients, state, params)
+    new: Any = optax.apply_updates(params, changes)
+    return GradientStep(new, state, aux, norm)
+
+
+class EpochsState(NamedTuple):
+    """What moves through the minibatches."""
+
+    params: Params
+    optimiser: optax.OptState
+    stopped: Array  # [] bool: the policy has moved further than target_kl
+
+
+def minibatch_epochs(
+    loss: Loss,
+    optimiser: optax.GradientTransformation,
+    params: Params,
+    state: optax.OptState,
+    select: Callable[[Array], PyTree],
+    size: int,
+    key: Array,
+    *,
+    epochs: int,
+    minibatches: int,
+    target_kl: float = 0.0,
+    undo_last: bool = False,
+) -> tuple[Params, optax.OptState, Metrics]:
+    """Passes over `size` entries in random minibatches of equal size.
+
+    Args:
+        loss: (params, batch) -> (loss, metrics), among them "approx_kl" where target_kl is used.
+        optimiser: with its `state`, of `params`.
+        params: what is moved.
+        state: of the optimiser.
+        select: entries int32 [size / minibatches] -> batch.
+        size: divisible by minibatches.
+        key: orders each epoch.
+        epochs: passes.
+        minibatches: parts of each.
+        target_kl: once a minibatch is beyond it, the rest are left out; 0 is off.
+        undo_last: the step on that minibatch is not taken either.
+
+    Returns (params, optimiser state, metrics): means over the minibatches that were used, with
+    "grad_norm" and their number, "minibatches".
+    """
+    keys = jax.random.split(key, epochs)
+    orders = jax.vmap(lambda k: jax.random.permutation(k, size))(keys)
+    parts = orders.reshape(epochs * minibatches, -1)
+    body = partial(_minibatch, loss, optimiser, select, target_kl, undo_last)
+    start = EpochsState(params, state, jnp.zeros((), bool))
+    end, (metrics, used) = lax.scan(body, start, parts)
+    weight = used / used.sum()
+    metrics = jax.tree.map(lambda m: jnp.where(used > 0, m * weight, 0).sum(), metrics)
+    return end.params, end.optimiser, metrics | {"minibatches": used.sum()}
+
+
+def _minibatch(
+    loss: Loss,
+    optimiser: optax.GradientTransformation,
+    select: Callable[[Array], PyTree],
+    target_kl: float,
+    undo_last: bool,
+    state: EpochsState,
+    entries: Array,
+) -> tuple[EpochsState, tuple[Metrics, Array]]:
+    def step() -> tuple[EpochsState, Metrics]:
+        new = gradient_step(loss, optimiser, state.params, state.optimiser, select(entries))
+        stopped = state.stopped
+        moved: Any = new.params, new.optimiser
+        if target_kl > 0:
+            stopped = stopped | (new.aux["approx_kl"] > target_kl)
+        if target_kl > 0 and undo_last:
+            before = state.params, state.optimiser
+            moved = jax.tree.map(partial(jnp.where, stopped), before, moved)
+        return EpochsState(*moved, stopped), new.aux | {"grad_norm": new.norm}
+
+    if target_kl <= 0:
+        new, metrics = step()
+        return new, (metrics, jnp.ones(()))
+    shapes = jax.eval_shape(step)[1]
+
+    def skip() -> tuple[EpochsState, Metrics]:
+        return state, jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+
+    new, metrics = lax.cond(state.stopped, skip, step)
+    return new, (metrics, 1 - state.stopped.astype(jnp.float32))

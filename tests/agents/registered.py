@@ -1,0 +1,57 @@
+"""The smallest agent of every registered name, of the example and of one without environments."""
+
+import sys
+from functools import cache
+
+import rlseq
+from rlseq import registry
+from rlseq.agents import agent_config
+from tests.agents.small import KEY
+from tests.packaging.tree import ROOT
+
+ENVS = 7  # no other axis of these states has that length
+OTHERS = {"reinforce": "reinforce:Reinforce", "cloning": "tests.agents.cloning:Cloning"}
+NAMES = [*registry.names("agent"), *OTHERS]
+# Of the hyper-parameters of these names; an agent with others is tested with their defaults.
+SMALL = {
+    "num_steps": 8, "epochs": 2, "minibatches": 1, "encoder": 8, "head": 8, "actor": 8, "critic": 8,
+    "capacity": 16 * ENVS, "batch": 3, "length": 4, "contexts": 5, "context": 3, "horizon": 3,
+}  # fmt: skip
+OWN = {"imagination": {"warmup": 8 * ENVS}}  # learns from its first update on
+MODEL = {
+    "name": "drama", "preset": "nano", "widths": [8], "latents": 2, "classes": 3, "head": 8,
+}  # fmt: skip
+
+
+def add_others(monkeypatch):
+    """Register what does not come with the package, until the patch is undone."""
+    monkeypatch.setattr(sys, "path", [*sys.path, str(ROOT / "examples")])
+    monkeypatch.setitem(registry.TABLES, "agent", registry.TABLES["agent"] | OTHERS)
+
+
+@cache
+def make(name, env_id="probe:Leak"):
+    """A tiny agent on seven environments."""
+    known = agent_config(name).__dataclass_fields__
+    settings = {key: value for key, value in SMALL.items() if key in known}
+    needs_model = registry.load("agent", name).needs_world_model
+    return rlseq.make_agent(
+        name,
+        rlseq.make_env(env_id, ENVS),
+        core={"name": "gru", "features": 8, "layers": 1},
+        world_model=MODEL if needs_model else None,
+        num_updates=4,
+        **(settings | OWN.get(name, {})),
+    )
+
+
+@cache
+def fresh(name):
+    """Its first state."""
+    return make(name).init(KEY)
+
+
+@cache
+def trained(name):
+    """(state, metrics) after one update."""
+    return make(name).train(fresh(name), 1)
