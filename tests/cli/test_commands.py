@@ -122,7 +122,7 @@ def test_an_existing_folder_is_never_trained_into(trained, capsys):
 
 def test_a_loss_that_is_not_finite_exits_1(tmp_path, capsys):
     folder = tmp_path / "run"
-    lr = ["core=mlp", "agent.lr=1e30", "agent.max_grad_norm=1e30", "agent.schedule=constant"]
+    lr = ["core=mlp", "agent.lr=10", "agent.value_coef=1e6", "agent.schedule=constant"]
     assert run_cli("train", "experiment=debug", f"run.dir={folder}", *lr) == cli.FAILED
     assert "not finite" in capsys.readouterr().err
 
