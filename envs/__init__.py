@@ -17,7 +17,7 @@ from rlseq.types import VecEnv
 NumEnvs = Annotated[int, Range(1, 1_048_576)]
 Observe = Annotated[str, OneOf(("obs", "state", "both"))]
 FrameSkips = Annotated[int, Range(1, 1000)]
-Entries = Annotated[Sequence[int], Length(0, 4096), Range(0, 1_000_000)]
+Entries = Annotated[Sequence[int], Length(0, 1024), Range(0, 1_000_000)]
 Sigma = Annotated[float, Range(0, 1e6)]
 Delay = Annotated[int, Range(0, 4096)]
 ActionLog = Annotated[int, Range(0, INT32)]

@@ -56,7 +56,7 @@ def counts(text: str) -> list[int]:
 def count(text: str) -> int:
     """A positive whole number; `1e6` is one. Raises ValueError, which argparse reports."""
     value = float(text)
-    if value != int(value) or value < 1:
+    if not value.is_integer() or not 1 <= value < 2**63:
         raise ValueError(text)
     return int(value)
 

@@ -16,8 +16,10 @@ import jax
 
 import rlseq
 from rlseq import config as configuration
+from rlseq import fields
 from rlseq.config import Config
 from rlseq.errors import InputError
+from rlseq.schema import TotalSteps
 from rlseq.train import checkpoint, files
 from rlseq.train.files import write_atomic
 
@@ -84,8 +86,7 @@ def open_run(path: str | Path) -> Run:
 
 def extend(run: Run, total_steps: int) -> Run:
     """The same run with another `total_steps`, written to its folder. Raises InputError."""
-    if total_steps < 1:
-        raise InputError(f"total_steps must be at least 1, got {total_steps}")
+    fields.check("total_steps", TotalSteps, total_steps)
     run.config.total_steps = total_steps
     write_atomic(run.folder / CONFIG_FILE, configuration.to_yaml(run.config))
     return run

@@ -10,7 +10,7 @@ from rlseq import cli, config, fields, registry, schema
 from rlseq.cores import STACK
 from rlseq.envs import option_types
 from rlseq.errors import InputError
-from rlseq.train import build, loop
+from rlseq.train import build, loop, runs
 
 # One environment of each form of options; emulators are in the slow test.
 ENVS = (
@@ -170,6 +170,21 @@ def test_all_values_of_a_sweep_are_checked_before_its_first_run(monkeypatch, cap
     assert cli.main(["train", "-m", "core=gru,../experiment/debug"]) == cli.BAD_INPUT
     assert cli.main(["train", "-m", "run.dir=x", "seed=0,1"]) == cli.BAD_INPUT
     assert "name run.root" in capsys.readouterr().err and not ran
+
+
+@pytest.mark.parametrize("text", ["inf", "nan", "1e30", "0", "-1", "1.5", "x", ""])
+def test_counts_of_other_commands_are_positive_whole_numbers(text, capsys):
+    with pytest.raises(SystemExit) as left:
+        cli.main(["eval", "run", "--episodes", text])
+    assert left.value.code == cli.BAD_INPUT
+    assert f"invalid whole number value: {text!r}" in capsys.readouterr().err
+
+
+def test_a_longer_run_is_no_longer_than_counters_go(tmp_path):
+    made = runs.Run(tmp_path, config.compose(["experiment=debug"]))
+    with pytest.raises(InputError, match="total_steps must be at most 1000000000000"):
+        runs.extend(made, 10**13)
+    assert not list(tmp_path.iterdir())
 
 
 def near(annotation) -> list[str]:
