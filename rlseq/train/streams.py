@@ -46,6 +46,13 @@ class Lasting:
                 os.dup2(nowhere.fileno(), self._stream.fileno())
             self._stream.flush()
 
+    def __eq__(self, other: object) -> bool:
+        """Libraries ask whether a stream is `sys.stderr` before they close it."""
+        return self is other or self._stream is getattr(other, "_stream", other)
+
+    def __hash__(self) -> int:
+        return hash(self._stream)
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 

@@ -120,7 +120,7 @@ def test_the_band_of_few_runs_is_their_range():
 def make_run(root, name, returns, **changes):
     composed = config.compose(["experiment=debug", f"run.dir={root / name}"])
     composed.env.id = changes.get("env", composed.env.id)
-    composed.seeds = len(returns)
+    composed.seeds = max(1, len(returns))
     run = runs.create(composed)
     for seed, values in enumerate(returns):
         rows = [
