@@ -99,7 +99,7 @@ class Behaviour:
     def init(self, key: Array) -> BehaviourState:
         """Nothing learned."""
         actor_key, critic_key = jax.random.split(key)
-        x = jnp.zeros((1, self.features))
+        x = jnp.zeros((1, self.features), jnp.float32)
         critic = self.critic.init(critic_key, x)
         learned = Learned(self.actor.init(actor_key, x), critic)
         return BehaviourState(
@@ -196,7 +196,9 @@ class Behaviour:
             (learned, optimiser, _), metrics = self._pass(lesson, start, None)
             return learned, optimiser, metrics
         keys = jax.random.split(key, c.epochs)
-        orders = jax.vmap(lambda k: jax.random.permutation(k, size))(keys)
+        orders = jax.vmap(lambda k: jax.random.permutation(k, jnp.arange(size, dtype=jnp.int32)))(
+            keys
+        )
         parts = orders.reshape(c.epochs * c.minibatches, -1)
         (learned, optimiser, _), metrics = lax.scan(partial(self._pass, lesson), start, parts)
         return learned, optimiser, jax.tree.map(jnp.mean, metrics)

@@ -162,7 +162,9 @@ class Imagination:
         policy = self.behaviour.policy(params.actor, dreams.features(latent, seen.hidden))
         action = policy.mode() if greedy else policy.sample(act_key)
         if random is not None:
-            any_action = jax.random.randint(random_key, action.shape, 0, self.num_actions)
+            any_action = jax.random.randint(
+                random_key, action.shape, 0, self.num_actions, jnp.int32
+            )
             action = jnp.where(random, any_action, action)
         return self.model.advance(params.model, carry, seen.latent, action, reset), action
 

@@ -71,7 +71,9 @@ def improve(
     """`epochs` passes over the data in `minibatches` parts; metrics are means over all parts."""
     num_envs = data.reset.shape[1]
     keys = jax.random.split(key, epochs)
-    orders = jax.vmap(lambda k: jax.random.permutation(k, num_envs))(keys)
+    orders = jax.vmap(lambda k: jax.random.permutation(k, jnp.arange(num_envs, dtype=jnp.int32)))(
+        keys
+    )
     parts = orders.reshape(epochs * minibatches, -1)
     body = partial(_minibatch, network, optimiser, settings, data)
     start = Improvement(params, optimiser_state, jnp.zeros((), bool))
@@ -106,7 +108,7 @@ def _minibatch(
 
     if settings.target_kl <= 0:
         new, metrics = step()
-        return new, (metrics, jnp.ones(()))
+        return new, (metrics, jnp.float32(1))
     shapes = jax.eval_shape(step)[1]
 
     def skip() -> tuple[Improvement, Metrics]:

@@ -34,6 +34,6 @@ def draw(key: Array, scores: Array, allowed: Array, count: int) -> Array:
     Gumbel noise makes the largest scores such a draw without replacement, with no softmax that
     could underflow. Where fewer than `count` are allowed, the likeliest one fills up.
     """
-    noisy = jnp.where(allowed, scores + jax.random.gumbel(key, scores.shape), _NEVER)
+    noisy = jnp.where(allowed, scores + jax.random.gumbel(key, scores.shape, scores.dtype), _NEVER)
     places = largest(noisy, count)
     return jnp.where(allowed[places], places, jnp.argmax(noisy).astype(jnp.int32))
