@@ -18,7 +18,7 @@ from rlseq.agents import dreams
 from rlseq.agents.behaviour import ActorParams, Behaviour, BehaviourState
 from rlseq.agents.experience import as_row, gather
 from rlseq.agents.imagination_settings import ImaginationConfig, check
-from rlseq.agents.rollout import Actor, Episodes
+from rlseq.agents.rollout import Actor, Episodes, episode_metrics
 from rlseq.envs.spaces import describe
 from rlseq.envs.wrappers import EpisodeStatistics
 from rlseq.errors import InputError
@@ -194,19 +194,15 @@ class Imagination:
     def train(self, state: ImaginationState, num_updates: int) -> tuple[ImaginationState, Metrics]:
         """`num_updates` rounds of acting and learning; metrics are means over those that learned.
 
-        "return" and "length" are means over the episodes that ended within, NaN when none did;
+        "return" and "length" are means over the "episodes" that ended within, 0 when none did;
         "valid_steps" are those whose action was not ignored, "updates" those of the world model, of
         which there are none in the warm-up.
         """
         state, (episodes, metrics, learned) = lax.scan(self._round, state, None, num_updates)
-        number, total_return, total_length, steps = jax.tree.map(jnp.sum, episodes)
         rounds = learned.sum()
         finite = jnp.all(jnp.stack([jnp.isfinite(v).all() for v in metrics.values()]))
         return state, {
-            "return": total_return / number,
-            "length": total_length / number,
-            "episodes": number,
-            "valid_steps": steps,
+            **episode_metrics(episodes),
             **{k: v.sum() / jnp.maximum(rounds, 1) for k, v in metrics.items()},
             "updates": rounds * self.config.updates,
             "finite": finite.astype(jnp.float32),

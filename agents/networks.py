@@ -56,7 +56,7 @@ class ActorCritic(nn.Module):
         pairs = []
         for core, encoder, c in zip(self.cores, self.encoders, carry, strict=True):
             pairs.append(getattr(core, method)(c, encoder(obs), reset))
-        features = [y for _, y in pairs]
+        features = [y.astype(jnp.float32) for _, y in pairs]  # the core may have another dtype
         policy = self.policy(self.actor_body(features[0]))
         value = self.value(self.critic_body(features[-1]))
         return tuple(c for c, _ in pairs), policy, value

@@ -16,7 +16,14 @@ from jax import Array, lax
 from rlseq import fields
 from rlseq.agents.networks import ENCODERS, keeps_image, make_network
 from rlseq.agents.ppo_update import LossSettings, Minibatches, improve
-from rlseq.agents.rollout import Actor, Episodes, Trajectory, collect, to_env
+from rlseq.agents.rollout import (
+    Actor,
+    Episodes,
+    Trajectory,
+    collect,
+    episode_metrics,
+    to_env,
+)
 from rlseq.envs.spaces import flat_size, flatten
 from rlseq.envs.wrappers import EpisodeStatistics, FlattenObservation
 from rlseq.errors import InputError
@@ -147,18 +154,14 @@ class PPO:
     def train(self, state: PPOState, num_updates: int) -> tuple[PPOState, Metrics]:
         """`num_updates` rollouts and improvements; metrics are means over them.
 
-        "return" and "length" are means over the episodes that ended within, NaN when none did;
+        "return" and "length" are means over the "episodes" that ended within, 0 when none did;
         "valid_steps" are those whose action was not ignored.
         """
         state, (episodes, losses) = lax.scan(self._update, state, None, num_updates)
-        count, total_return, total_length, steps = jax.tree.map(jnp.sum, episodes)
         mean = jax.tree.map(jnp.mean, losses)
         finite = jnp.all(jnp.stack([jnp.isfinite(v).all() for v in losses.values()]))
         return state, {
-            "return": total_return / count,
-            "length": total_length / count,
-            "episodes": count,
-            "valid_steps": steps,
+            **episode_metrics(episodes),
             **mean,
             "finite": finite.astype(jnp.float32),
         }

@@ -16,7 +16,7 @@ from jax import Array, lax
 
 from rlseq.envs.wrappers import episode_stats
 from rlseq.nn.distributions import Distribution
-from rlseq.types import Carry, PyTree, TimeStep, VecEnv
+from rlseq.types import Carry, Metrics, PyTree, TimeStep, VecEnv
 
 # (carry, obs [E, ...], reset [E]) -> (carry, distribution [E], value [E])
 Policy = Callable[[Carry, PyTree, Array], tuple[Carry, Distribution, Array]]
@@ -118,6 +118,15 @@ def ended_episodes(env_state: Any, new: TimeStep) -> Episodes:
         total_length=jnp.where(done, lengths, 0).sum(),
         steps=jnp.float32(done.size) if new.valid is None else new.valid.sum().astype(jnp.float32),
     )
+
+
+def episode_metrics(episodes: Episodes) -> Metrics:
+    """Of sums over any number of rollouts, scalars: mean "return" and "length" of the "episodes"
+    that ended, 0 when none did, and "valid_steps", those whose action was not ignored."""
+    count, total_return, total_length, steps = jax.tree.map(jnp.sum, episodes)
+    some = jnp.maximum(count, 1)  # 0 / 0 would be NaN, at which jax_debug_nans stops
+    means = {"return": total_return / some, "length": total_length / some}
+    return {**means, "episodes": count, "valid_steps": steps}
 
 
 def to_env(env: VecEnv, action: PyTree) -> PyTree:

@@ -86,14 +86,8 @@ class Noisy(Changed):
         def add(part: spaces.Space, x: jax.Array, key: jax.Array) -> jax.Array:
             if not isinstance(part, spaces.Box):
                 return x
-<<<<<<< HEAD
             noise = self.sigma * jax.random.normal(key, x.shape, jnp.float32)
             low, high = (np.broadcast_to(b, x.shape) for b in _bounds(part))
-=======
-            noisy = x.astype(jnp.float32) + self.sigma * jax.random.normal(
-                key, x.shape, jnp.float32
-            )
->>>>>>> e093f8e (Environments have one set of dtypes and draws, whatever the width of JAX's defaults)
             if jnp.issubdtype(x.dtype, jnp.integer):
                 return _sum_within(x, jnp.round(noise).astype(jnp.int32), low, high)
             low, high = low.astype(np.float32), high.astype(np.float32)

@@ -7,11 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from rlseq.envs.base import Env
-<<<<<<< HEAD
 from rlseq.envs.batched import Batched
-=======
 from rlseq.envs.spaces import as_declared
->>>>>>> e093f8e (Environments have one set of dtypes and draws, whatever the width of JAX's defaults)
 from rlseq.errors import InputError
 from rlseq.types import EnvSpec, PyTree, TimeStep
 

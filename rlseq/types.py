@@ -123,7 +123,10 @@ class Agent(Protocol):
         ...
 
     def train(self, state: Any, num_updates: int) -> tuple[Any, Metrics]:
-        """`num_updates` (static) updates in one jitted scan; metrics are reduced scalars."""
+        """`num_updates` (static) updates in one jitted scan; metrics are reduced scalars.
+
+        "return" and "length" are means over the "episodes" that ended within, 0 when none did.
+        """
         ...
 
     def init_carry(self, batch: int) -> Carry:
