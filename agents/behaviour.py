@@ -21,7 +21,7 @@ from rlseq.nn.encoders import NormedStack
 from rlseq.nn.initialisers import orthogonal
 from rlseq.nn.normalisers import RunningMoments, init_moments, normalise, update_moments
 from rlseq.rl.losses import approximate_kl, clipped_policy_loss
-from rlseq.rl.optimisers import laprop
+from rlseq.rl.optimisers import gradient_norm, laprop
 from rlseq.rl.percentiles import Percentiles, init_percentiles, update_percentiles
 from rlseq.rl.returns import lambda_returns
 from rlseq.rl.two_hot import BINS, two_hot_loss, two_hot_mean
@@ -209,7 +209,7 @@ class Behaviour:
         if part is not None:
             lesson = jax.tree.map(lambda x: x[part], lesson)
         gradients, metrics = jax.grad(self.loss, has_aux=True)(learned, lesson)
-        metrics["grad_norm"] = optax.tree.norm(gradients)
+        metrics["grad_norm"] = gradient_norm(gradients)
         # optax's bias correction mixes dtypes, which a strict caller's JAX would refuse.
         with jax.numpy_dtype_promotion("standard"):
             changes, new = self.optimiser.update(gradients, optimiser, learned)

@@ -22,6 +22,7 @@ from rlseq.agents.rollout import Actor, Episodes, episode_metrics
 from rlseq.envs.spaces import describe
 from rlseq.envs.wrappers import EpisodeStatistics
 from rlseq.errors import InputError
+from rlseq.rl.optimisers import gradient_norm
 from rlseq.types import Metrics, Observed, Params, PyTree, Sequences, VecEnv, WorldCarry, WorldModel
 from rlseq.world_models import make_world_model
 from rlseq.world_models.replay import Replay, allowed_starts, count, init_replay, windows
@@ -262,7 +263,7 @@ class Imagination:
             changes, optimiser = self.optimiser.update(gradients, state.optimiser, state.params)
         params: Any = optax.apply_updates(state.params, changes)
         metrics = {f"loss/{name}": value for name, value in parts.items()}
-        metrics["model_grad_norm"] = optax.tree.norm(gradients)
+        metrics["model_grad_norm"] = gradient_norm(gradients)
         return ModelState(params, optimiser), seen, metrics
 
     def _draw_model(self, replay: Replay, old: Learning, key: Array) -> Array:

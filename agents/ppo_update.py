@@ -16,6 +16,7 @@ from rlseq.rl.losses import (
     masked_mean,
     value_loss,
 )
+from rlseq.rl.optimisers import gradient_norm
 from rlseq.types import Carry, Metrics, Params, PyTree
 
 
@@ -96,7 +97,7 @@ def _minibatch(
     def step() -> tuple[Improvement, Metrics]:
         part = data.select(envs)
         gradients, metrics = jax.grad(loss, has_aux=True)(state.network, part)
-        norm = optax.tree.norm(gradients)
+        norm = gradient_norm(gradients)
         # optax's Adam mixes float and int32, which a strict caller's JAX would refuse.
         with jax.numpy_dtype_promotion("standard"):
             changes, opt = optimiser.update(gradients, state.optimiser, state.network)

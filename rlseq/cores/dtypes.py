@@ -1,9 +1,9 @@
 """Which dtypes a core may have, and what of it they are.
 
 `dtype` is that of a core's results. In half precision it is also that of what lies between layers,
-of mixers and, by `matmul_dtype`, of projections; as flax has it, parameters stay in
-float32. So do norms, carries, scans and products with recurrent matrices: rounded at every step, a memory
-would drift, and sequences would differ from their steps.
+of mixers and, by `matmul_dtype`, of the factors of projections. As flax has it, parameters stay in
+float32. So do norms, carries, scans and products with recurrent matrices: rounded at every step, a
+memory would drift, and sequences would differ from their steps.
 """
 
 from typing import Any
