@@ -60,8 +60,8 @@ def functional(name: str, in_features: int, features: int = 128, **options: Any)
 
     Called outside jit, each compiles once for each shape. `init(key) -> params`;
     `scan(params, carry, x [T, B, in_features], reset bool [T, B])` and
-    `step(params, carry, x [B, in_features], reset bool [B])` return (carry, y). x is float32 or of the
-    core's `dtype`, which y has.
+    `step(params, carry, x [B, in_features], reset bool [B])` return (carry, y).
+    x is float32 or of the core's `dtype`, which y has.
     """
     import jax
     import jax.numpy as jnp

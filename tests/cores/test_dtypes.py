@@ -83,11 +83,11 @@ def test_half_precision_takes_the_projections_along_where_a_core_has_them():
     ("options", "message"),
     [
         ({"dtype": "bf16"}, "'bf16'. Did you mean 'bfloat16'"),
-        ({"dtype": "zzz"}, "unknown dtype of core 'mamba2': 'zzz'"),
-        ({"dtype": ""}, "unknown dtype of core 'mamba2': ''"),
+        ({"dtype": "zzz"}, "core 'mamba2': unknown dtype 'zzz'"),
+        ({"dtype": ""}, "unknown dtype ''"),
         ({"dtype": "int32"}, "'int32'"),
         ({"dtype": "float64"}, "dtype float64 needs JAX_ENABLE_X64=1"),
-        ({"matmul_dtype": "bfloat"}, "unknown matmul_dtype of core 'mamba2': 'bfloat'"),
+        ({"matmul_dtype": "bfloat"}, "unknown matmul_dtype 'bfloat'"),
     ],
 )
 def test_dtypes_that_are_refused(options, message):
