@@ -100,7 +100,7 @@ class Behaviour:
     def init(self, key: Array) -> BehaviourState:
         """Fresh parameters."""
         actor_key, critic_key = jax.random.split(key)
-        x = jnp.zeros((1, self.features))
+        x = jnp.zeros((1, self.features), jnp.float32)
         critic = self.critic.init(critic_key, x)
         params = ActorCriticParams(self.actor.init(actor_key, x), critic)
         return BehaviourState(

@@ -49,5 +49,5 @@ def uniform_where(mask: Array, action: Array, num_actions: int, key: Array) -> A
 
 def linear_epsilon(step: Array, first: float, last: float, steps: int) -> Array:
     """float32 []: from `first` to `last` over `steps`, `last` ever after; `step` int32 []."""
-    part = jnp.clip(step.astype(jnp.float32) / steps, 0, 1) if steps else jnp.ones(())
+    part = jnp.clip(step.astype(jnp.float32) / steps, 0, 1) if steps else jnp.float32(1)
     return first + part * (last - first)

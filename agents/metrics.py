@@ -35,7 +35,7 @@ def ended_episodes(env_state: Any, new: TimeStep) -> Episodes:
 
 def no_episodes() -> Episodes:
     """Of an update in which no environment was stepped."""
-    nothing = jnp.zeros(())
+    nothing = jnp.float32(0)
     return Episodes(nothing, nothing, nothing, nothing)
 
 

@@ -52,7 +52,8 @@ class RecurrentTrunk(nn.Module):
         pairs = []
         for core, encoder, c in zip(self.cores, self.encoders, carry, strict=True):
             pairs.append(getattr(core, method)(c, encoder(obs), reset))
-        return tuple(c for c, _ in pairs), *self.heads([y for _, y in pairs])
+        features = [y.astype(jnp.float32) for _, y in pairs]  # the core may have another dtype
+        return tuple(c for c, _ in pairs), *self.heads(features)
 
 
 class ActorCritic(RecurrentTrunk):

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 from jax import Array, lax
 
+from rlseq.rl.optimisers import gradient_norm
 from rlseq.types import Metrics, Params, PyTree
 
 # (params, *inputs) -> (loss, metrics or whatever else the loss finds)
@@ -33,7 +34,7 @@ def gradient_step(
 ) -> GradientStep:
     """One step against the gradient of `loss(params, *inputs)`."""
     gradients, aux = jax.grad(loss, has_aux=True)(params, *inputs)
-    norm = optax.tree.norm(gradients)
+    norm = gradient_norm(gradients)
     # optax's bias correction mixes dtypes, which a strict caller's JAX would refuse.
     with jax.numpy_dtype_promotion("standard"):
         changes, state = optimiser.update(gradients, state, params)
@@ -82,7 +83,8 @@ def minibatch_epochs(
     "grad_norm" and their number, "minibatches".
     """
     keys = jax.random.split(key, epochs)
-    orders = jax.vmap(lambda k: jax.random.permutation(k, size))(keys)
+    entries = jnp.arange(size, dtype=jnp.int32)
+    orders = jax.vmap(lambda k: jax.random.permutation(k, entries))(keys)
     parts = orders.reshape(epochs * minibatches, -1)
     body = partial(_minibatch, loss, optimiser, select, target_kl, undo_last)
     start = EpochsState(params, state, jnp.zeros((), bool))
@@ -114,7 +116,7 @@ def _minibatch(
 
     if target_kl <= 0:
         new, metrics = step()
-        return new, (metrics, jnp.ones(()))
+        return new, (metrics, jnp.float32(1))
     shapes = jax.eval_shape(step)[1]
 
     def skip() -> tuple[EpochsState, Metrics]:

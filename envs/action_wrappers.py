@@ -51,7 +51,7 @@ class StickyActions(Around):
         self, key: jax.Array, state: StickyState, action: PyTree, params: Any
     ) -> tuple[PyTree, StickyState, jax.Array, jax.Array, dict[str, Any]]:
         step_key, coin_key = jax.random.split(key)
-        sticks = state.started & jax.random.bernoulli(coin_key, self.probability)
+        sticks = state.started & jax.random.bernoulli(coin_key, jnp.float32(self.probability))
 
         def chosen(before: jax.Array, given: jax.Array) -> jax.Array:
             return jnp.where(sticks, before, jnp.asarray(given, before.dtype))

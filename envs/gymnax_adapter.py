@@ -42,10 +42,11 @@ REWARDS = {
 
 
 class Adapted(Env):
-    """A gymnax 1.0 environment with its params, traced under gymnax's own promotion rules.
+    """A gymnax 1.0 environment with its params, traced under JAX's default rules.
 
-    gymnax mixes dtypes and ranks freely and keeps Python numbers in its states; inside, loose
-    rules hold whatever the caller has set, and what comes out has fixed dtypes.
+    gymnax mixes dtypes and ranks freely and keeps Python numbers in its states; inside, JAX's
+    default rules hold whatever the caller has set, and what comes out has fixed dtypes of at most
+    32 bits.
     """
 
     can_truncate = True
@@ -65,14 +66,14 @@ class Adapted(Env):
         return self.inner.name
 
     def reset_env(self, key: jax.Array, params: Any) -> tuple[PyTree, Any]:
-        with loose_promotion():
+        with default_rules():
             obs, state = self.inner.reset_env(key, params)
             return self._as_declared(obs, params), _strong(state)
 
     def step_env(
         self, key: jax.Array, state: Any, action: PyTree, params: Any
     ) -> tuple[PyTree, Any, jax.Array, jax.Array, dict[str, Any]]:
-        with loose_promotion():
+        with default_rules():
             obs, state, reward, terminated, _ = self.inner.step_env(key, state, action, params)
             reward = jnp.asarray(reward).astype(jnp.float32).reshape(())
             terminated = jnp.asarray(terminated).astype(bool).reshape(())
@@ -80,23 +81,23 @@ class Adapted(Env):
             return obs, _strong(state), reward, terminated, {}
 
     def observe(self, key: jax.Array, state: Any, action: PyTree, params: Any) -> PyTree:
-        with loose_promotion():
+        with default_rules():
             return self._as_declared(self.inner.observe(key, state, action, params), params)
 
     def is_terminated(self, state: Any, params: Any) -> jax.Array:
-        with loose_promotion():
+        with default_rules():
             return jnp.asarray(self.inner.is_terminated(state, params)).astype(bool)
 
     def is_truncated(self, state: Any, params: Any) -> jax.Array:
-        with loose_promotion():
+        with default_rules():
             return jnp.asarray(self.inner.is_truncated(state, params)).astype(bool)
 
     def action_space(self, params: Any) -> spaces.Space:
-        with loose_promotion():
+        with default_rules():
             return self.inner.action_space(params)
 
     def observation_space(self, params: Any) -> spaces.Space:
-        with loose_promotion():
+        with default_rules():
             return self.inner.observation_space(params)
 
     def _as_declared(self, obs: PyTree, params: Any) -> PyTree:
@@ -108,9 +109,10 @@ class Adapted(Env):
 
 
 @contextlib.contextmanager
-def loose_promotion() -> Iterator[None]:
-    """jax's default promotion rules, whatever the caller has set; acts while tracing."""
-    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+def default_rules() -> Iterator[None]:
+    """JAX's defaults of promotion and width, whatever the caller has set; acts while tracing."""
+    loose = jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow")
+    with loose[0], loose[1], jax.enable_x64(False):
         yield
 
 

@@ -97,12 +97,12 @@ class GymnaxFamily:
 
         from gymnax import registration
 
-        from rlseq.envs.gymnax_adapter import loose_promotion
+        from rlseq.envs.gymnax_adapter import default_rules
 
         for_env, _ = _defaults(name)
         given = {key: value for key, value in options.items() if key in for_env}
         others = {key: value for key, value in options.items() if key not in for_env}
-        with loose_promotion():
+        with default_rules():
             try:
                 env, params = registration.make(name, **given)
                 params = params.replace(**_typed(params, others))
@@ -121,9 +121,9 @@ def _defaults(name: str) -> tuple[list[str], Any]:
 
     from gymnax import registration
 
-    from rlseq.envs.gymnax_adapter import loose_promotion
+    from rlseq.envs.gymnax_adapter import default_rules
 
-    with loose_promotion():
+    with default_rules():
         _, params = registration.make(name)
     given = inspect.signature(registration._registry[name]).parameters
     return [key for key in given if key in CONSTRUCTORS], params

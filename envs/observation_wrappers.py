@@ -114,7 +114,7 @@ class Flickering(Changed):
         self.probability = probability
 
     def change(self, key: jax.Array, obs: PyTree) -> PyTree:
-        dark = jax.random.bernoulli(key, self.probability, (self.num_envs,))
+        dark = jax.random.bernoulli(key, jnp.float32(self.probability), (self.num_envs,))
 
         def hide(part: spaces.Space, x: jax.Array) -> jax.Array:
             return pick(dark, jnp.broadcast_to(_nothing(part), x.shape).astype(x.dtype), x)

@@ -97,7 +97,7 @@ class Recall(Probe):
         return np.full(self.num_cues, gamma**self.delay)
 
     def start(self, key: jax.Array) -> RecallState:
-        return RecallState(jnp.int32(0), jax.random.randint(key, (), 0, self.num_cues))
+        return RecallState(jnp.int32(0), jax.random.randint(key, (), 0, self.num_cues, jnp.int32))
 
     def advance(
         self, key: jax.Array, state: RecallState, action: PyTree
@@ -107,8 +107,8 @@ class Recall(Probe):
         return state._replace(time=state.time + 1), reward
 
     def observe(self, key: jax.Array, state: RecallState, action: PyTree, params: Any) -> jax.Array:
-        cue = jax.nn.one_hot(state.cue, self.num_cues + 1)
-        go = jax.nn.one_hot(self.num_cues, self.num_cues + 1)
+        cue = jax.nn.one_hot(state.cue, self.num_cues + 1, dtype=jnp.float32)
+        go = jax.nn.one_hot(self.num_cues, self.num_cues + 1, dtype=jnp.float32)
         later = jnp.where(state.time >= self.delay, go, jnp.zeros_like(go))
         return jnp.where(state.time == 0, cue, later)
 
@@ -149,22 +149,22 @@ class Leak(Probe):
 
     def start(self, key: jax.Array) -> LeakState:
         cue_key, length_key = jax.random.split(key)
-        cue = jax.random.randint(cue_key, (), 0, self.num_cues)
-        length = jax.random.randint(length_key, (), 1, self.max_steps + 1)
+        cue = jax.random.randint(cue_key, (), 0, self.num_cues, jnp.int32)
+        length = jax.random.randint(length_key, (), 1, self.max_steps + 1, jnp.int32)
         return LeakState(jnp.int32(0), cue, cue, length)
 
     def advance(
         self, key: jax.Array, state: LeakState, action: PyTree
     ) -> tuple[LeakState, jax.Array]:
         reward = jnp.where(action == state.first, jnp.float32(1), jnp.float32(-1))
-        shown = jax.random.randint(key, (), 0, self.num_cues)
+        shown = jax.random.randint(key, (), 0, self.num_cues, jnp.int32)
         return state._replace(time=state.time + 1, shown=shown), reward
 
     def is_terminated(self, state: LeakState, params: Any) -> jax.Array:
         return state.time >= state.length
 
     def observe(self, key: jax.Array, state: LeakState, action: PyTree, params: Any) -> jax.Array:
-        return jax.nn.one_hot(state.shown, self.num_cues)
+        return jax.nn.one_hot(state.shown, self.num_cues, dtype=jnp.float32)
 
     def action_space(self, params: Any) -> Space:
         return Discrete(self.num_cues)

@@ -38,7 +38,9 @@ class OneStep(Probe):
         raise NotImplementedError
 
     def start(self, key: jax.Array) -> OneStepState:
-        return OneStepState(jnp.int32(0), jax.random.randint(key, (), 0, len(self.first_obs)))
+        return OneStepState(
+            jnp.int32(0), jax.random.randint(key, (), 0, len(self.first_obs), jnp.int32)
+        )
 
     def advance(
         self, key: jax.Array, state: OneStepState, action: PyTree

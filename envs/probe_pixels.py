@@ -49,7 +49,7 @@ class Catch(Probe):
         return np.full(CELLS, gamma ** (self.max_steps - 1))
 
     def start(self, key: jax.Array) -> CatchState:
-        ball = jax.random.randint(key, (), 0, CELLS)
+        ball = jax.random.randint(key, (), 0, CELLS, jnp.int32)
         return CatchState(jnp.int32(0), ball, jnp.int32(MIDDLE))
 
     def advance(

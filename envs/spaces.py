@@ -170,6 +170,20 @@ def map_parts(function: Callable[..., Any], space: spaces.Space, *trees: PyTree)
     return found if isinstance(space, spaces.Dict) else tuple(found.values())
 
 
+def as_declared(space: spaces.Space, x: PyTree) -> PyTree:
+    """Elements of a space in its dtypes where they are of the same kind: int64 becomes int32."""
+
+    def cast(part: Any, leaf: Any) -> jax.Array:
+        leaf = jnp.asarray(leaf)
+        same = any(
+            jnp.issubdtype(leaf.dtype, kind) and jnp.issubdtype(part.dtype, kind)
+            for kind in (jnp.integer, jnp.floating)
+        )
+        return leaf.astype(part.dtype) if same else leaf
+
+    return map_parts(cast, space, x)
+
+
 def describe(space: spaces.Space) -> str:
     """A short text: `Discrete(4)`, `Box(2,)`, `Tuple(Discrete(2), Discrete(4))`."""
     match space:

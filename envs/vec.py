@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from rlseq.envs.base import Env
 from rlseq.envs.batched import Batched
+from rlseq.envs.spaces import as_declared
 from rlseq.errors import InputError
 from rlseq.types import EnvSpec, PyTree, TimeStep
 
@@ -58,6 +59,7 @@ class JaxVecEnv(Batched):
     def step(self, state: Any, action: PyTree, key: jax.Array) -> tuple[Any, TimeStep]:
         """One step of every copy; action [E, ...] -> (state, time step)."""
         step_key, reset_key = jax.random.split(key)
+        action = as_declared(self.spec.action_space, action)
         new = self._advance(state, action, step_key)
         ended = new.terminated | new.truncated
 

@@ -144,11 +144,6 @@ def _checked(tree: dict[str, Any]) -> Config:
             f"seed + seeds must be at most {LAST_SEED + 1}, what a key holds, got "
             f"{config.seed} + {config.seeds}"
         )
-    if (dtype := config.core.get("dtype", "float32")) != "float32":
-        raise InputError(
-            f"core.dtype must be float32 in a run, as agents and world models are, got {dtype!r}: "
-            "core.matmul_dtype=bfloat16 is the way to cheaper products"
-        )
     for key in ("dir", "root"):
         if getattr(run, key) is not None:
             setattr(run, key, overrides.place(f"run.{key}", getattr(run, key)))

@@ -7,11 +7,17 @@ import tempfile
 import jax
 import pytest
 
+from tests import xla_flags
+
 # Nearly all of the suite's time is compiling. XLA's older emitters of fused loops take a third of
 # the time of the newer ones on small programs, and programs in one part take a quarter less than
-# those split for several compilers; processes that tests start inherit all settings.
-_QUICKLY = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
-os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_QUICKLY}".strip()
+# those split for several compilers; processes that tests start inherit all settings. The older
+# emitters went with jaxlib 0.11.
+_QUICKLY = ("--xla_cpu_use_fusion_emitters=false", "--xla_cpu_parallel_codegen_split_count=1")
+if "RLSEQ_TEST_XLA_FLAGS" not in os.environ:  # workers inherit what the first process found out
+    os.environ["RLSEQ_TEST_XLA_FLAGS"] = " ".join(xla_flags.known(_QUICKLY))
+    _FLAGS = f"{os.environ.get('XLA_FLAGS', '')} {os.environ['RLSEQ_TEST_XLA_FLAGS']}"
+    os.environ["XLA_FLAGS"] = _FLAGS.strip()
 os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
 
 jax.config.update("jax_disable_most_optimizations", True)

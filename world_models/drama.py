@@ -79,7 +79,7 @@ class Drama:
 
     def init_carry(self, batch: int) -> WorldCarry:
         """The memory of `batch` fresh episodes; needs no parameters."""
-        hidden = jnp.zeros((batch, self.hidden_size))
+        hidden = jnp.zeros((batch, self.hidden_size), jnp.float32)
         return WorldCarry(self.core.init_carry(batch), hidden)
 
     @compiled_once()
@@ -96,7 +96,7 @@ class Drama:
         parts = self._parts(params, batch, x, seen, valid)
         c = self.config
         weights = {"dynamics": c.dynamics, "representation": c.representation}
-        total = sum((parts[k] * weights.get(k, 1.0) for k in PARTS), jnp.zeros(()))
+        total = sum((parts[k] * weights.get(k, 1.0) for k in PARTS), jnp.float32(0))
         parts["loss"] = total
         return total, (parts, seen)
 
@@ -290,6 +290,6 @@ def _autoencoder(obs_space: Any, c: DramaConfig) -> Autoencoder:
 
 
 def _nothing(space: Any) -> PyTree:
-    """A batch of one step of one observation, [1, 1, ...]."""
-    sample = space.sample(jax.random.key(0))
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf)[None, None], sample)
+    """Zeros like a batch of one step of one observation, [1, 1, ...]."""
+    like = jax.eval_shape(space.sample, jax.random.key(0))
+    return jax.tree.map(lambda leaf: jnp.zeros((1, 1, *leaf.shape), leaf.dtype), like)

@@ -43,4 +43,5 @@ class SequenceModel(nn.Module):
         return nn.silu(self.stem_norm(x))
 
     def _finish(self, y: Array) -> Array:
+        y = y.astype(jnp.float32)  # the core may have another dtype
         return self.norm(self.drop(y, deterministic=not self.has_rng("dropout")))

@@ -44,7 +44,7 @@ class BitStream(Env):
         raise NotImplementedError
 
     def start(self, key: jax.Array) -> BitStreamState:
-        bits = jax.random.bernoulli(key, 0.5, (self.max_steps + 1,)).astype(jnp.int8)
+        bits = jax.random.bernoulli(key, jnp.float32(0.5), (self.max_steps + 1,)).astype(jnp.int8)
         return BitStreamState(jnp.int32(0), bits, self.right_answers(bits))
 
     def advance(
@@ -52,8 +52,8 @@ class BitStream(Env):
     ) -> tuple[BitStreamState, jax.Array]:
         asked = state.time - (self.n - 1)
         right = action == state.answers[jnp.maximum(asked, 0)].astype(jnp.int32)
-        scale = 1 / self.num_answers
-        reward = jnp.where(asked >= 0, jnp.where(right, scale, -scale), 0.0)
+        scale = jnp.float32(1 / self.num_answers)
+        reward = jnp.where(asked >= 0, jnp.where(right, scale, -scale), 0)
         return state._replace(time=state.time + 1), reward
 
     def observe(

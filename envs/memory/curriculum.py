@@ -65,7 +65,7 @@ class Growing(Env):
         return Curriculum(venv, self)
 
     def start(self, key: jax.Array) -> GrowingState:
-        bits = jax.random.bernoulli(key, 0.5, (self.max_steps + 1,)).astype(jnp.int8)
+        bits = jax.random.bernoulli(key, jnp.float32(0.5), (self.max_steps + 1,)).astype(jnp.int8)
         return GrowingState(jnp.int32(0), jnp.int32(2), bits, self.right_answers(bits))
 
     def right_answers(self, bits: jax.Array) -> jax.Array:
@@ -88,10 +88,10 @@ class Growing(Env):
     ) -> tuple[GrowingState, jax.Array]:
         right = state.answers[:, state.time].astype(jnp.int32)
         active = self.active(state.level)
-        scores = jnp.where(active, jnp.where(action == right, 1.0, -1.0), 0.0)
+        scores = jnp.where(active, jnp.where(action == right, jnp.float32(1), jnp.float32(-1)), 0)
         mean = scores.sum() / active.sum(dtype=jnp.float32)
         asked = state.time >= self.max_n - 1
-        reward = jnp.where(asked, mean / self.num_answers, 0.0)
+        reward = jnp.where(asked, mean / self.num_answers, 0)
         return state._replace(time=state.time + 1), reward
 
     def observe(

@@ -41,15 +41,17 @@ class MemoryLength(Env):
 
     def start(self, key: jax.Array) -> MemoryLengthState:
         context_key, query_key = jax.random.split(key)
-        context = jax.random.bernoulli(context_key, 0.5, (self.num_bits,)).astype(jnp.int32)
-        query = jax.random.randint(query_key, (), 0, self.num_bits)
+        context = jax.random.bernoulli(context_key, jnp.float32(0.5), (self.num_bits,)).astype(
+            jnp.int32
+        )
+        query = jax.random.randint(query_key, (), 0, self.num_bits, jnp.int32)
         return MemoryLengthState(jnp.int32(0), context, query)
 
     def advance(
         self, key: jax.Array, state: MemoryLengthState, action: jax.Array
     ) -> tuple[MemoryLengthState, jax.Array]:
-        answer = jnp.where(action == state.context[state.query], 1.0, -1.0)
-        reward = jnp.where(state.time == self.memory_length, answer, 0.0)
+        answer = jnp.where(action == state.context[state.query], jnp.float32(1), jnp.float32(-1))
+        reward = jnp.where(state.time == self.memory_length, answer, 0)
         return state._replace(time=state.time + 1), reward
 
     def observe(

@@ -41,7 +41,7 @@ class TMaze(Env):
         self.max_steps = 2 * (corridor_length + 1)
 
     def start(self, key: jax.Array) -> TMazeState:
-        sign = 2 * jax.random.bernoulli(key).astype(jnp.int32) - 1
+        sign = 2 * jax.random.bernoulli(key, jnp.float32(0.5)).astype(jnp.int32) - 1
         return TMazeState(jnp.int32(0), jnp.int32(0), sign, jnp.zeros((), bool))
 
     def advance(
@@ -51,8 +51,8 @@ class TMaze(Env):
         position = jnp.clip(state.position + step, 0, self.corridor_length)
         turned = (state.position == self.corridor_length) & (action >= UP)
         side = jnp.where(action == UP, 1, -1)
-        outcome = jnp.where(side == state.sign, 1.0, -1.0)
-        waste = jnp.where(position > state.position, 0.0, -1 / self.max_steps)
+        outcome = jnp.where(side == state.sign, jnp.float32(1), jnp.float32(-1))
+        waste = jnp.where(position > state.position, 0, jnp.float32(-1 / self.max_steps))
         reward = jnp.where(turned, outcome, waste)
         return TMazeState(state.time + 1, position, state.sign, turned), reward
 

@@ -94,7 +94,7 @@ class Projected(Env):
     def start(self, key: jax.Array) -> ProjectedState:
         draw_key, start_key = jax.random.split(key)
         if self.num_projections:
-            index = jax.random.randint(draw_key, (), 0, self.num_projections)
+            index = jax.random.randint(draw_key, (), 0, self.num_projections, jnp.int32)
             first = self.num_projections if self.held_out else 0
             draw_key = jax.random.fold_in(jax.random.key(0), index + first)
         obs_key, action_key = jax.random.split(draw_key)

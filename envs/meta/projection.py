@@ -9,7 +9,7 @@ from rlseq.envs.spaces import flat_size
 
 def rotation(key: jax.Array, rows: int, columns: int) -> jax.Array:
     """Uniform among float32 [rows, columns] that are orthonormal along the shorter side."""
-    return jax.random.orthogonal(key, max(rows, columns))[:rows, :columns]
+    return jax.random.orthogonal(key, max(rows, columns), dtype=jnp.float32)[:rows, :columns]
 
 
 def action_map(key: jax.Array, space: Box | Discrete, size: int) -> jax.Array:
@@ -27,7 +27,7 @@ def mapped(space: Box | Discrete, chosen: jax.Array, action: jax.Array) -> jax.A
     """The task's action for an agent's: looked up, or times the matrix and cut to the bounds."""
     if isinstance(space, Discrete):
         return chosen[action]
-    low, high = (jnp.broadcast_to(jnp.asarray(b), space.shape) for b in (space.low, space.high))
-    low, high = low.astype(jnp.float32), high.astype(jnp.float32)
+    bounds = (jnp.asarray(b, jnp.float32) for b in (space.low, space.high))
+    low, high = (jnp.broadcast_to(b, space.shape) for b in bounds)
     unit = (action @ chosen).reshape(space.shape)
     return low + (jnp.clip(unit, -1, 1) + 1) / 2 * (high - low)

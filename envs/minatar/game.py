@@ -64,5 +64,5 @@ class MinAtar(Adapted):
         return self.observation_space(params)
 
     def _seen(self, key: jax.Array, picture: jax.Array) -> jax.Array:
-        light = ~jax.random.bernoulli(key, self.flicker)
+        light = ~jax.random.bernoulli(key, jnp.float32(self.flicker))
         return jnp.where(light & self.shown.reshape(1, 1, -1), picture, 0)

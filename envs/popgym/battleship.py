@@ -61,8 +61,8 @@ class Battleship(Env):
     ) -> tuple[BattleshipState, jax.Array]:
         square = action[0], action[1]
         hit = state.ships[square] & ~state.guessed[square]
-        miss = -1 / (self.max_steps - self.num_targets)
-        reward = jnp.where(hit, 1 / self.num_targets, miss)
+        miss = jnp.float32(-1 / (self.max_steps - self.num_targets))
+        reward = jnp.where(hit, jnp.float32(1 / self.num_targets), miss)
         guessed = state.guessed.at[square].set(True)
         return BattleshipState(state.time + 1, state.ships, guessed, hit), reward
 
@@ -108,7 +108,7 @@ def placed(key: jax.Array, ships: jax.Array, size: int) -> jax.Array:
     num_starts = len(ships) - size + 1
     along = jnp.stack([free(ships, size), free(ships.T, size)])  # [axis, line, start]
     so_far = jnp.cumsum(along.ravel(), dtype=jnp.int32)
-    drawn = jax.random.randint(key, (), 0, so_far[-1])
+    drawn = jax.random.randint(key, (), 0, so_far[-1], jnp.int32)
     place = jnp.argmax(so_far > drawn).astype(jnp.int32)
     axis, line, start = jnp.unravel_index(place, (2, len(ships), num_starts))
     at = jnp.arange(len(ships), dtype=jnp.int32)

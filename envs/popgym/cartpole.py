@@ -74,7 +74,7 @@ class CartPole(Env):
 
 def push(state: CartPoleState, action: jax.Array) -> CartPoleState:
     """One Euler step of the cart and its pole under a push to one side."""
-    force = jnp.where(action == 1, FORCE, -FORCE)
+    force = jnp.where(action == 1, jnp.float32(FORCE), jnp.float32(-FORCE))
     sin, cos = jnp.sin(state.theta), jnp.cos(state.theta)
     # The equations solve for both accelerations at once, through the cart's without the pole.
     bare = (force + MASS_POLE * HALF_LENGTH * state.theta_dot**2 * sin) / MASS

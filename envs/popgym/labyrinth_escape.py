@@ -25,7 +25,7 @@ class LabyrinthEscape(MazeEnv):
     ) -> tuple[MazeState, jax.Array]:
         state = moved(state, action)
         cost = 1 / (self.max_steps + 1)
-        return state, jnp.where(on_goal(state), 1 - cost, -cost)
+        return state, jnp.where(on_goal(state), jnp.float32(1 - cost), jnp.float32(-cost))
 
     def is_terminated(self, state: MazeState, params: Any) -> jax.Array:
         return on_goal(state)

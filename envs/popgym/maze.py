@@ -129,10 +129,10 @@ def view(grid: jax.Array, position: jax.Array) -> jax.Array:
 def picked(key: jax.Array, pool: jax.Array) -> jax.Array:
     """A maze of the pool in one of its eight symmetric forms: int8 [side, side], FREE or WALL."""
     index_key, form_key = jax.random.split(key)
-    rows = pool[jax.random.randint(index_key, (), 0, len(pool))]
+    rows = pool[jax.random.randint(index_key, (), 0, len(pool), jnp.int32)]
     bits = rows[:, None] >> jnp.arange(len(rows), dtype=jnp.uint32)[None]
     grid = (bits & jnp.uint32(1)).astype(jnp.int8)
-    transpose, flip_rows, flip_columns = jax.random.bernoulli(form_key, 0.5, (3,))
+    transpose, flip_rows, flip_columns = jax.random.bernoulli(form_key, jnp.float32(0.5), (3,))
     grid = jnp.where(transpose, grid.T, grid)
     grid = jnp.where(flip_rows, grid[::-1], grid)
     return jnp.where(flip_columns, grid[:, ::-1], grid)
@@ -141,9 +141,9 @@ def picked(key: jax.Array, pool: jax.Array) -> jax.Array:
 def entrances(key: jax.Array, side: int) -> tuple[jax.Array, jax.Array]:
     """(start, goal), int32 [2] each, on opposite outer walls, each beside a uniform cell."""
     side_key, cell_key = jax.random.split(key)
-    upright, swapped = jax.random.bernoulli(side_key, 0.5, (2,))
-    along = 2 * jax.random.randint(cell_key, (2,), 0, side // 2) + 1
-    across = jnp.where(swapped, jnp.array([side - 1, 0]), jnp.array([0, side - 1]))
+    upright, swapped = jax.random.bernoulli(side_key, jnp.float32(0.5), (2,))
+    along = 2 * jax.random.randint(cell_key, (2,), 0, side // 2, jnp.int32) + 1
+    across = jnp.where(swapped, jnp.int32([side - 1, 0]), jnp.int32([0, side - 1]))
     ends = jnp.stack([across, along], axis=1)
     ends = jnp.where(upright, ends[:, ::-1], ends)
     return ends[0], ends[1]

@@ -58,8 +58,9 @@ class MineSweeper(Env):
     ) -> tuple[MineSweeperState, jax.Array]:
         square = action[0], action[1]
         exploded = state.mines[square]
-        safe = jnp.where(state.viewed[square], -0.5 / (self.max_steps - 2), 1 / self.max_steps)
-        reward = jnp.where(exploded, -0.5 - 1 / self.max_steps, safe)
+        again, new = jnp.float32(-0.5 / (self.max_steps - 2)), jnp.float32(1 / self.max_steps)
+        safe = jnp.where(state.viewed[square], again, new)
+        reward = jnp.where(exploded, jnp.float32(-0.5 - 1 / self.max_steps), safe)
         viewed = state.viewed.at[square].set(~exploded)
         return MineSweeperState(state.time + 1, state.mines, viewed, exploded), reward
 
@@ -95,7 +96,7 @@ def mined(key: jax.Array, num_squares: int, num_mines: int) -> jax.Array:
     where the drawn square is taken. Far cheaper than sorting the squares.
     """
     newest = jnp.arange(num_squares - num_mines, num_squares, dtype=jnp.int32)
-    drawn = jax.random.randint(key, (num_mines,), 0, newest + 1)
+    drawn = jax.random.randint(key, (num_mines,), 0, newest + 1, jnp.int32)
 
     def add(i: jax.Array, mines: jax.Array) -> jax.Array:
         return mines.at[jnp.where(mines[drawn[i]], newest[i], drawn[i])].set(True)

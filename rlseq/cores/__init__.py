@@ -33,6 +33,7 @@ def make_core(name: str, features: int = 128, **options: Any) -> "Stack":
     Raises:
         InputError: an unknown name or option, or a value out of its range.
     """
+    from rlseq.cores.dtypes import check_dtype, of_layer
     from rlseq.cores.stack import Stack
 
     known = core_fields(name)
@@ -43,13 +44,14 @@ def make_core(name: str, features: int = 128, **options: Any) -> "Stack":
         values = fields.check_all({key: kind for key, (kind, _) in known.items()}, values)
     except InputError as error:
         raise InputError(f"core {name!r}: {error}") from None
+    check_dtype(name, values["dtype"])
     stack = {key: values.pop(key) for key in Stack.option_names()}
     count, dtype = stack.pop("layers"), values["dtype"]
     if name == STACK:
         layers = tuple(_default_layer(kind, values) for kind in count)
     else:
         layer = registry.load("core", name)
-        layers = tuple(layer(**values) for _ in range(count))
+        layers = tuple(layer(**of_layer(dtype, values)) for _ in range(count))
     return Stack(features=features, layers=layers, dtype=dtype, **stack)
 
 
@@ -59,6 +61,7 @@ def functional(name: str, in_features: int, features: int = 128, **options: Any)
     Called outside jit, each compiles once for each shape. `init(key) -> params`;
     `scan(params, carry, x [T, B, in_features], reset bool [T, B])` and
     `step(params, carry, x [B, in_features], reset bool [B])` return (carry, y).
+    x is float32 or of the core's `dtype`, which y has.
     """
     import jax
     import jax.numpy as jnp
@@ -128,6 +131,8 @@ def _fields(kind: Any, overrides: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
 
 def _default_layer(name: str, shared: dict[str, Any]) -> Any:
     """One layer of a mixed stack: its own defaults, the width and dtype of the stack."""
+    from rlseq.cores.dtypes import of_layer
+
     layer = registry.load("core", name)
     defaults = {key: default for key, (_, default) in _fields(layer, {}).items()}
-    return layer(**(defaults | shared))
+    return layer(**of_layer(shared["dtype"], defaults | shared))

@@ -1,9 +1,13 @@
 """Pieces of the block around a layer."""
 
+from functools import partial
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import Array
+
+from rlseq.cores.dtypes import held_in
 
 
 class GTrXLGate(nn.Module):
@@ -18,17 +22,16 @@ class GTrXLGate(nn.Module):
     bias: float = 2.0  # the paper's
 
     def setup(self) -> None:
-        n = self.features
-        self.of_y = nn.Dense(3 * n, use_bias=False, dtype=self.dtype, param_dtype=self.dtype)
-        self.of_x = nn.Dense(2 * n, use_bias=False, dtype=self.dtype, param_dtype=self.dtype)
-        self.of_kept = nn.Dense(n, use_bias=False, dtype=self.dtype, param_dtype=self.dtype)
+        n, held = self.features, held_in(self.dtype)
+        dense = partial(nn.Dense, use_bias=False, dtype=self.dtype, param_dtype=held)
+        self.of_y, self.of_x, self.of_kept = dense(3 * n), dense(2 * n), dense(n)
         start = nn.initializers.constant(self.bias)
-        self.b = self.param("b", start, (n,), jnp.dtype(self.dtype))
+        self.b = self.param("b", start, (n,), jnp.dtype(held))
 
     def __call__(self, x: Array, y: Array) -> Array:
         """The stream x and the layer's y, both [..., features] -> [..., features]."""
         y_r, y_z, y_n = jnp.split(self.of_y(y), 3, axis=-1)
         x_r, x_z = jnp.split(self.of_x(x), 2, axis=-1)
-        z = jax.nn.sigmoid(y_z + x_z - jnp.broadcast_to(self.b, x.shape))
+        z = jax.nn.sigmoid(y_z + x_z - jnp.broadcast_to(self.b.astype(x.dtype), x.shape))
         n = jnp.tanh(y_n + self.of_kept(jax.nn.sigmoid(y_r + x_r) * x))
         return (1 - z) * x + z * n

@@ -129,10 +129,11 @@ class SLSTM(nn.Module):
 
     def _initial_bias(self, key: Array, shape: tuple[int, ...], dtype: str) -> Array:
         n = self.features
-        bias = jnp.tile(forget_bias(n // self._heads(), self.forget_slope), self._heads())
-        return jnp.zeros(shape, dtype).at[n : 2 * n].set(bias.astype(dtype))
+        bias = forget_bias(n // self._heads(), self.forget_slope, dtype)
+        return jnp.zeros(shape, dtype).at[n : 2 * n].set(jnp.tile(bias, self._heads()))
 
 
-def forget_bias(size: int, slope: float) -> Array:
+def forget_bias(size: int, slope: float, dtype: str) -> Array:
     """5 - 12 (j / (size - 1))^slope for cell j of a head: from keeping nearly all to hardly any."""
-    return jnp.asarray(5 - 12 * (np.arange(size) / max(size - 1, 1)) ** slope)
+    values = 5 - 12 * (np.arange(size) / max(size - 1, 1)) ** slope
+    return jnp.asarray(values, dtype)

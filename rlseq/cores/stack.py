@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from rlseq.cores.blocks import GTrXLGate
+from rlseq.cores.dtypes import held_in
 from rlseq.cores.options import Dtype, Features
 from rlseq.errors import InputError
 from rlseq.fields import OneOf, Range
@@ -29,6 +30,8 @@ class Stack(nn.Module):
     matrix; full_glu with two. Beside them glu, which is full_glu without its gelu, and mlp, two
     dense layers with a gelu between. Norms are layer norms; "pre_rms" is an RMSNorm before each
     layer, as in Mamba. `dropout` of what a layer adds happens where an rng "dropout" is given.
+    Inputs are cast to `dtype`, in which results and all around the layers are; `rlseq.cores.dtypes`
+    says what layers hold in which.
 
     Raises InputError for a gate without residuals and ValueError when traced with a carry, an
     input or a reset that does not fit.
@@ -85,17 +88,23 @@ class Stack(nn.Module):
         return self._through(carry, x, reset, "step")
 
     def _through(self, carry: Carry, x: Array, reset: Array, method: str) -> tuple[Carry, Array]:
+        x = x.astype(self.dtype)
         if self.project is not None and x.shape[-1] != self.features:
             x = self.project(x)
         carries = []
         for i, layer in enumerate(self.layers):
-            inside = self.norms[i](x) if self.norm in ("pre", "pre_rms") else x
-            c, y = getattr(layer, method)(carry[i], inside, reset)
-            y = self.drop(self._mix(i, y), deterministic=not self.has_rng("dropout"))
+            inside = self._normed(i, x) if self.norm in ("pre", "pre_rms") else x
+            c, y = getattr(layer, method)(carry[i], inside.astype(layer.dtype), reset)
+            y = self._mix(i, y.astype(self.dtype))
+            y = self.drop(y, deterministic=not self.has_rng("dropout"))
             x = self._join(i, x, y)
-            x = self.norms[i](x) if self.norm == "post" else x
+            x = self._normed(i, x) if self.norm == "post" else x
             carries.append(c)
         return tuple(carries), x
+
+    def _normed(self, i: int, x: Array) -> Array:
+        # flax mixes float32 into half precision, which a strict caller's JAX would refuse.
+        return self.norms[i](x.astype(held_in(self.dtype))).astype(self.dtype)
 
     def _mix(self, i: int, y: Array) -> Array:
         if self.mixer == "none":
@@ -123,21 +132,23 @@ class Stack(nn.Module):
     def _norm(self) -> nn.Module:
         # flax would mix float32 into float64.
         short = self.dtype != "float64"
-        settings: dict[str, Any] = {"dtype": self.dtype, "force_float32_reductions": short}
-        settings["param_dtype"] = self.dtype
+        held = held_in(self.dtype)
+        settings: dict[str, Any] = {"dtype": held, "param_dtype": held}
+        settings["force_float32_reductions"] = short
         if self.norm == "pre_rms":
             return nn.RMSNorm(epsilon=1e-5, **settings)
         return nn.LayerNorm(**settings)
 
     def _dense(self, width: int) -> nn.Dense:
-        return nn.Dense(width, dtype=self.dtype, param_dtype=self.dtype)
+        return nn.Dense(width, dtype=self.dtype, param_dtype=held_in(self.dtype))
 
     def _check(self, carry: Carry, x: Array, reset: Array, rank: int) -> None:
         axes = "[T, B, D]" if rank == 3 else "[B, D]"
         if x.ndim != rank:
             raise ValueError(f"x must be {axes}, got shape {x.shape}")
-        if x.dtype != jnp.dtype(self.dtype):
-            raise ValueError(f"x must be {self.dtype}, got {x.dtype}")
+        kinds = dict.fromkeys((self.dtype, "float32"))
+        if x.dtype not in map(jnp.dtype, kinds):
+            raise ValueError(f"x must be {' or '.join(kinds)}, got {x.dtype}")
         if reset.dtype != jnp.bool_ or reset.shape != x.shape[:-1]:
             raise ValueError(f"reset must be bool {x.shape[:-1]}, got {reset.dtype} {reset.shape}")
         wanted = _signature(self.init_carry(x.shape[-2]))

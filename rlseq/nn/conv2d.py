@@ -78,8 +78,8 @@ class ConvTransposed2D(nn.Module):
 def _parameters(layer: Conv2D | ConvTransposed2D, channels: int) -> tuple[Array, Array]:
     """The kernel [k, k, channels, width] and the bias [1, 1, 1, width]."""
     shape = (layer.kernel, layer.kernel, channels, layer.width)
-    kernel = layer.param("kernel", fan_average(), shape)
-    bias = layer.param("bias", nn.initializers.zeros, (layer.width,))
+    kernel = layer.param("kernel", fan_average(), shape, jnp.float32)
+    bias = layer.param("bias", nn.initializers.zeros, (layer.width,), jnp.float32)
     return kernel, jnp.expand_dims(bias, (0, 1, 2))
 
 

@@ -34,7 +34,7 @@ class PolicyHead(nn.Module):
         small = orthogonal(0.01)
         out = nn.Dense(sum(self.sizes), kernel_init=small)(x)
         if self.kind == "continuous":
-            log_std = self.param("log_std", nn.initializers.zeros, self.sizes)
+            log_std = self.param("log_std", nn.initializers.zeros, self.sizes, jnp.float32)
             return DiagonalGaussian(out, jnp.broadcast_to(log_std, out.shape))
         if self.kind == "binary":
             return Bernoulli(out)

@@ -16,8 +16,8 @@ class RunningMoments(NamedTuple):
 
 def init_moments(width: int) -> RunningMoments:
     """Statistics of nothing, for vectors [width]."""
-    zero = jnp.zeros(width)
-    return RunningMoments(jnp.zeros(()), zero, zero)
+    zero = jnp.zeros(width, jnp.float32)
+    return RunningMoments(jnp.float32(0), zero, zero)
 
 
 def update_moments(moments: RunningMoments, x: Array, mask: Array | None = None) -> RunningMoments:

@@ -48,7 +48,7 @@ class PixelEncoder(nn.Module):
         for i, (features, side, stride) in enumerate(self.layers):
             shape = (side * side * x.shape[-1], features)
             kernel = self.param(f"kernel_{i}", orthogonal(math.sqrt(2)), shape)
-            bias = self.param(f"bias_{i}", nn.initializers.zeros, (features,))
+            bias = self.param(f"bias_{i}", nn.initializers.zeros, (features,), jnp.float32)
             x = _filled(x, side) if side == stride else x
             kernel = kernel.reshape(side, side, -1, features)
             x = convolve(x, kernel, stride, self.method) + bias[None, None, None]

@@ -76,7 +76,7 @@ class UniformSampler:
     def scores(self, state: SampleCounts, purpose: Purpose) -> Array:
         """Logits [E, L]."""
         del purpose
-        return jnp.zeros(state.model.shape)
+        return jnp.zeros(state.model.shape, jnp.float32)
 
 
 @dataclass(frozen=True)
@@ -116,6 +116,6 @@ def sample_without_replacement(key: Array, scores: Array, allowed: Array, count:
     Gumbel noise makes the largest scores such a sample, with no softmax that could underflow.
     Where fewer than `count` are allowed, the likeliest one fills up.
     """
-    noisy = jnp.where(allowed, scores + jax.random.gumbel(key, scores.shape), _NEVER)
+    noisy = jnp.where(allowed, scores + jax.random.gumbel(key, scores.shape, scores.dtype), _NEVER)
     indices = largest(noisy, count)
     return jnp.where(allowed[indices], indices, jnp.argmax(noisy).astype(jnp.int32))

@@ -4,7 +4,9 @@ optax's bias correction needs standard dtype promotion around `update`.
 """
 
 import jax
+import jax.numpy as jnp
 import optax
+from jax import Array
 
 from rlseq.types import Params, PyTree
 
@@ -43,6 +45,12 @@ def laprop(
     if weight_decay:
         parts.append(optax.stateless(_shrink(weight_decay)))
     return optax.chain(*parts)
+
+
+def gradient_norm(gradients: PyTree) -> Array:
+    """float32 []: the norm of all gradients together, whose dtypes may differ."""
+    with jax.numpy_dtype_promotion("standard"):
+        return optax.tree.norm(gradients).astype(jnp.float32)
 
 
 def _shrink(weight_decay: float):

@@ -25,7 +25,7 @@ class Percentiles(NamedTuple):
 
 def init_percentiles() -> Percentiles:
     """Of nothing."""
-    return Percentiles(jnp.zeros(()), jnp.zeros(()))
+    return Percentiles(jnp.float32(0), jnp.float32(0))
 
 
 def update_percentiles(old: Percentiles, returns: Array) -> Percentiles:

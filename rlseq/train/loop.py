@@ -180,7 +180,17 @@ def _chunk(
             f"carry on with: rlseq resume {folder}"
         ) from None
     actions.append(state)
-    return state, metrics
+    return state, _without_empty_means(metrics)
+
+
+def _without_empty_means(metrics: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Mean return and length are NaN, null in the logs, where no episode ended.
+
+    On the device they are 0: jax_debug_nans stops at any NaN there.
+    """
+    none = np.asarray(metrics["episodes"]) == 0
+    means = {name: metrics[name] for name in ("return", "length") if name in metrics}
+    return metrics | {name: np.where(none, np.nan, values) for name, values in means.items()}
 
 
 def _unknown_as_nan(metrics: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

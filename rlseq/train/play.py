@@ -153,7 +153,7 @@ def _step(
     cut = ~ended & (length >= limit)
     over = (ended | cut) & ~play.idle
     # Episodes beyond the K-th match no column: they are played and forgotten.
-    column = jnp.arange(play.told.returns.shape[1])[None] == play.count[:, None]
+    column = jnp.arange(play.told.returns.shape[1], dtype=jnp.int32)[None] == play.count[:, None]
     hit = over[:, None] & column
     facts = _episodes(score, length, cut, seen)
     told = jax.tree.map(lambda x, one: jnp.where(hit, one[:, None], x), play.told, facts)

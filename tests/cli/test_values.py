@@ -54,7 +54,7 @@ def refused(words: list[str]) -> str:
         ("core@agent=gru", "write core=NAME"),
         ("core.dtype=zzz", "unknown core.dtype 'zzz'. Known: bfloat16"),
         ("core.dtype=", "unknown core.dtype ''"),
-        ("core.dtype=bfloat16", "core.matmul_dtype=bfloat16 is the way"),
+        ("core.dtype=bf16", "unknown core.dtype 'bf16'. Did you mean 'bfloat16'"),
         ("core.features=100000000", "core.features must be at most 16384, got 100000000"),
         ("core.layers=1000", "core.layers must be at most 32, got 1000 (allowed: 1 to 32)"),
         ("core.step_max=inf", "core.step_max must be a finite number, got inf"),
