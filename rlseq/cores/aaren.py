@@ -1,7 +1,7 @@
 """Aaren (Feng et al. 2405.13956): attention of one learned query over the past, as a recurrence.
 
 Each head's query is the same at every step, so its softmax over all inputs so far is a scan with a
-state of constant size. Engine E2.
+state of constant size. scans.softmax.
 """
 
 from typing import Annotated, Any, ClassVar

@@ -1,4 +1,4 @@
-"""AL-RNN (Brenner et al. 2410.14240): almost linear, only its last P units are rectified; E5.
+"""AL-RNN (Brenner et al. 2410.14240): almost linear, only its last P units are rectified.
 
 z[t] = A z[t-1] + W [z_linear, relu(z_last P)][t-1] + h + C x[t], with A a diagonal. Each of the 2^P
 sign patterns of the last P units selects one linear map: `symbolic_code` reads it off.

@@ -14,7 +14,7 @@ from rlseq.types import Carry
 
 
 class Diagonal(nn.Module):
-    """h[t] = a h[t-1] + drive(x[t]), y[t] = output(h[t], x[t]) with P complex states; engine E1.
+    """h[t] = a h[t-1] + drive(x[t]), y[t] = output(h[t], x[t]) with P complex states; scans.affine.
 
     A core gives `states` (P), `_drive(x) -> ((real [P], imag [P]), drive [..., 2, P])` and
     `_output(states [..., 2, P], x) -> y`. The carry is [B, 2, P]: real and imaginary parts.

@@ -2,7 +2,7 @@
 
 Every head keeps S[t] = a[t] S[t-1] + k[t] (b[t] (v[t] - a[t] S[t-1]^T k[t]))^T and reads
 y[t] = S[t]^T q[t] / sqrt(K), with keys and queries of length 1, a[t] = exp(-A softplus(w x[t] +
-c)) and b[t] = sigma(u x[t]). Engine E4, between the projections, convolution and gate of figure 1.
+c)) and b[t] = sigma(u x[t]). scans.delta, between projections, convolution and gate of figure 1.
 """
 
 import math

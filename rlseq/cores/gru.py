@@ -1,4 +1,4 @@
-"""GRU (Cho et al. 1406.1078) in the form with the reset gate after the product; engine E5."""
+"""GRU (Cho et al. 1406.1078) with the reset gate after the product; scans.sequential."""
 
 from typing import ClassVar
 

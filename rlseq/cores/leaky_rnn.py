@@ -1,4 +1,4 @@
-"""Leaky RNN with trainable time constants (Khajehabdollahi et al. 2309.12927); engine E5.
+"""Leaky RNN with trainable time constants (Khajehabdollahi et al. 2309.12927); scans.sequential.
 
 h[t] = phi((1 - 1/tau) h[t-1] + (W h[t-1] + W_in x[t] + b) / tau) with a leaky ReLU phi, tau >= 1
 and no self-connections in W: a unit's own past reaches it through its time constant alone.

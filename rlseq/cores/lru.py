@@ -1,4 +1,4 @@
-"""LRU (Orvieto et al. 2303.06349): a diagonal complex recurrence started inside a ring; engine E1.
+"""LRU (Orvieto et al. 2303.06349): a diagonal complex recurrence begun in a ring; scans.affine.
 
 h[t] = L h[t-1] + g B x[t], y[t] = Re(C h[t]) + D x[t] with L = exp(-exp(nu) + i exp(theta)), so
 |L| < 1 always, and the normalisation g of section 3.4 that keeps |h| near |B x| for |L| near one.

@@ -1,4 +1,4 @@
-"""LSTM (Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000); engine E5."""
+"""LSTM (Hochreiter and Schmidhuber 1997; forget gate of Gers et al. 2000); scans.sequential."""
 
 from typing import ClassVar
 

@@ -1,4 +1,4 @@
-"""M2RNN (2603.14360): a non-linear RNN whose state is a matrix a head; engine E5.
+"""M2RNN (2603.14360): a non-linear RNN whose state is a matrix a head; scans.sequential.
 
 N[t] = tanh(H[t-1] W + k[t] v[t]^T), H[t] = f[t] H[t-1] + (1 - f[t]) N[t] and
 y[t] = H[t]^T q[t] + D v[t]; all heads share q and k, which follow a causal convolution as v does,

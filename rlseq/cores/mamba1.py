@@ -2,7 +2,7 @@
 
 Every channel d keeps N numbers h[t,n] = e^{A_n dt[t]} h[t-1,n] + dt[t] B_n[t] x[t] and reads
 y[t] = sum_n C_n[t] h[t,n] + D x[t]; A, D and the step size dt are the channel's own, and dt, B and
-C come from the input (S6, algorithm 2). Engine E1.
+C come from the input (S6, algorithm 2). scans.affine.
 """
 
 from typing import Annotated, Any, ClassVar

@@ -1,7 +1,7 @@
 """Mamba-2 (Dao and Gu 2405.21060): a causal convolution, then linear attention that decays.
 
 Every head h keeps S[t] = e^{A_h dt[t]} S[t-1] + B[t] (dt[t] x[t])^T and reads y[t] = S[t]^T C[t] +
-D_h x[t]; B, C and the step size dt come from the input. Engine E3; the memory of Drama's world
+D_h x[t]; B, C and the step size dt come from the input. scans.ssd; the memory of Drama's world
 model (Wang et al. 2410.08893).
 """
 

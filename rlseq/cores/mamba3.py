@@ -3,7 +3,7 @@
 Every head keeps S[t] = e^{A dt} R^T S[t-1] + (1 - l) dt e^{A dt} R^T B[t-1] x[t-1]^T + l dt B[t]
 x[t]^T and reads y[t] = S[t]^T C[t] + D x[t]. The step size dt, the decay A, the weight l between
 both ends of a step and the angles of R, which turns pairs of rows, come from the input; B and C are
-normalised. With a rank above 1 that many rows of B, C and x share one state (MIMO). Engine E3.
+normalised. With a rank above 1 that many rows of B, C and x share one state (MIMO). scans.ssd.
 """
 
 from typing import Annotated, Any, ClassVar

@@ -1,4 +1,4 @@
-"""minGRU (Feng et al. 2410.01201, section 3.1): a GRU whose gate sees the input only; engine E1.
+"""minGRU (Feng et al. 2410.01201, section 3.1): a GRU whose gate sees the input only; scans.affine.
 
 z[t] = sigma(W_z x[t]), h[t] = (1 - z[t]) h[t-1] + z[t] (W_h x[t]).
 """

@@ -1,4 +1,4 @@
-"""mLSTM (Beck et al. 2405.04517): an LSTM whose cell is a matrix, written by keys; engine E3.
+"""mLSTM (Beck et al. 2405.04517): an LSTM whose cell is a matrix, written by keys; scans.ssd.
 
 C[t] = f[t] C[t-1] + i[t] v[t] k[t]^T, n[t] = f[t] n[t-1] + i[t] k[t] and
 h[t] = C[t] q[t] / max(|n[t] q[t]|, 1) for each head, with i = exp(w_i x + b_i) and f = sigma(w_f x

@@ -19,7 +19,7 @@ Bound = Annotated[float, Range(0, 1000, above=True)]
 
 
 class ParaRNN(nn.Module):
-    """h[t] = cell(weights, W x[t] + b, h[t-1]) with one number a unit in each weight; engine E6.
+    """h[t] = cell(weights, W x[t] + b, h[t-1]) with one number a unit in each weight; scans.newton.
 
     A core gives `cell`, `weights` (how many recurrent weights a unit has), `states` (K, the
     numbers that a unit carries) and `spread`. The carry is [B, K, features], and its last number

@@ -1,4 +1,4 @@
-"""ParaGRU (ParaRNN, 2510.21450): a GRU with a diagonal recurrence, in parallel; engine E6.
+"""ParaGRU (ParaRNN, 2510.21450): a GRU with a diagonal recurrence, in parallel; scans.newton.
 
 [z, r] = sigma(a h[t-1] + W x[t] + b), n = tanh(a_n (r h[t-1]) + W_n x[t] + b_n),
 h[t] = (1 - z) h[t-1] + z n, with one number a unit in every a.

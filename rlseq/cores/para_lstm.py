@@ -1,4 +1,4 @@
-"""ParaLSTM (ParaRNN, 2510.21450): an LSTM with a diagonal recurrence, in parallel; engine E6.
+"""ParaLSTM (ParaRNN, 2510.21450): an LSTM with a diagonal recurrence, in parallel; scans.newton.
 
 f = sigma(a_f h[t-1] + p_f c[t-1] + W_f x[t] + b_f), c[t] = f c[t-1] + (1 - f) n with
 n = tanh(a_n h[t-1] + W_n x[t] + b_n); o = sigma(a_o h[t-1] + p_o c[t] + W_o x[t] + b_o) and

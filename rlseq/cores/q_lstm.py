@@ -1,4 +1,4 @@
-"""qLSTM (Sieber et al. 2405.15731): an LSTM whose gates see the input only; engine E1.
+"""qLSTM (Sieber et al. 2405.15731): an LSTM whose gates see the input only; scans.affine.
 
 u[t] = conv(W_u x)[t], [i, f, o] = W u[t] + b, h[t] = sigma(f) h[t-1] + sigma(i) u[t],
 y[t] = W_y (sigma(o) h[t] gelu(W_g x[t])), `expansion` times wider inside.

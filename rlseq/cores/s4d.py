@@ -1,4 +1,4 @@
-"""S4D (Gu et al. 2206.11893): one small diagonal state space a channel; engine E1.
+"""S4D (Gu et al. 2206.11893): one small diagonal state space a channel; scans.affine.
 
 h[t] = exp(d A) h[t-1] + (exp(d A) - 1) / A x[t] (ZOH), y[t] = 2 Re(C h[t]) + D x[t], for each
 channel alone, with `state_size` / 2 complex states, one of each conjugate pair. B is one, as C

@@ -1,7 +1,7 @@
 """S5 with resets (Smith et al. 2208.04933; Lu et al. 2303.03982): a diagonal complex state space.
 
 h[t] = L h[t-1] + B x[t], y[t] = 2 Re(C h[t]) + D x[t], where L and B come from continuous
-parameters by ZOH or the bilinear rule. One of each conjugate pair of states is kept. Engine E1.
+parameters by ZOH or the bilinear rule. One of each conjugate pair of states is kept. scans.affine.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""sLSTM (Beck et al. 2405.04517): an LSTM with exponential gates and a normaliser; engine E5.
+"""sLSTM (Beck et al. 2405.04517): an LSTM with exponential gates, normalised; scans.sequential.
 
 c[t] = f[t] c[t-1] + i[t] tanh(z[t]), n[t] = f[t] n[t-1] + i[t] and h[t] = sigma(o[t]) c[t] / n[t],
 with i = exp(~i) and f = sigma(~f), the gates from x[t], of which a causal convolution goes to ~i

@@ -1,4 +1,4 @@
-"""E1, the affine scan h[t] = a[t] h[t-1] + b[t], restarted where reset.
+"""The affine scan h[t] = a[t] h[t-1] + b[t], restarted where reset.
 
 One operator under every linear core. A reset is a zero transition chosen with `where`, so that it
 also stops NaN, inf and gradients. The backward pass of a linear recurrence is the same recurrence

@@ -1,4 +1,4 @@
-"""E4, the gated delta rule: a matrix state in which a key's old value is replaced by the new one.
+"""The gated delta rule: a matrix state in which a key's old value is replaced by the new one.
 
 S[t] = e^{g[t]} S[t-1], then S[t] += k[t] (beta[t] (v[t] - S[t]^T k[t]))^T, and y[t] = S[t]^T q[t],
 restarted where reset (Yang et al. 2412.06464, equation 10). Inside a chunk all the replaced values

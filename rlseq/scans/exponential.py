@@ -1,4 +1,4 @@
-"""The matrix memory of the mLSTM (Beck et al. 2405.04517, equations 19 to 27), on engine E3.
+"""The matrix memory of the mLSTM (Beck et al. 2405.04517, equations 19 to 27), on scans.ssd.
 
 C[t] = f[t] C[t-1] + i[t] k[t] v[t]^T, n[t] = f[t] n[t-1] + i[t] k[t], read as
 h[t] = C[t]^T q[t] / max(|n[t] q[t]|, 1), with i an exponential. Both sums are held relative to

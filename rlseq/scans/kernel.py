@@ -1,4 +1,4 @@
-"""E1 with one input and one output a channel: a masked convolution inside chunks, states between.
+"""Affine scans of one input and one output a channel: convolutions in chunks, states between.
 
 h[t] = e^z h[t-1] + f x[t], y[t] = 2 Re(c h[t]), restarted where reset, with N complex states for
 each of D channels. The states are 2 N times wider than x and y, so they exist only where one chunk

@@ -1,4 +1,4 @@
-"""E6, Newton's method over a whole sequence: h[t] = f(x[t], h[t-1]) with every f elementwise.
+"""Newton's method over a whole sequence: h[t] = f(x[t], h[t-1]) with every f elementwise.
 
 All steps are unknowns of one system. Linearised at a guess it is an affine recurrence, which a
 parallel prefix solves, and the solution is the next guess: DEER (Lim et al. 2309.12252) and, for

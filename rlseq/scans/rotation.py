@@ -1,4 +1,4 @@
-"""E1 for a constant complex transition, with complex numbers as pairs of reals.
+"""The affine scan for a constant complex transition, with complex numbers as pairs of reals.
 
 h[t] = a h[t-1] + b[t], where a pair [2, N] holds the real and the imaginary parts. The projections
 around it are real matmuls whose outputs and inputs lie in memory as these pairs do, so no pass over

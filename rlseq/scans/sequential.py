@@ -1,4 +1,4 @@
-"""E5, the sequential scan of any cell, and its fast form for cells with one recurrent matrix."""
+"""The sequential scan of any cell, and its fast form for cells with one recurrent matrix."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,9 +1,9 @@
-"""E2, the scan of a softmax over the past: scores may decay, resets empty it. Aaren and its kin.
+"""The scan of a softmax over the past: scores may decay, resets empty it. Aaren and its kin.
 
 With log-decays g and scores s the state is u[t] = sum_k exp(s[k] + g[k+1] + ... + g[t]) and w[t]
 the same sum of values, held relative to a running maximum m[t] = max(m[t-1] + g[t], s[t]) so that
 no exponent is above 0 (Feng et al. 2405.13956, section 3.2; the decay is ours). Given m, u and w
-are affine in time, so engine E1 runs them with all of its methods and its backward pass. w / u does
+are affine in time, so scans.affine runs them with all its methods and its backward pass. w / u does
 not depend on m, which is therefore a constant for gradients.
 """
 

@@ -1,4 +1,4 @@
-"""E3, linear attention whose state decays by one number a head: loops over chunks of matmuls.
+"""Linear attention whose state decays by one number a head: loops over chunks of matmuls.
 
 S[t] = e^{a[t]} S[t-1] + sum_r k[t,r] v[t,r]^T, y[t,r] = S[t]^T q[t,r], restarted where reset.
 Inside a chunk the steps see one another through a masked matrix of decays, and the state crosses

@@ -1,4 +1,4 @@
-"""E3 with the trapezoidal rule and turning states, the recurrence of Mamba-3 (2603.15569).
+"""Linear attention by the trapezoidal rule with turning states, as in Mamba-3 (2603.15569).
 
 S[t] = e^{a[t]} R[t]^T (S[t-1] + before[t] sum_r k[t-1,r] v[t-1,r]^T) + now[t] sum_r k[t,r] v[t,r]^T
 and y[t,r] = S[t]^T q[t,r], restarted where reset. R[t] turns pairs of rows by the angles turn[t]: a

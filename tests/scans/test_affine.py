@@ -1,4 +1,4 @@
-"""E1 against a NumPy loop, against autodiff of a plain scan, and as algebra."""
+"""The affine scan against a NumPy loop, against autodiff of a plain scan, and as algebra."""
 
 import itertools
 from functools import lru_cache

@@ -1,4 +1,4 @@
-"""E4 against a NumPy loop, against autodiff of a plain scan, and on an example by hand."""
+"""The delta rule against a NumPy loop, against autodiff of a plain scan, by hand."""
 
 from functools import lru_cache
 

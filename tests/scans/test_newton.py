@@ -1,4 +1,4 @@
-"""E6 against a NumPy loop, against autodiff of a plain scan, and where it does not converge."""
+"""Newton scans against a NumPy loop, against autodiff, and where they do not converge."""
 
 from functools import lru_cache
 

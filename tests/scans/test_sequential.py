@@ -1,4 +1,4 @@
-"""E5: the fast form for one recurrent matrix against the plain scan of the same cell."""
+"""Sequential scans: the fast form for one recurrent matrix against the plain scan."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""E3 against a NumPy loop and against autodiff of a plain scan."""
+"""Decaying linear attention against a NumPy loop and against autodiff of a plain scan."""
 
 from functools import lru_cache
 

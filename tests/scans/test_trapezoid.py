@@ -1,4 +1,4 @@
-"""The trapezoidal E3 against a NumPy loop over complex states, its steps and their gradients."""
+"""The trapezoidal scan against a NumPy loop over complex states, its steps and their gradients."""
 
 from functools import lru_cache, partial
 

@@ -1,4 +1,4 @@
-"""E1 forward and backward at T = 1024, B = 8, 128 complex states, for each method."""
+"""The affine scan forward and backward at T = 1024, B = 8, 128 complex states, for each method."""
 
 from collections.abc import Callable
 
