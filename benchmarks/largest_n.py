@@ -24,7 +24,7 @@ import optax
 
 import rlseq
 from rlseq.cores import core_options
-from rlseq.envs.memory.curriculum import TASKS, Growing
+from rlseq.envs.memory.curriculum import TASKS, CurriculumEnv
 
 FEATURES, LAYERS, BATCH, LR, TOGETHER = 64, 2, 64, 1e-3, 20
 MAX_N, ANSWERS, THRESHOLD = 64, 32, 0.98
@@ -71,7 +71,7 @@ def probe(core: str, updates: int, out: Path) -> None:
 
 def learn(core: str, task: str, updates: int) -> dict[str, Any]:
     """A row: the largest N solved, what it took, and the curve of [N, share right]."""
-    env, model, optimiser = Growing(task, max_n=MAX_N), Probe(core), optax.adam(LR)
+    env, model, optimiser = CurriculumEnv(task, max_n=MAX_N), Probe(core), optax.adam(LR)
     key = jax.random.key(0)
     params = jax.jit(model.init)(key, jnp.zeros((2, BATCH), jnp.int32))
     state = params, optimiser.init(params)
@@ -102,7 +102,7 @@ def reached(curve: list[list[float]]) -> dict[str, Any]:
 
 
 def train(
-    env: Growing,
+    env: CurriculumEnv,
     model: Probe,
     optimiser: optax.GradientTransformation,
     state: Any,
@@ -128,7 +128,7 @@ def train(
     return state, right.mean()
 
 
-def stream(env: Growing, key: jax.Array, n: jax.Array) -> tuple[jax.Array, jax.Array]:
+def stream(env: CurriculumEnv, key: jax.Array, n: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Bits int32 [T, B] and the answers about the last n of them from step max_n - 1 on."""
     shape = (BATCH, env.max_n - 1 + ANSWERS)
     bits = jax.random.bernoulli(key, 0.5, shape).astype(jnp.int32)

@@ -134,7 +134,7 @@ def _batched(
     sticky_actions: float,
     frame_skip: int,
 ) -> VecEnv:
-    """From a family that batches by itself and hears of its purpose if it takes it."""
+    """From a family that batches by itself and is given its purpose if it takes it."""
     if observe != "obs":
         raise InputError(f"{id} has no state to show, got observe={observe!r}")
     if sticky_actions != 0 or frame_skip != 1:
@@ -142,8 +142,8 @@ def _batched(
     known = inspect.signature(family.make_batch).parameters
     if all(k.kind is not k.VAR_KEYWORD for k in known.values()):  # else it checks them itself
         check_names(f"option of {id}", options, [k for k in known if k not in ("name", "num_envs")])
-    heard = {name: value for name, value in purpose.items() if name in known}
-    return family.make_batch(id.partition(":")[2], num_envs, **options, **heard)
+    accepted = {name: value for name, value in purpose.items() if name in known}
+    return family.make_batch(id.partition(":")[2], num_envs, **options, **accepted)
 
 
 def _vmapped(

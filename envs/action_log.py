@@ -24,7 +24,7 @@ class ActionLog(NamedTuple):
 
 
 @runtime_checkable
-class Outside(Protocol):
+class HostEnv(Protocol):
     """A VecEnv whose state lives outside JAX, and which can be brought back by its actions."""
 
     num_envs: int
@@ -37,11 +37,11 @@ class Outside(Protocol):
         ...
 
 
-def find(env: Any) -> Outside | None:
+def find(env: Any) -> HostEnv | None:
     """The environment inside all wrappers, if its state lives outside JAX."""
     while hasattr(env, "inner"):
         env = env.inner
-    return env if isinstance(env, Outside) else None
+    return env if isinstance(env, HostEnv) else None
 
 
 def start(seeds: Array, action: jax.ShapeDtypeStruct, length: int, obs: PyTree) -> ActionLog:

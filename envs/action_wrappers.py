@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 from gymnax.environments import spaces
 
-from rlseq.envs.around import Around
 from rlseq.envs.base import Env
 from rlseq.envs.batched import Wrapper
+from rlseq.envs.env_wrapper import EnvWrapper
 from rlseq.envs.spaces import MultiDiscrete, choices_of
 from rlseq.errors import InputError
 from rlseq.types import PyTree, TimeStep, VecEnv
@@ -23,7 +23,7 @@ class StickyState(NamedTuple):
     started: jax.Array  # bool []: there was an action in this episode
 
 
-class StickyActions(Around):
+class StickyActions(EnvWrapper):
     """The action before is taken again with some probability, whatever the agent says.
 
     Machado et al. (1709.06009). The first action of an episode is always the agent's. Spaces,
@@ -62,7 +62,7 @@ class StickyActions(Around):
         return obs, StickyState(inner, taken, jnp.ones((), bool)), reward, terminated, info
 
 
-class FrameSkip(Around):
+class FrameSkip(EnvWrapper):
     """Each action is taken `skip` times, or until the episode ends; rewards are summed.
 
     The last of the observations is shown. Its longest episode is that of `inner` over `skip`,

@@ -31,7 +31,7 @@ class Batched:
     """A `rlseq.types.VecEnv` whose `reset` and `step` compile once when they are called eagerly.
 
     Then checks of `debug` raise as well, and what an environment on the host raises is an
-    `rlseq.errors.OutsideFault` in its own words. Inside jit both methods are as they are written.
+    `rlseq.errors.HostEnvError` in its own words. Inside jit both methods are as they are written.
     """
 
     num_envs: int

@@ -29,7 +29,7 @@ from rlseq.errors import InputError
 from rlseq.types import EnvSpec, PyTree, TimeStep
 
 
-class Told(NamedTuple):
+class StepResult(NamedTuple):
     """What the host answers for R environments."""
 
     obs: PyTree  # [R, ...]
@@ -80,28 +80,28 @@ class GymnasiumVecEnv(Batched):
     def reset(self, key: jax.Array) -> tuple[GymnasiumState, TimeStep]:
         """Fresh episodes everywhere, by seeds drawn from the key: (state, first time step)."""
         seeds = jax.random.randint(key, (self.num_envs,), 0, 2**31 - 1, jnp.int32)
-        told = self._reset(seeds)
+        result = self._reset(seeds)
         log = None
         if self.log_length:
-            log = action_log.start(seeds, self.action, self.log_length, told.obs)
-        return GymnasiumState(seeds, log), _shown(told, jnp.ones(self.num_envs, bool))
+            log = action_log.start(seeds, self.action, self.log_length, result.obs)
+        return GymnasiumState(seeds, log), _shown(result, jnp.ones(self.num_envs, bool))
 
     def step(
         self, state: GymnasiumState, action: jax.Array, key: jax.Array
     ) -> tuple[GymnasiumState, TimeStep]:
         """One step of every environment; they have dice of their own, not `key`."""
         action = self._fitting(action)
-        told = self._step(state.seeds, action)
-        log = None if state.log is None else action_log.record(state.log, action, told.obs)
-        return state._replace(log=log), _shown(told, told.terminated | told.truncated)
+        result = self._step(state.seeds, action)
+        log = None if state.log is None else action_log.record(state.log, action, result.obs)
+        return state._replace(log=log), _shown(result, result.terminated | result.truncated)
 
     def replay(self, seeds: np.ndarray, actions: np.ndarray) -> jax.Array:
         """Reset R environments by seeds [R] and take actions [T, R, ...]: checksums [R]."""
 
         @jax.jit
         def run(seeds: jax.Array, actions: jax.Array) -> jax.Array:
-            told = self._reset_rows(seeds)
-            seen = action_log.look(jnp.zeros(len(seeds), jnp.uint32), told.obs)
+            result = self._reset_rows(seeds)
+            seen = action_log.look(jnp.zeros(len(seeds), jnp.uint32), result.obs)
 
             def body(seen: jax.Array, action: jax.Array) -> tuple[jax.Array, None]:
                 return action_log.look(seen, self._step_rows(seeds, action).obs), None
@@ -119,23 +119,23 @@ class GymnasiumVecEnv(Batched):
             action = clipped(space, action)
         return action.astype(space.dtype)
 
-    def _reset_rows(self, seeds: jax.Array) -> Told:
+    def _reset_rows(self, seeds: jax.Array) -> StepResult:
         host = self._make(len(seeds))
         return io_callback(remembered(host.reset), self._kinds(len(seeds)), seeds, ordered=True)
 
-    def _step_rows(self, seeds: jax.Array, actions: jax.Array) -> Told:
+    def _step_rows(self, seeds: jax.Array, actions: jax.Array) -> StepResult:
         host = self._make(len(seeds))
         return io_callback(remembered(host.step), self._kinds(len(seeds)), actions, ordered=True)
 
-    def _kinds(self, rows: int) -> Told:
+    def _kinds(self, rows: int) -> StepResult:
         obs = shapes(self.spaces[0], rows)
         number, flag = (jax.ShapeDtypeStruct((rows,), kind) for kind in (np.float32, np.bool_))
-        return Told(obs, number, flag, flag, obs)
+        return StepResult(obs, number, flag, flag, obs)
 
 
-def _shown(told: Told, reset: jax.Array) -> TimeStep:
-    ends = told.terminated, told.truncated
-    return TimeStep(told.obs, told.reward, *ends, reset=reset, final_obs=told.final_obs)
+def _shown(result: StepResult, reset: jax.Array) -> TimeStep:
+    ends = result.terminated, result.truncated
+    return TimeStep(result.obs, result.reward, *ends, reset=reset, final_obs=result.final_obs)
 
 
 class _Host:
@@ -147,13 +147,13 @@ class _Host:
         self.obs_space = self.env.single_observation_space
         self.action_space = self.env.single_action_space
 
-    def reset(self, seeds: Any) -> Told:
+    def reset(self, seeds: Any) -> StepResult:
         obs, _ = self.env.reset(seed=[int(seed) for seed in np.asarray(seeds)])
         shown = received(self.obs_space, obs)
         no = np.zeros(len(seeds), bool)
-        return Told(shown, np.zeros(len(seeds), np.float32), no, no, shown)
+        return StepResult(shown, np.zeros(len(seeds), np.float32), no, no, shown)
 
-    def step(self, actions: Any) -> Told:
+    def step(self, actions: Any) -> StepResult:
         taken: Any = sent(self.action_space, np.asarray(actions))
         obs, reward, terminated, truncated, info = self.env.step(taken)
         shown = received(self.obs_space, obs)
@@ -165,7 +165,7 @@ class _Host:
                 jax.tree.map(functools.partial(_put, row=int(row)), final, last)
         # Never both: what ended for good was not cut.
         cut = truncated & ~terminated
-        return Told(shown, fitted(reward, np.float32, "a reward"), terminated, cut, final)
+        return StepResult(shown, fitted(reward, np.float32, "a reward"), terminated, cut, final)
 
 
 def _put(into: np.ndarray, one: np.ndarray, row: int) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 
-from rlseq.errors import OutsideFault
+from rlseq.errors import HostEnvError
 
 _raised: list[BaseException] = []  # the last one alone
 
@@ -31,7 +31,7 @@ def remembered(call: Callable[..., Any]) -> Callable[..., Any]:
 def own_errors(when: str = "") -> Iterator[None]:
     """Raise what an environment raised on the host, in place of JAX's error that holds its text.
 
-    Raises OutsideFault in the environment's words, `when` after "the environment failed". What is
+    Raises HostEnvError in the environment's words, `when` after "the environment failed". What is
     no error, KeyboardInterrupt or SystemExit, comes out as it is.
     """
     try:
@@ -49,7 +49,7 @@ def raise_own(error: BaseException, when: str = "") -> None:
         return
     if not isinstance(raised, Exception):
         raise raised from None
-    raise OutsideFault(f"the environment failed{when}: {_words(raised)}") from raised
+    raise HostEnvError(f"the environment failed{when}: {_words(raised)}") from raised
 
 
 def _words(error: BaseException) -> str:

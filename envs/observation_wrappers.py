@@ -17,7 +17,7 @@ from rlseq.types import PyTree, TimeStep, VecEnv
 OWN_STREAM = 0x0B5C0DE5  # far from the numbers that splitting a key counts through
 
 
-class Changed(Wrapper):
+class ObservationWrapper(Wrapper):
     """obs and final_obs become `change` of what they were; the state is the inner one.
 
     What is drawn for an observation is drawn anew for the next, and for `final_obs` where an
@@ -43,7 +43,7 @@ class Changed(Wrapper):
         return state, ts._replace(obs=obs, final_obs=_where_ended(ts, final, obs))
 
 
-class Masked(Changed):
+class Masked(ObservationWrapper):
     """Some entries of the last axis are always 0: of a vector, or the channels of an image.
 
     Raises InputError where an observation is no Box or MultiDiscrete, and for entries that it
@@ -65,7 +65,7 @@ class Masked(Changed):
         return jnp.where(hidden, jnp.zeros((), obs.dtype), obs)
 
 
-class Noisy(Changed):
+class Noisy(ObservationWrapper):
     """Normal noise on every Box, kept within its bounds; whole numbers stay whole.
 
     Raises InputError for a sigma below 0 and where there is no Box.
@@ -98,7 +98,7 @@ class Noisy(Changed):
         return map_parts(add, self.spec.obs_space, obs, keys)
 
 
-class Flickering(Changed):
+class Flickering(ObservationWrapper):
     """With some probability nothing is seen: a Box is 0, a choice of n is n, an entry of its own.
 
     Hausknecht and Stone (1507.06527). One coin a step for all parts of an observation; first

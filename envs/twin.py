@@ -5,13 +5,13 @@ from typing import Any
 import jax
 from gymnax.environments import spaces
 
-from rlseq.envs.around import Around
 from rlseq.envs.base import Env
+from rlseq.envs.env_wrapper import EnvWrapper
 from rlseq.errors import InputError
 from rlseq.types import PyTree
 
 
-class Twin(Around):
+class Twin(EnvWrapper):
     """`inner`, whose observation becomes `inner.reveal(state)`, an element of its `state_space`.
 
     With `both` it is {"obs": observation, "state": hidden state}. States, actions, rewards and

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from rlseq.commands import BAD_INPUT, DONE, FAILED, INTERRUPTED, NAMES
-from rlseq.errors import InputError, OutsideFault, unknown_name
+from rlseq.errors import HostEnvError, InputError, unknown_name
 from rlseq.train import files, process, streams
 
 __all__ = ["BAD_INPUT", "DONE", "FAILED", "INTERRUPTED", "main"]
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except InputError as error:
             print(f"rlseq: {error}", file=sys.stderr)
             return BAD_INPUT
-        except OutsideFault as error:
+        except HostEnvError as error:
             print(f"rlseq: {error}", file=sys.stderr)
             return FAILED
         except KeyboardInterrupt:

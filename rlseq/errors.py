@@ -10,7 +10,7 @@ class InputError(ValueError):
     """Bad input from the user; the command line prints it and exits with code 2."""
 
 
-class OutsideFault(RuntimeError):
+class HostEnvError(RuntimeError):
     """An environment outside JAX failed or cannot be brought back; exit code 1."""
 
 

@@ -18,10 +18,10 @@ FAMILY = Family(
             "rlseq.envs.memory.delayed_match:DelayedMatch", {"n": 2, "num_answers": 32}
         ),
         "ParityCurriculum": Entry(
-            "rlseq.envs.memory.curriculum:Growing", {"task": "parity", "curriculum": "single"}
+            "rlseq.envs.memory.curriculum:CurriculumEnv", {"task": "parity", "curriculum": "single"}
         ),
         "DelayedMatchCurriculum": Entry(
-            "rlseq.envs.memory.curriculum:Growing",
+            "rlseq.envs.memory.curriculum:CurriculumEnv",
             {"task": "delayed_match", "curriculum": "single"},
         ),
     },

@@ -22,14 +22,14 @@ CURRICULA = ("single", "sliding", "multi")
 TASKS = ("parity", "delayed_match")
 
 
-class GrowingState(NamedTuple):
+class CurriculumEnvState(NamedTuple):
     time: jax.Array  # int32 [], steps taken
     level: jax.Array  # int32 [], the longest N asked in this episode
     bits: jax.Array  # int8 [L + 1]; bit `time` is shown
     answers: jax.Array  # int8 [max_n - 1, L + 1], for N = 2 .. max_n at each bit
 
 
-class Growing(Env):
+class CurriculumEnv(Env):
     """A stream of random bits with a question for each active N at a time; see `CURRICULA`.
 
     "single" asks for the longest N alone, action int32 []; "multi" for all from 2 to it and
@@ -64,9 +64,9 @@ class Growing(Env):
             raise InputError("a curriculum takes neither sticky_actions nor frame_skip")
         return Curriculum(venv, self)
 
-    def start(self, key: jax.Array) -> GrowingState:
+    def start(self, key: jax.Array) -> CurriculumEnvState:
         bits = jax.random.bernoulli(key, jnp.float32(0.5), (self.max_steps + 1,)).astype(jnp.int8)
-        return GrowingState(jnp.int32(0), jnp.int32(2), bits, self.right_answers(bits))
+        return CurriculumEnvState(jnp.int32(0), jnp.int32(2), bits, self.right_answers(bits))
 
     def right_answers(self, bits: jax.Array) -> jax.Array:
         """int8 [L + 1] -> int8 [max_n - 1, L + 1]; meaningless where a window is not full."""
@@ -84,8 +84,8 @@ class Growing(Env):
         return (n >= first) & (n <= level)
 
     def advance(
-        self, key: jax.Array, state: GrowingState, action: jax.Array
-    ) -> tuple[GrowingState, jax.Array]:
+        self, key: jax.Array, state: CurriculumEnvState, action: jax.Array
+    ) -> tuple[CurriculumEnvState, jax.Array]:
         right = state.answers[:, state.time].astype(jnp.int32)
         active = self.active(state.level)
         scores = jnp.where(active, jnp.where(action == right, jnp.float32(1), jnp.float32(-1)), 0)
@@ -95,7 +95,7 @@ class Growing(Env):
         return state._replace(time=state.time + 1), reward
 
     def observe(
-        self, key: jax.Array, state: GrowingState, action: PyTree, params: Any
+        self, key: jax.Array, state: CurriculumEnvState, action: PyTree, params: Any
     ) -> jax.Array:
         return state.bits[state.time].astype(jnp.int32)
 
@@ -109,7 +109,7 @@ class Growing(Env):
 class CurriculumState(NamedTuple):
     """What lives longer than an episode; the same numbers for every copy."""
 
-    inner: GrowingState  # [E, ...]
+    inner: CurriculumEnvState  # [E, ...]
     level: jax.Array  # int32 [E], the longest N asked
     earned: jax.Array  # float32 [E], return of the running episode
 
@@ -121,7 +121,7 @@ class Curriculum(Wrapper):
     episodes are of the new level; `max_n` is the last one.
     """
 
-    def __init__(self, inner: VecEnv, env: Growing):
+    def __init__(self, inner: VecEnv, env: CurriculumEnv):
         super().__init__(inner)
         self.env = env
 

@@ -47,7 +47,7 @@ class Projected(Env):
     Discrete, sizes below the task's and held_out without num_projections.
     """
 
-    mean_length = 100  # ours: orthogonal matrices are dear
+    mean_length = 100  # ours: orthogonal matrices are expensive
 
     def __init__(
         self,

@@ -20,7 +20,7 @@ from rlseq.analysis.gallery import frames, is_image, strip
 from rlseq.analysis.whole import whole
 from rlseq.envs import action_log
 from rlseq.errors import InputError
-from rlseq.train import build, evaluate, files, outside, runs
+from rlseq.train import build, evaluate, files, host_env, runs
 from rlseq.train.stop import Stop, Watch
 from rlseq.types import PyTree, TimeStep, VecEnv
 
@@ -170,7 +170,7 @@ def play(
 
     key, env_key = jax.random.split(key)
     state, first = jax.jit(env.reset)(env_key)
-    logs = outside.logs(state)
+    logs = host_env.logs(state)
     seeds = np.asarray(logs[0].seeds) if logs else None
     advance = jax.jit(lambda carried: jax.lax.scan(body, carried, length=CHUNK))
     carried, parts, ended, length = (state, first, carry, key), [], 0, 0

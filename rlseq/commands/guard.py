@@ -8,15 +8,15 @@ from rlseq.commands import DONE, FAILED, INTERRUPTED
 
 def exit_code(work: Callable[[], object]) -> int:
     """Run `work`; the exit code, with the reason on standard error where it ended early."""
+    from rlseq.train.host_env import HostEnvError
     from rlseq.train.loop import Interrupted, NonFinite
-    from rlseq.train.outside import OutsideFault
 
     try:
         work()
     except Interrupted as saved:
         print(f"rlseq: {saved}", file=sys.stderr)
         return INTERRUPTED
-    except (NonFinite, OutsideFault) as error:
+    except (NonFinite, HostEnvError) as error:
         print(f"rlseq: {error}", file=sys.stderr)
         return FAILED
     return DONE

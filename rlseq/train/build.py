@@ -135,6 +135,16 @@ def place(job: Job, state: PyTree) -> PyTree:
     return state if layout is None else jax.device_put(state, layout)
 
 
+def compiler_options() -> dict[str, str]:
+    """Options of XLA that programs over several seeds need to be right.
+
+    On CPUs the YNN fusions of jaxlib 0.10.2 and 0.11.0 give wrong sums under vmap
+    (https://github.com/jax-ml/jax/issues/39103): with two seeds, losses of 1e25 were seen.
+    """
+    faulty = jax.default_backend() == "cpu" and jax.__version__ in ("0.10.2", "0.11.0")
+    return {"xla_cpu_experimental_ynn_fusion_type": ""} if faulty else {}
+
+
 def compile_chunk(job: Job) -> jax.stages.Compiled:
     """(states [S, ...]) -> (states, metrics of [S]): one chunk of every seed; takes the states."""
 
@@ -144,7 +154,7 @@ def compile_chunk(job: Job) -> jax.stages.Compiled:
     layout = _layout(job)
     placed = {} if layout is None else {"in_shardings": (layout,), "out_shardings": (layout, None)}
     jitted = jax.jit(chunk, donate_argnums=0, **placed)
-    return jitted.lower(abstract_state(job)).compile()
+    return jitted.lower(abstract_state(job)).compile(compiler_options())
 
 
 def _make_agent(config: Config, env: VecEnv, updates: int) -> Agent:

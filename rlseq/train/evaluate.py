@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rlseq.errors import InputError
-from rlseq.train import build, checkpoint, episodes, files, logging, outside, runs
+from rlseq.train import build, checkpoint, episodes, files, host_env, logging, runs
 from rlseq.train.episodes import GREEDY, SAMPLED, Protocol
 from rlseq.train.play import Episodes, evaluate, longest_episode
 from rlseq.train.stop import Stop, Watch
@@ -91,7 +91,7 @@ def export_run(path: str | Path, out: Path, *, step: str | None = None) -> tuple
 def load_params(run: runs.Run, step: int | None = None) -> tuple[build.Job, Params, int]:
     """(job, parameters of every seed [S, ...], step) of a checkpoint. Raises InputError."""
     job = build.build(run.config)
-    like = outside.stored(build.abstract_state(job))
+    like = host_env.stored(build.abstract_state(job))
     step, state = checkpoint.restore(run.folder / "checkpoints", like, step)
     return job, jax.vmap(job.agent.policy_params)(state), step
 

@@ -109,7 +109,7 @@ def read(path: Path) -> list[Row]:
     return row_files.read(path, SCHEMAS[path.name])
 
 
-def cut_back(folder: Path, step: int) -> None:
+def truncate_after(folder: Path, step: int) -> None:
     """Drop what lies after `step`, so that a resumed run writes no row twice; atomic.
 
     A damaged row stays where it is while a later one does. Raises as `read`, and CannotWrite.

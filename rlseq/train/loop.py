@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from rlseq.errors import InputError
-from rlseq.train import build, checkpoint, episodes, evaluate, logging, outside, parts, runs
+from rlseq.train import build, checkpoint, episodes, evaluate, host_env, logging, parts, runs
 from rlseq.train.build import Job
 from rlseq.train.console import Reporter
 from rlseq.train.extras import check_loggers, make_extras
@@ -33,7 +33,7 @@ def train(config: Any) -> Run:
         InputError: anything wrong in the configuration, before a folder is made.
         Interrupted: a signal came, and the state is saved.
         NonFinite: the loss is not finite any more.
-        OutsideFault: an environment outside JAX failed or cannot be brought back.
+        HostEnvError: an environment outside JAX failed or cannot be brought back.
         CannotWrite: no room or no permission; the run can be resumed from what was saved.
     """
     check_loggers(config.run.loggers)
@@ -66,7 +66,7 @@ def drive(job: Job, folder: Path, stop: Stop | None = None) -> PyTree:
 
 def _train_on(job: Job, folder: Path, stop: Stop) -> PyTree:
     with _said_what_is_whole(folder), stop:
-        actions = outside.Actions(folder, job.agent.env if job.agent.steps_environment else None)
+        actions = host_env.Actions(folder, job.agent.env if job.agent.steps_environment else None)
         state, step = _begin(job, folder, actions)
         settings = job.config.run
         left = -(-max(job.schedule.steps - step, 0) // job.schedule.chunk_steps)
@@ -99,28 +99,28 @@ def _said_what_is_whole(folder: Path) -> Iterator[None]:
         raise CannotWrite(message, error.errno) from error
 
 
-def _begin(job: Job, folder: Path, actions: outside.Actions) -> tuple[PyTree, int]:
+def _begin(job: Job, folder: Path, actions: host_env.Actions) -> tuple[PyTree, int]:
     """The state to go on from: the newest checkpoint, or a fresh one."""
     checkpoints = folder / "checkpoints"
     if not checkpoint.steps(checkpoints):
-        logging.cut_back(folder, 0)
+        logging.truncate_after(folder, 0)
         with _told_plainly(job, " in its first reset", folder):
             state = jax.block_until_ready(build.init(job))
         actions.begin(state)
         return state, 0
     like = build.abstract_state(job)
-    step, state = checkpoint.restore(checkpoints, outside.stored(like))
-    logging.cut_back(folder, step)
+    step, state = checkpoint.restore(checkpoints, host_env.stored(like))
+    logging.truncate_after(folder, step)
     if step < job.schedule.steps:
         with _told_plainly(job, " as it was brought back", folder):
             actions.replay(state)
-    return build.place(job, outside.with_actions(state, like)), step
+    return build.place(job, host_env.with_actions(state, like)), step
 
 
 def _chunks(
     job: Job,
     folder: Path,
-    actions: outside.Actions,
+    actions: host_env.Actions,
     state: PyTree,
     step: int,
     logs: logging.Logs,
@@ -166,7 +166,7 @@ def _chunk(
     train_chunk: Any,
     state: PyTree,
     step: int,
-    actions: outside.Actions,
+    actions: host_env.Actions,
     folder: Path,
 ) -> tuple[PyTree, dict[str, np.ndarray]]:
     """The state and metrics after one more chunk; actions are in their file."""
@@ -202,7 +202,7 @@ def _unknown_as_nan(metrics: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 def _save(job: Job, folder: Path, step: int, state: PyTree, score: float) -> float:
     keep = job.config.run.keep
-    stored = outside.without_actions(state)
+    stored = host_env.without_actions(state)
     return checkpoint.save(folder / "checkpoints", step, stored, keep=keep, score=score)
 
 
@@ -301,7 +301,7 @@ def _kept(folder: Path) -> str:
 
 
 def _told_plainly(job: Job, when: str, folder: Path) -> contextlib.AbstractContextManager[None]:
-    return outside.told_plainly(job.agent.env, when, lambda: _kept(folder))
+    return host_env.told_plainly(job.agent.env, when, lambda: _kept(folder))
 
 
 def _mean_score(metrics: dict[str, np.ndarray], before: float) -> float:

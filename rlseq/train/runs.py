@@ -48,7 +48,7 @@ def create(config: Config, played: str = "") -> Run:
     parent, stem = _place(config)
     check_path(parent / stem)
     settings = f"environment settings: {played}\n" if played else ""
-    texts = {"env.txt": surroundings() + settings, CONFIG_FILE: configuration.to_yaml(config)}
+    texts = {"env.txt": environment_info() + settings, CONFIG_FILE: configuration.to_yaml(config)}
     files.make_folder(parent)
     _sweep_unfinished(parent)
     beside = parent / f"{_NEW}{stem}-{os.getpid()}"
@@ -132,7 +132,7 @@ def check_path(folder: Path) -> None:
         ) from None
 
 
-def surroundings() -> str:
+def environment_info() -> str:
     """Time, versions, hardware and commit, one `name: value` a line."""
     lines = [f"started: {time.strftime('%Y-%m-%dT%H:%M:%S%z')}"]
     lines += [f"python: {platform.python_version()}", f"platform: {platform.platform()}"]
@@ -142,8 +142,8 @@ def surroundings() -> str:
     return "\n".join(lines) + "\n"
 
 
-def read_surroundings(folder: Path) -> dict[str, str]:
-    """What `surroundings` wrote when the run began; empty without the file."""
+def read_environment_info(folder: Path) -> dict[str, str]:
+    """What `environment_info` wrote when the run began; empty without the file."""
     file = folder / "env.txt"
     lines = files.read(file).decode(errors="replace").splitlines() if file.exists() else []
     return dict(line.split(": ", 1) for line in lines if ": " in line)

@@ -10,14 +10,11 @@ import pytest
 from rlseq import registry
 from rlseq.agents import agent_config, make_agent
 from rlseq.errors import InputError
-from rlseq.train import checkpoint
+from rlseq.train import build, checkpoint
 from rlseq.types import Agent, AgentWithModel
 from tests.agents.registered import ENVS, NAMES, add_others, fresh, make, trained
 from tests.agents.small import KEY, arrays, close, differ, same
 
-# XLA's YNN fusions on CPUs give wrong sums under vmap: https://github.com/jax-ml/jax/issues/39103
-FAULTY = jax.default_backend() == "cpu" and jax.__version__ in ("0.10.2", "0.11.0")
-SOUND = {"xla_cpu_experimental_ynn_fusion_type": ""} if FAULTY else {}
 METRICS = {"return", "length", "episodes", "valid_steps", "finite"}
 pytestmark = pytest.mark.parametrize("name", NAMES)
 
@@ -69,7 +66,7 @@ def test_it_resumes_from_a_checkpoint_bit_for_bit(name, tmp_path):
 def test_seeds_by_vmap_equal_the_single_ones(name):
     agent, keys = make(name), jax.random.split(KEY, 2)
     train = jax.vmap(lambda key: agent.train(agent.init(key), 1))
-    together = jax.jit(train, compiler_options=SOUND)(keys)
+    together = jax.jit(train, compiler_options=build.compiler_options())(keys)
     for i, key in enumerate(keys):
         mine = jax.tree.map(lambda x, i=i: x[i], together)
         close(mine, agent.train(agent.init(key), 1), rtol=1e-3, atol=1e-4)

@@ -33,7 +33,7 @@ def breakout(tmp_path_factory):
 
 
 def test_a_run_says_how_its_games_are_played(breakout):
-    played = runs.read_surroundings(breakout)["environment settings"]
+    played = runs.read_environment_info(breakout)["environment settings"]
     assert played.startswith("custom (") and "max_frames 160" in played
     assert played.endswith(f"ale-py {metadata.version('ale-py')}")
 

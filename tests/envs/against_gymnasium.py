@@ -17,7 +17,7 @@ from gymnasium.wrappers import AtariPreprocessing
 
 from rlseq.envs import make_env
 from rlseq.envs.atari import GAMES
-from rlseq.train.runs import surroundings
+from rlseq.train.runs import environment_info
 
 gymnasium.register_envs(ale_py)
 # (size, grey): what agents of Atari100k see, and what DQN sees of one frame.
@@ -89,7 +89,7 @@ def main(folder: Path) -> None:
                 writer.writerow((game, size, grey, *found))
                 file.flush()
                 print(game, size, grey, found, flush=True)
-    (folder / "env.txt").write_text(surroundings(), encoding="utf-8")
+    (folder / "env.txt").write_text(environment_info(), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from jax.experimental import checkify
 
 from rlseq import registry
 from rlseq.envs import make_env
-from rlseq.errors import OutsideFault
+from rlseq.errors import HostEnvError
 from tests.compilations import counted
 from tests.train.broken_env import broken
 
@@ -121,7 +121,7 @@ def test_failures_and_interrupts_of_the_host_come_out_as_they_are(at, capfd):
         for _ in range(2):
             state, _ = venv.step(state, jnp.zeros(1, jnp.int32), jax.random.key(0))
 
-    with pytest.raises(OutsideFault, match=r"^the environment failed: ValueError: boo$") as fault:
+    with pytest.raises(HostEnvError, match=r"^the environment failed: ValueError: boo$") as fault:
         play("ValueError")
     assert isinstance(fault.value.__cause__, ValueError)
     for kind in (KeyboardInterrupt, SystemExit):
@@ -143,5 +143,5 @@ def test_a_failure_nobody_looked_at_is_not_taken_for_another():
             raise ArithmeticError("of another")
 
     gymnasium.register("Other-v0", entry_point=Other)
-    with pytest.raises(OutsideFault, match="ArithmeticError: of another"):
+    with pytest.raises(HostEnvError, match="ArithmeticError: of another"):
         make_env("gymnasium:Other-v0").reset(jax.random.key(0))

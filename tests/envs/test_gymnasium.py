@@ -12,7 +12,7 @@ from gymnasium import spaces as theirs
 from rlseq.envs import make_env
 from rlseq.envs.gymnasium_family import IDS
 from rlseq.envs.gymnasium_spaces import received
-from rlseq.errors import InputError, OutsideFault
+from rlseq.errors import HostEnvError, InputError
 
 E, T = 3, 60
 
@@ -141,7 +141,7 @@ def test_what_an_environment_raises_comes_out():
     state, _ = venv.reset(jax.random.key(0))
     host.env.envs[0].unwrapped.at = np.full(2, 1e3)
     with pytest.raises(
-        OutsideFault, match=r"^the environment failed: ArithmeticError: the odd one"
+        HostEnvError, match=r"^the environment failed: ArithmeticError: the odd one"
     ):
         venv.step(state, jnp.zeros((1, 2), jnp.int32), jax.random.key(0))
     with pytest.raises(jax.errors.JaxRuntimeError, match="the odd one fell over"):

@@ -15,7 +15,7 @@ from rlseq.agents.networks import action_head
 from rlseq.envs import make_env
 from rlseq.envs.gymnasium_spaces import convert, fitted, narrow, received, shapes
 from rlseq.envs.spaces import MultiBinary, MultiDiscrete
-from rlseq.errors import InputError, OutsideFault
+from rlseq.errors import HostEnvError, InputError
 
 KEY = jax.random.key(0)
 steady = hypothesis.settings(deadline=None, derandomize=True, max_examples=100)
@@ -88,7 +88,7 @@ def test_floats_are_rounded_or_refused(numbers):
     ],
 )
 def test_observations_that_do_not_fit_are_a_failure_of_the_environment(sees, obs):
-    with pytest.raises(OutsideFault, match=r"OverflowError: .* does not fit"):
+    with pytest.raises(HostEnvError, match=r"OverflowError: .* does not fit"):
         says(sees=sees, obs=obs).reset(KEY)
 
 
@@ -121,7 +121,7 @@ def test_bounds_that_do_not_fit_end_where_the_dtype_does():
 def test_rewards_that_do_not_fit_are_refused():
     venv = says(reward=1e39)
     state, _ = venv.reset(KEY)
-    with pytest.raises(OutsideFault, match=r"a reward of 1e\+39 does not fit float32"):
+    with pytest.raises(HostEnvError, match=r"a reward of 1e\+39 does not fit float32"):
         venv.step(state, jnp.zeros(1, jnp.int32), KEY)
 
 

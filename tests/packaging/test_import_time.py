@@ -38,9 +38,17 @@ def test_listing_imports_nothing_heavy(kind, tmp_path):
 
 def test_an_embedded_core_brings_no_agent_environment_or_configuration(tmp_path):
     loaded = modules_after(EMBED, tmp_path)
-    rooms = {name.split(".")[1] for name in loaded if name.startswith("rlseq.")}
-    assert "cores" in rooms
-    assert not rooms & {"envs", "agents", "world_models", "configs", "config", "train", "analysis"}
+    packages = {name.split(".")[1] for name in loaded if name.startswith("rlseq.")}
+    assert "cores" in packages
+    assert not packages & {
+        "envs",
+        "agents",
+        "world_models",
+        "configs",
+        "config",
+        "train",
+        "analysis",
+    }
     assert not loaded & {"gymnax", "orbax", "hydra", "matplotlib", "ale_py"}
 
 

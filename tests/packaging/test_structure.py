@@ -19,7 +19,7 @@ from tests.packaging.tree import (
 )
 from tests.packaging.tree import all_imports as imports_of
 
-# Each room may import those of the lines above its own, and itself.
+# Each package may import those of the lines above its own, and itself.
 LEVELS = [
     ("types", "errors"),
     ("registry", "programs", "fields"),
@@ -38,21 +38,21 @@ LEVELS = [
     ("cli",),
     ("__main__",),
 ]
-LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
+LEVEL = {package: level for level, packages in enumerate(LEVELS) for package in packages}
 MAX_FILE, MAX_FUNCTION = 400, 60  # lines
 
 
 def home(name: str) -> str | None:
-    """The room of a dotted name of ours; a name of the public face counts where it comes from."""
-    room = name.split(".")[1]
-    if room in rlseq._PUBLIC:
-        return rlseq._PUBLIC[room].split(".")[1]
-    return None if room in ("__version__", "__file__") else room
+    """The package of a dotted name of ours; a name of the public face counts where it comes from."""
+    package = name.split(".")[1]
+    if package in rlseq._PUBLIC:
+        return rlseq._PUBLIC[package].split(".")[1]
+    return None if package in ("__version__", "__file__") else package
 
 
-def test_every_room_has_its_level():
-    rooms = {name.split(".")[1] for name in modules() if name != "rlseq"}
-    assert rooms <= set(LEVEL)
+def test_every_package_has_its_level():
+    packages = {name.split(".")[1] for name in modules() if name != "rlseq"}
+    assert packages <= set(LEVEL)
 
 
 def test_imports_run_one_way():

@@ -29,6 +29,8 @@ class PlayerState(NamedTuple):
 class Player:
     """E games, STEPS steps an update; the key and all that was seen decide the actions."""
 
+    steps_environment = True
+
     def __init__(self, env):
         self.env = env
         self.steps_per_update = E * STEPS

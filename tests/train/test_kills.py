@@ -24,7 +24,7 @@ def composed():
 
 @pytest.fixture(autouse=True)
 def no_versions(monkeypatch):
-    monkeypatch.setattr(runs, "surroundings", lambda: "started: now\n")
+    monkeypatch.setattr(runs, "environment_info", lambda: "started: now\n")
 
 
 def test_a_kill_at_any_moment_of_its_birth_leaves_a_run_or_nothing_in_the_way(composed, tmp_path):

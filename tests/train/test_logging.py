@@ -25,7 +25,7 @@ def test_a_torn_file_is_cut_back_to_whole_rows(tmp_path_factory, cut, step):
     data = path.read_bytes()
     torn = data[: cut % (len(data) + 1)]
     path.write_bytes(torn)
-    logging.cut_back(folder, step)
+    logging.truncate_after(folder, step)
     expected = [row for row in ROWS[: torn.count(b"\n")] if row["step"] <= step]
     assert logging.read(path) == expected
     logging.append(path, ROWS[-1:])

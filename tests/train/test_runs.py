@@ -18,9 +18,9 @@ def test_a_run_folder_is_enough_to_start_again(tmp_path):
     assert {p.name for p in made.folder.iterdir()} == {
         "checkpoints", "plots", "config.yaml", "env.txt",
     }  # fmt: skip
-    surroundings = (made.folder / "env.txt").read_text()
+    info = (made.folder / "env.txt").read_text()
     for name in ("jax", "flax", "optax", "python", "platform", "cpu", "devices", "commit"):
-        assert f"\n{name}: " in surroundings
+        assert f"\n{name}: " in info
 
 
 def test_two_runs_of_one_second_do_not_meet(tmp_path):

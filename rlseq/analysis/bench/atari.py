@@ -26,7 +26,7 @@ from rlseq.envs.atari.emulator import open_games
 from rlseq.envs.atari.presets import ATARI100K
 from rlseq.errors import unknown_name
 from rlseq.train.files import write_atomic
-from rlseq.train.runs import surroundings
+from rlseq.train.runs import environment_info
 
 SIZES, QUICK = (1, 8, 32), (1, 2)
 STEPS = 2500  # of all games together, in one round of one rival
@@ -56,7 +56,7 @@ def run(
     no Atari games.
     """
     games = [_game(name) for name in ids or ("atari:Breakout",)]
-    about = dict(line.split(": ", 1) for line in surroundings().splitlines())
+    about = dict(line.split(": ", 1) for line in environment_info().splitlines())
     rows = []
     for game in games:
         for size in QUICK if quick else SIZES:

@@ -11,7 +11,7 @@ from rich.table import Table
 from rlseq.analysis.bench.core_cases import Case
 from rlseq.errors import InputError
 from rlseq.train.files import write_atomic
-from rlseq.train.runs import surroundings
+from rlseq.train.runs import environment_info
 
 FIELDS = (
     *Case._fields,
@@ -46,7 +46,7 @@ def load(folder: Path) -> Held:
 
     Raises InputError if they were made elsewhere: such figures cannot stand side by side.
     """
-    here: dict[str, Any] = dict(line.split(": ", 1) for line in surroundings().splitlines())
+    here: dict[str, Any] = dict(line.split(": ", 1) for line in environment_info().splitlines())
     here |= {"commands": []}
     path = folder / "cores.json"
     if not path.is_file():

@@ -26,7 +26,7 @@ from rlseq.envs import env_ids
 from rlseq.envs.spaces import MultiDiscrete
 from rlseq.errors import InputError, check_names
 from rlseq.train.files import write_atomic
-from rlseq.train.runs import surroundings
+from rlseq.train.runs import environment_info
 from rlseq.types import TimeStep, VecEnv
 
 SIZES, QUICK = (1, 64, 4096), (1, 8)
@@ -70,7 +70,7 @@ def run(
 
 def _load(path: Path) -> tuple[dict[str, str], dict[tuple[str, bool], dict[str, Any]]]:
     """(about this machine, rows by id and quick): none where there is no file yet."""
-    here = dict(line.split(": ", 1) for line in surroundings().splitlines())
+    here = dict(line.split(": ", 1) for line in environment_info().splitlines())
     if not path.is_file():
         return here, {}
     read = json.loads(path.read_text(encoding="utf-8"))

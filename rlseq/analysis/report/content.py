@@ -107,7 +107,7 @@ def _runs_table(study: Study) -> Table:
     for run, method in zip(study.runs, study.methods, strict=True):
         log = logging.read(run.folder / logging.METRICS)
         steps = f"{log[-1]['step']:,}" if log else ""
-        about = runs.read_surroundings(run.folder)
+        about = runs.read_environment_info(run.folder)
         kind, commit = about.get("device kind", ""), about.get("commit", "")[:10]
         device = about.get("cpu", kind) if kind == "cpu" else kind
         row = [run.folder.name, run.config.env.id, method, str(run.config.seeds), steps]

@@ -18,18 +18,18 @@ import numpy as np
 from rlseq.envs import action_log
 from rlseq.envs.action_log import ActionLog
 from rlseq.envs.host import own_errors
-from rlseq.errors import OutsideFault
+from rlseq.errors import HostEnvError
 from rlseq.train import files
 from rlseq.types import PyTree
 
 ACTIONS = "actions.bin"
 
-__all__ = ["ACTIONS", "Actions", "OutsideFault"]
+__all__ = ["ACTIONS", "Actions", "HostEnvError"]
 
 
 @contextlib.contextmanager
 def told_plainly(env: Any, when: str, kept: Callable[[], str]) -> Iterator[None]:
-    """Around a program that plays `env`: its failure is an OutsideFault in its own words.
+    """Around a program that plays `env`: its failure is a HostEnvError in its own words.
 
     It says `when` and, as `kept` puts it, what is left. KeyboardInterrupt and SystemExit that an
     environment raises come out as they are.
@@ -37,15 +37,15 @@ def told_plainly(env: Any, when: str, kept: Callable[[], str]) -> Iterator[None]
     try:
         with own_errors(when):
             yield
-    except OutsideFault as fault:
-        raise OutsideFault(f"{fault}; {kept()}") from fault
+    except HostEnvError as fault:
+        raise HostEnvError(f"{fault}; {kept()}") from fault
     except jax.errors.JaxRuntimeError as error:
         if action_log.find(env) is None:
             raise
         # Of a library that JAX calls by itself; of its traceback the last line is the error.
         said = [line.strip() for line in str(error).splitlines() if line.strip()]
         last = said[-1] if said else type(error).__name__
-        raise OutsideFault(f"the environment failed{when}: {last}; {kept()}") from error
+        raise HostEnvError(f"the environment failed{when}: {last}; {kept()}") from error
 
 
 class Actions:
@@ -65,14 +65,14 @@ class Actions:
     def append(self, state: PyTree) -> None:
         """Write what the environments were told since the last call, to the disk itself.
 
-        Raises OutsideFault if they took more steps than the log holds, and CannotWrite.
+        Raises HostEnvError if they took more steps than the log holds, and CannotWrite.
         """
         if self.env is None:
             return
         log = jax.device_get(_only_log(state))
         steps, length = int(log.steps.flat[0]), log.recent.shape[2]
         if not 0 <= steps - self.rows <= length:
-            raise OutsideFault(
+            raise HostEnvError(
                 f"{steps - self.rows} steps were taken at once and the log holds {length}, so the "
                 "run could not be resumed"
             )
@@ -83,7 +83,7 @@ class Actions:
     def replay(self, state: PyTree) -> None:
         """Cut the file back to a restored state and bring the environments to where it is.
 
-        Raises OutsideFault if the file is too short, or if the environments did not show what
+        Raises HostEnvError if the file is too short, or if the environments did not show what
         they showed before.
         """
         if self.env is None:
@@ -93,7 +93,7 @@ class Actions:
         row = log.recent.itemsize * log.seeds.size * int(np.prod(log.recent.shape[3:]))
         size = self.path.stat().st_size if self.path.exists() else 0
         if size < steps * row:
-            raise OutsideFault(
+            raise HostEnvError(
                 f"{str(self.path)!r} has {size:,} bytes of the {steps * row:,} that bring the "
                 "environments back"
             )
@@ -103,7 +103,7 @@ class Actions:
         told = told.reshape(steps, log.seeds.size, *log.recent.shape[3:])
         seen = self.env.replay(log.seeds.reshape(-1), told)
         if (np.asarray(seen) != log.seen.reshape(-1)).any():
-            raise OutsideFault(
+            raise HostEnvError(
                 f"the environments, told again what {str(self.path)!r} holds, did not show what "
                 "they did: env.txt has the versions that the run began with"
             )
@@ -148,5 +148,5 @@ def _is_log(x: Any) -> bool:
 def _only_log(state: PyTree) -> ActionLog:
     found = logs(state)
     if len(found) != 1:
-        raise OutsideFault(f"the agent's state holds {len(found)} action logs instead of one")
+        raise HostEnvError(f"the agent's state holds {len(found)} action logs instead of one")
     return found[0]

@@ -13,7 +13,7 @@ import pytest
 
 from rlseq import config
 from rlseq.errors import InputError
-from rlseq.train import build, checkpoint, logging, loop, outside
+from rlseq.train import build, checkpoint, host_env, logging, loop
 from tests.script import command
 from tests.train.fake_job import assert_same_states, make_folder
 from tests.train.player import CHUNK, STEPS, E, player_job
@@ -38,13 +38,13 @@ def halt(folder: Path, monkeypatch, chunks: int, **options) -> Path:
 def test_a_resumed_run_ends_where_one_without_a_stop_does(straight, tmp_path, monkeypatch):
     folder = halt(make_folder(tmp_path), monkeypatch, 3)
     assert_same_states(straight[1], loop.drive(player_job(CHUNKS), folder))
-    whole, parts = ((f / outside.ACTIONS).read_bytes() for f in (straight[0], folder))
+    whole, parts = ((f / host_env.ACTIONS).read_bytes() for f in (straight[0], folder))
     assert whole == parts and len(whole) == CHUNKS * CHUNK * STEPS * 2 * E
 
 
 def test_the_file_is_what_was_done(straight):
     """The state's own ring, two seeds and E games beside each other, is the file's last chunk."""
-    told = np.fromfile(straight[0] / outside.ACTIONS, np.uint8).reshape(-1, 2, E)
+    told = np.fromfile(straight[0] / host_env.ACTIONS, np.uint8).reshape(-1, 2, E)
     recent = np.asarray(straight[1].env_state.log.recent)
     np.testing.assert_array_equal(told[-CHUNK * STEPS :], np.moveaxis(recent, 2, 0))
     assert set(np.unique(told)) == {0, 1, 2, 3}
@@ -76,23 +76,23 @@ def test_killed_at_random_moments_it_still_ends_where_it_should(tmp_path):
             time.sleep(chance.uniform(0, 0.3))
             os.kill(process.pid, signal.SIGKILL)
     done = checkpoint.steps(checkpoints)[-1] // (CHUNK * E * STEPS)
-    file = folder / outside.ACTIONS
+    file = folder / host_env.ACTIONS
     file.write_bytes(file.read_bytes() + b"\1\2\3")  # as torn as a kill can leave it
     killed = loop.drive(player_job(done + 1), folder)
     whole = loop.drive(player_job(done + 1), make_folder(tmp_path / "whole"))
     assert_same_states(whole, killed)
-    assert file.read_bytes() == (tmp_path / "whole" / outside.ACTIONS).read_bytes()
+    assert file.read_bytes() == (tmp_path / "whole" / host_env.ACTIONS).read_bytes()
 
 
 def test_what_cannot_be_brought_back_is_refused(tmp_path, monkeypatch):
     folder = halt(make_folder(tmp_path), monkeypatch, 2)
-    file = folder / outside.ACTIONS
+    file = folder / host_env.ACTIONS
     told = file.read_bytes()
     file.write_bytes(told[:-1])
-    with pytest.raises(outside.OutsideFault, match="255 bytes of the 256"):
+    with pytest.raises(host_env.HostEnvError, match="255 bytes of the 256"):
         loop.drive(player_job(CHUNKS), folder)
     file.write_bytes(bytes([3 - told[0]]) + told[1:])
-    with pytest.raises(outside.OutsideFault, match="did not show what they did"):
+    with pytest.raises(host_env.HostEnvError, match="did not show what they did"):
         loop.drive(player_job(CHUNKS), folder)
     file.write_bytes(told)
     assert loop.drive(player_job(CHUNKS), folder).updates[0] == CHUNKS * CHUNK
@@ -110,7 +110,7 @@ def test_another_cut_into_chunks_changes_nothing_that_happens(straight, tmp_path
 def test_steps_that_the_log_does_not_hold_are_a_fault(tmp_path):
     job = player_job(CHUNKS)
     job.agent.env.log_length = CHUNK * STEPS - 1
-    with pytest.raises(outside.OutsideFault, match="32 steps were taken at once"):
+    with pytest.raises(host_env.HostEnvError, match="32 steps were taken at once"):
         loop.drive(job, make_folder(tmp_path))
 
 
@@ -123,5 +123,5 @@ def test_a_mesh_is_refused():
 def test_what_lives_in_jax_has_no_file(tmp_path):
     job = player_job(2, env_id="gymnax:CartPole-v1")
     loop.drive(job, make_folder(tmp_path))
-    assert not (tmp_path / outside.ACTIONS).exists()
+    assert not (tmp_path / host_env.ACTIONS).exists()
     assert logging.read(tmp_path / "metrics.jsonl")[-1]["step"] == job.schedule.steps

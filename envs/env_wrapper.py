@@ -9,7 +9,7 @@ from rlseq.envs.base import Env
 from rlseq.types import PyTree
 
 
-class Around(Env):
+class EnvWrapper(Env):
     """`inner` as it is; a subclass replaces what it changes.
 
     Where its state holds more than the inner one, it says in `inside` where that is.
