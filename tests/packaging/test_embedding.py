@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from tests.packaging.test_examples import CHECKS, RUN
-from tests.packaging.tree import ROOT, python
+from tests.packaging.test_examples import CHECKS, run
+from tests.packaging.tree import python
 
 # Refuses to import whatever is neither of those four nor needed by one of them.
 ALONE = """
@@ -68,6 +68,5 @@ def test_every_core_is_made_without_other_packages(tmp_path):
 
 @pytest.mark.parametrize("name", ["bare_scan", "weights"])
 def test_the_embedding_examples_run_without_other_packages(name, tmp_path):
-    script = RUN.format(path=str(ROOT / "examples" / f"{name}.py"), check=CHECKS[name])
     env = os.environ | {"JAX_PLATFORMS": "cpu"}
-    python(ALONE + script, cwd=tmp_path, env=env)
+    python(ALONE + run(name, CHECKS[name]), cwd=tmp_path, env=env)
