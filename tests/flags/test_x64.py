@@ -5,8 +5,10 @@ import jax.numpy as jnp
 import pytest
 
 import rlseq
+from rlseq import registry
 from rlseq.envs import env_ids
 from rlseq.envs.spaces import map_parts
+from tests.agents import registered
 from tests.flags.tracing import doubles, wide_leaves
 
 KEY = jax.random.key(0)
@@ -118,6 +120,12 @@ def test_imagination(name, model, changes, dtype):
     assert not wide_leaves(jax.eval_shape(see, KEY))
 
 
+@pytest.mark.parametrize("name", registry.names("agent"))
+def test_every_agent(name):
+    agent = registered.make.__wrapped__(name)  # and not the one that other tests share
+    learns(agent, rlseq.make_env("probe:Leak", registered.ENVS), "float32")
+
+
 def learns(agent, given, dtype):
     """Traces init, train and act on the environment as it was given.
 
@@ -128,7 +136,7 @@ def learns(agent, given, dtype):
         state = agent.init(key)
         after, metrics = agent.train(state, 2)
         params, ts = agent.policy_params(after), given.reset(key)[1]
-        carry = agent.init_carry(2)
+        carry = agent.init_carry(given.num_envs)
         acted = agent.act(params, carry, ts.obs, ts.reset, key)
         return state, after, carry, acted, metrics
 
