@@ -95,7 +95,12 @@ class Imagination:
         sampler = make_sampler(config.sampling, ratio=config.contexts / config.batch)
         self.replay = Replay(config.capacity // env.num_envs, sampler)
         self.learner = Learner(config, self.model, self.behaviour, self.replay)
-        self.steps_per_update = env.num_envs * config.num_steps
+        self.steps_per_update = self.update_steps(config, env.num_envs)
+
+    @staticmethod
+    def update_steps(config: ImaginationConfig, num_envs: int) -> int:
+        """`num_steps` in every environment, then as many updates as configured."""
+        return num_envs * config.num_steps
 
     @partial(jax.jit, static_argnums=0)
     def init(self, key: Array) -> ImaginationState:
