@@ -146,14 +146,15 @@ def keeps_image(kind: str, space: spaces.Space) -> bool:
     "auto" is "conv" for images, Box(H, W, C) of uint8, and "dense" for everything else, boards of
     other dtypes too. Raises InputError where "conv" or "patch" has no Box(H, W, C), or a small one.
     """
-    picture = isinstance(space, spaces.Box) and len(space.shape) == 3
+    shape = space.shape if isinstance(space, spaces.Box) else ()
+    picture = len(shape) == 3
     if kind in ("conv", "patch"):
         if not picture:
             raise InputError(f"agent.encoder_kind={kind} needs observations Box(H, W, C): {space}")
-        if min(space.shape[:2]) < SMALLEST:
+        if min(shape[:2]) < SMALLEST:
             raise InputError(
                 f"agent.encoder_kind={kind} needs pictures of at least {SMALLEST} x {SMALLEST}, "
-                f"got {space.shape[0]} x {space.shape[1]}"
+                f"got {shape[0]} x {shape[1]}"
             )
         return True
     if not isinstance(space, spaces.Box) or not picture or space.dtype != jnp.uint8:
@@ -169,8 +170,11 @@ def action_head(space: spaces.Space) -> tuple[ActionKind, tuple[int, ...]]:
         return "discrete", (int(space.n),)
     if isinstance(space, MultiBinary):
         return "binary", (space.n,)
-    floats = isinstance(space, spaces.Box) and jnp.issubdtype(space.dtype, jnp.floating)
-    if floats and len(space.shape) == 1:
+    if (
+        isinstance(space, spaces.Box)
+        and len(space.shape) == 1
+        and jnp.issubdtype(space.dtype, jnp.floating)
+    ):
         return "continuous", (int(space.shape[0]),)
     raise InputError(
         f"no policy head for {space}; heads exist for Discrete, MultiDiscrete, MultiBinary, "

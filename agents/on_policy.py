@@ -11,9 +11,16 @@ from jax import Array, lax
 
 from rlseq.agents.metrics import Episodes, training_metrics
 from rlseq.agents.observations import Observations
-from rlseq.agents.rollout import Actor, Policy, Trajectory, collect, start_actor, to_env
+from rlseq.agents.rollout import (
+    ActionDistribution,
+    Actor,
+    Policy,
+    Trajectory,
+    collect,
+    start_actor,
+    to_env,
+)
 from rlseq.errors import InputError
-from rlseq.nn.distributions import Distribution
 from rlseq.nn.normalisers import RunningMoments
 from rlseq.types import Carry, Metrics, Params, PyTree, VecEnv
 
@@ -69,7 +76,7 @@ class OnPolicyAgent:
 
     def policy(
         self, params: PolicyParams, carry: Carry, obs: Array, reset: Array
-    ) -> tuple[Carry, Distribution, Array]:
+    ) -> tuple[Carry, ActionDistribution, Array]:
         """One step on flattened obs [B, ...]: (carry, distribution [B], value [B])."""
         raise NotImplementedError
 

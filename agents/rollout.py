@@ -8,19 +8,29 @@ game is not), so what went before it bootstraps from the observation before the 
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
 from rlseq.agents.metrics import Episodes, ended_episodes
-from rlseq.nn.distributions import Distribution
 from rlseq.rl.returns import gae
 from rlseq.types import Carry, PyTree, TimeStep, VecEnv
 
+
+class ActionDistribution(Protocol):
+    """What a policy gives: those of `rlseq.nn.distributions`, or `EpsilonGreedy`."""
+
+    def sample(self, key: Array) -> PyTree: ...
+
+    def mode(self) -> PyTree: ...
+
+    def log_prob(self, action: PyTree) -> Array: ...
+
+
 # (carry, obs [E, ...], reset [E]) -> (carry, distribution [E], value [E])
-Policy = Callable[[Carry, PyTree, Array], tuple[Carry, Distribution, Array]]
+Policy = Callable[[Carry, PyTree, Array], tuple[Carry, ActionDistribution, Array]]
 
 
 class Trajectory(NamedTuple):

@@ -112,7 +112,7 @@ def _minibatch(
         if target_kl > 0 and undo_last:
             before = state.params, state.optimiser
             moved = jax.tree.map(partial(jnp.where, stopped), before, moved)
-        return EpochsState(*moved, stopped), new.aux | {"grad_norm": new.norm}
+        return EpochsState(moved[0], moved[1], stopped), new.aux | {"grad_norm": new.norm}
 
     if target_kl <= 0:
         new, metrics = step()

@@ -95,7 +95,7 @@ def shapes(space: Any, rows: int) -> PyTree:
         case theirs.Dict():
             return {key: shapes(part, rows) for key, part in space.spaces.items()}
         case theirs.Discrete() | theirs.MultiDiscrete():
-            return jax.ShapeDtypeStruct((rows, *space.shape), np.int32)
+            return jax.ShapeDtypeStruct((rows, *(space.shape or ())), np.int32)
     return jax.ShapeDtypeStruct((rows, *space.shape), narrow(space.dtype))
 
 

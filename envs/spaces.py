@@ -75,8 +75,10 @@ def clipped(space: spaces.Space, choices: jax.Array) -> jax.Array:
             most = np.asarray(space.nvec) - 1
         case MultiBinary():
             most = np.asarray(1)
-        case _:
+        case spaces.Discrete():
             most = np.asarray(space.n - 1)
+        case _:
+            raise TypeError(f"{space} holds no choices")
     most = np.broadcast_to(most, choices.shape).astype(choices.dtype)
     return jnp.clip(choices, jnp.zeros_like(most), most).astype(jnp.int32)
 
