@@ -91,11 +91,15 @@ class Imagination:
             **(world_model or {"name": "drama"}),
         )
         size = self.model.latent_size + self.model.hidden_size
-        self.behaviour = Behaviour(config, size, self.num_actions)
-        sampler = make_sampler(config.sampling, ratio=config.contexts / config.batch)
+        self.behaviour = Behaviour(config, size, self.num_actions, self.model.two_hot)
+        self.steps_per_update = env.num_envs * config.num_steps
+        sampler = make_sampler(
+            config.sampling,
+            ratio=config.contexts / config.batch,
+            rate=config.batch * config.updates / self.steps_per_update,
+        )
         self.replay = Replay(config.capacity // env.num_envs, sampler)
         self.learner = Learner(config, self.model, self.behaviour, self.replay)
-        self.steps_per_update = env.num_envs * config.num_steps
 
     @partial(jax.jit, static_argnums=0)
     def init(self, key: Array) -> ImaginationState:

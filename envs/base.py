@@ -17,7 +17,7 @@ class Env(Environment[Any, EnvParams]):
     state is a NamedTuple of arrays with an int32 field `time`, the steps taken so far. `params`
     holds the step limit alone and only counts where `can_truncate` is True.
 
-    Where fresh states are expensive, `mean_length` says how long episodes are about: as many of them
+    Where fresh states are expensive, `mean_length` is about how long episodes are: as many of them
     are then computed at a time as end in a step on average. `reward_range` holds the smallest
     and the largest reward of a step, where they are known.
     """

@@ -291,6 +291,7 @@ class WorldModel(Protocol):
     latent_size: int
     hidden_size: int
     num_actions: int
+    two_hot: str  # the form of its rewards, "symexp" or "symlog", and of the agent's critic
 
     def init(self, key: jax.Array) -> Params:
         """Fresh parameters."""
@@ -341,8 +342,8 @@ class WorldModel(Protocol):
     ) -> WorldCarry:
         """The carries before steps 0, every, 2 every, ... of a sequence, [T / every, B, ...].
 
-        Imagination may begin at any of them, with latent[t] and reset is_first[t]. `every`
-        divides T; nothing is encoded, and no gradient flows.
+        Imagination may begin at any of them, with latent[t] and reset is_first[t], which `hidden`
+        fits already. `every` divides T; nothing is encoded or dropped out, and no gradient flows.
         """
         ...
 

@@ -30,6 +30,7 @@ from rlseq.types import (
     WorldCarry,
 )
 from rlseq.world_models.autoencoder import Autoencoder, in_groups, make_autoencoder
+from rlseq.world_models.initial import like_mamba
 from rlseq.world_models.latents import draw, entropy
 from rlseq.world_models.losses import balanced_kl, ending_loss
 from rlseq.world_models.network import DramaNetwork
@@ -55,6 +56,7 @@ class Drama:
         self.config = config
         self.obs_space = obs_space
         self.num_actions = num_actions
+        self.two_hot = config.two_hot
         self.core = sequence_core(config, core)
         self.autoencoder = _autoencoder(obs_space, config)
         self.network = DramaNetwork(
@@ -75,7 +77,9 @@ class Drama:
         """Fresh parameters."""
         x = self.autoencoder.inward(_nothing(self.obs_space))
         action, reset = jnp.zeros((1, 1), jnp.int32), jnp.zeros((1, 1), bool)
-        return self.network.init(key, self.core.init_carry(1), x, action, reset)
+        made: Any = self.network.init(key, self.core.init_carry(1), x, action, reset)
+        parts = made["params"]
+        return {"params": parts | {"core": like_mamba(parts["core"], self.core.layers)}}
 
     def init_carry(self, batch: int) -> WorldCarry:
         """The memory of `batch` fresh episodes; needs no parameters."""
@@ -95,7 +99,11 @@ class Drama:
         valid = valid.at[0].set(False)  # nothing foresaw the first step of a fresh memory
         parts = self._parts(params, batch, x, seen, valid)
         c = self.config
-        weights = {"dynamics": c.dynamics, "representation": c.representation}
+        weights = {
+            "reward": c.reward,
+            "dynamics": c.dynamics,
+            "representation": c.representation,
+        }
         total = sum((parts[k] * weights.get(k, 1.0) for k in PARTS), jnp.float32(0))
         parts["loss"] = total
         return total, (parts, seen)
@@ -106,7 +114,8 @@ class Drama:
         c = self.config
         error = self.autoencoder.error(self._decoded(params, seen.latent), x)
         hidden = seen.next_hidden
-        reward = two_hot_loss(self._run(params, hidden, method="reward"), batch.reward)
+        logits = self._run(params, hidden, method="reward")
+        reward = two_hot_loss(logits, batch.reward, form=self.two_hot)
         ending = ending_loss(self._run(params, hidden, method="ending"), batch.terminated)
         apart = balanced_kl(
             seen.posterior, seen.prior, valid, free=c.free_bits, per_element=c.free_bits_per_element
@@ -196,8 +205,9 @@ class Drama:
     ) -> WorldCarry:
         """The carries before steps 0, every, 2 every, ... of a sequence, [T / every, B, ...].
 
-        Imagination may begin at any of them, with latent[t] and reset is_first[t]. Nothing is
-        encoded, and no gradient flows. Raises InputError if `every` does not divide T.
+        Imagination may begin at any of them, with latent[t] and reset is_first[t], which `hidden`
+        fits already. Nothing is encoded or dropped out, and no gradient flows. Raises InputError
+        if `every` does not divide T.
         """
         if every < 1 or latent.shape[0] % every:
             raise InputError(f"every must divide {latent.shape[0]} steps, got {every}")
@@ -206,7 +216,9 @@ class Drama:
 
         def body(carry, part):
             core, after = self._run(params, carry.core, *part, method="through")
-            return WorldCarry(core, after[-1]), carry
+            begun = part[-1][0, :, None]
+            start = carry._replace(hidden=jnp.where(begun, 0, carry.hidden))
+            return WorldCarry(core, after[-1]), start
 
         return lax.stop_gradient(lax.scan(body, carry, parts)[1])
 
@@ -248,7 +260,7 @@ class Drama:
         before = carry.hidden
         carry = self.advance(params, carry, latent, action, reset)
         told_from = before if self.config.reward_before_action else carry.hidden
-        reward = two_hot_mean(self._run(params, told_from, method="reward"))
+        reward = two_hot_mean(self._run(params, told_from, method="reward"), form=self.two_hot)
         ending = self._run(params, told_from, method="ending")
         following = draw(self._run(params, carry.hidden, method="prior"), key)
         return carry, Imagined(following, carry.hidden, reward, ending)

@@ -43,7 +43,7 @@ MAX_FILE, MAX_FUNCTION = 400, 60  # lines
 
 
 def home(name: str) -> str | None:
-    """The package of a dotted name of ours; a name of the public face counts where it comes from."""
+    """The package of a dotted name; a name of the public face counts where it comes from."""
     package = name.split(".")[1]
     if package in rlseq._PUBLIC:
         return rlseq._PUBLIC[package].split(".")[1]

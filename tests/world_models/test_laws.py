@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rlseq.rl.two_hot import two_hot_mean
+from rlseq.rl.two_hot import FORMS, two_hot_loss, two_hot_mean
 from rlseq.world_models.latents import draw
 from tests import kinds
 from tests.world_models.small import WIDTH, make, random_batch
@@ -57,7 +57,8 @@ def test_remembered_carries_are_those_of_acting():
         kept = [model.remember(params, carry, *inputs, every) for every in (1, 3)]
         stepped = []
         for t in range(6):
-            stepped.append(carry)
+            hidden = jnp.where(batch.is_first[t, :, None], 0, carry.hidden)
+            stepped.append(carry._replace(hidden=hidden))
             carry = model.advance(params, carry, *jax.tree.map(lambda leaf: leaf[t], inputs))  # noqa: B023
         return kept, jax.tree.map(lambda *leaves: jnp.stack(leaves), *stepped)
 
@@ -136,3 +137,46 @@ def test_rewards_and_ends_are_told_from_the_memory_after_the_action(late):
     np.testing.assert_allclose(told.ending, ending, rtol=1e-4)
     np.testing.assert_array_equal(told.terminated, ending > 0)
     np.testing.assert_array_equal(told.latent, following)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_rewards_are_learned_and_told_in_the_form_that_was_chosen(form):
+    model = make(two_hot=form)
+    batch = jax.tree.map(jnp.asarray, random_batch())
+    batch = batch._replace(reward=100 * batch.reward)
+    head = jax.random.normal(KEY, (16, 255))
+
+    @jax.jit
+    def run(key):
+        params = model.init(key)
+        carry = model.init_carry(2)
+        args = (jnp.zeros((2, 16)), jnp.array([0, 2]), jnp.zeros(2, bool), key)
+        first = model.imagine_step(params, carry, *args)[1].reward
+        params["params"]["reward_head"]["kernel"] = head
+        after, told = model.imagine_step(params, carry, *args)
+        logits = model.network.apply(params, after.hidden, method="reward")
+        parts, seen = model.loss(params, batch, key)[1]
+        learned = model.network.apply(params, seen.next_hidden, method="reward")
+        wanted = two_hot_loss(learned, batch.reward, form=form).mean()
+        return first, told.reward, two_hot_mean(logits, form=form), parts["reward"], wanted
+
+    first, told, mean, loss, wanted = run(KEY)
+    assert (first == 0).all()
+    np.testing.assert_allclose(told, mean, rtol=1e-4)
+    np.testing.assert_allclose(loss, wanted, rtol=1e-5)
+
+
+def test_the_loss_is_the_weighed_sum_of_its_parts():
+    model = make(reward=10.0, dynamics=0.5, representation=0.2)
+    batch = jax.tree.map(jnp.asarray, random_batch())
+
+    @jax.jit
+    def run(key):
+        return model.loss(model.init(key), batch, key)
+
+    total, (parts, _) = run(KEY)
+    weights = {"reconstruction": 1, "reward": 10, "termination": 1, "dynamics": 0.5}
+    weights["representation"] = 0.2
+    expected = sum(weight * float(parts[name]) for name, weight in weights.items())
+    np.testing.assert_allclose(total, expected, rtol=1e-5)
+    assert all(parts[name] > 0 for name in weights)
