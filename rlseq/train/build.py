@@ -135,7 +135,7 @@ def place(job: Job, state: PyTree) -> PyTree:
     return state if layout is None else jax.device_put(state, layout)
 
 
-def compiler_options() -> dict[str, str]:
+def compiler_options() -> dict[str, str | bool]:
     """Options of XLA that programs over several seeds need to be right.
 
     On CPUs the YNN fusions of jaxlib 0.10.2 and 0.11.0 give wrong sums under vmap
