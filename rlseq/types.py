@@ -240,7 +240,7 @@ class Sequences(NamedTuple):
     action: jax.Array  # [T, B] int32
     reward: jax.Array  # [T, B] float32
     terminated: jax.Array  # [T, B] bool, it ended the episode for good
-    is_first: jax.Array  # [T, B] bool, obs begins an episode
+    reset: jax.Array  # [T, B] bool, obs begins an episode
 
 
 class WorldCarry(NamedTuple):
@@ -255,7 +255,7 @@ class Observed(NamedTuple):
 
     latent: jax.Array  # [T, B, L] drawn from the posterior of obs[t]
     hidden: jax.Array  # [T, B, H] the memory when obs[t] arrived; 0 where it begins an episode
-    next_hidden: jax.Array  # [T, B, H] the memory after action[t]: reward[t] is told from it
+    next_hidden: jax.Array  # [T, B, H] the memory after action[t]: reward[t] is predicted from it
     prior: jax.Array  # [T, B, K, C] log-probabilities of latent[t] from hidden[t] alone
     posterior: jax.Array  # [T, B, K, C] its log-probabilities given obs[t] alone
 
@@ -274,12 +274,12 @@ class Imagined(NamedTuple):
     latent: jax.Array  # [B, L] of the next time step, drawn from the prior
     hidden: jax.Array  # [B, H] the memory after the action
     reward: jax.Array  # [B] float32
-    ending: jax.Array  # [B] logit of "the action ends the episode for good"
+    termination_logit: jax.Array  # [B] logit of "the action ends the episode for good"
 
     @property
     def terminated(self) -> jax.Array:
         """bool [B]: the end is likelier than not."""
-        return self.ending > 0
+        return self.termination_logit > 0
 
 
 class WorldModel(Protocol):
@@ -325,10 +325,10 @@ class WorldModel(Protocol):
         carry: WorldCarry,
         obs: PyTree,
         action: jax.Array,
-        is_first: jax.Array,
+        reset: jax.Array,
         key: jax.Array,
     ) -> tuple[WorldCarry, Observed]:
-        """Whole sequences obs [T, B, ...], action and is_first [T, B], parallel over time."""
+        """Whole sequences obs [T, B, ...], action and reset [T, B], parallel over time."""
         ...
 
     def remember(
@@ -337,20 +337,20 @@ class WorldModel(Protocol):
         carry: WorldCarry,
         latent: jax.Array,
         action: jax.Array,
-        is_first: jax.Array,
+        reset: jax.Array,
         every: int = 1,
     ) -> WorldCarry:
         """The carries before steps 0, every, 2 every, ... of a sequence, [T / every, B, ...].
 
-        Imagination may begin at any of them, with latent[t] and reset is_first[t], which `hidden`
+        Imagination may begin at any of them, with latent[t] and reset[t], which `hidden`
         fits already. `every` divides T; nothing is encoded or dropped out, and no gradient flows.
         """
         ...
 
     def perceive(
-        self, params: Params, carry: WorldCarry, obs: PyTree, is_first: jax.Array, key: jax.Array
+        self, params: Params, carry: WorldCarry, obs: PyTree, reset: jax.Array, key: jax.Array
     ) -> Perceived:
-        """What to act on: obs [B, ...] arrives, is_first bool [B]. The carry does not move."""
+        """What to act on: obs [B, ...] arrives, reset bool [B]. The carry does not move."""
         ...
 
     def advance(

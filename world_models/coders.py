@@ -50,16 +50,16 @@ class ConvDecoder(nn.Module):
         self.last = Conv2D(self.shape[-1], self.kernel)
 
     def __call__(self, latent: Array) -> Array:
-        return self.paint(self.spread(latent))
+        return self.upsample(self.project(latent))
 
-    def spread(self, latent: Array) -> Array:
+    def project(self, latent: Array) -> Array:
         """Latents [..., L] -> what convolutions make a picture of [..., h, w, C].
 
         For all pictures at once: in groups the matrix would be read again for each.
         """
         return self.dense(latent).reshape(*latent.shape[:-1], *self.low)
 
-    def paint(self, x: Array) -> Array:
+    def upsample(self, x: Array) -> Array:
         """[..., h, w, C] -> pictures [..., *shape]."""
         x = nn.silu(self.norms[0](x))
         for double, norm in zip(self.doublings, self.norms[1:], strict=True):

@@ -32,7 +32,7 @@ from rlseq.types import (
 from rlseq.world_models.autoencoder import Autoencoder, in_groups, make_autoencoder
 from rlseq.world_models.initial import like_mamba
 from rlseq.world_models.latents import draw, entropy
-from rlseq.world_models.losses import balanced_kl, ending_loss
+from rlseq.world_models.losses import balanced_kl, termination_loss
 from rlseq.world_models.network import DramaNetwork
 from rlseq.world_models.settings import PRESETS, DramaConfig
 
@@ -75,7 +75,7 @@ class Drama:
     @compiled_once()
     def init(self, key: Array) -> Params:
         """Fresh parameters."""
-        x = self.autoencoder.inward(_nothing(self.obs_space))
+        x = self.autoencoder.preprocess(_nothing(self.obs_space))
         action, reset = jnp.zeros((1, 1), jnp.int32), jnp.zeros((1, 1), bool)
         made: Any = self.network.init(key, self.core.init_carry(1), x, action, reset)
         parts = made["params"]
@@ -92,12 +92,12 @@ class Drama:
     ) -> tuple[Array, tuple[Metrics, Observed]]:
         """The loss of a batch from a fresh memory: (scalar, (its parts, what was observed))."""
         key, drop_key = jax.random.split(key)
-        x = self.autoencoder.inward(batch.obs)
+        x = self.autoencoder.preprocess(batch.obs)
         carry = self.init_carry(batch.action.shape[1])
-        _, seen = self._observe(params, carry, x, batch.action, batch.is_first, key, drop_key)
-        valid = jnp.ones_like(batch.is_first) if self.config.cross_episodes else ~batch.is_first
-        valid = valid.at[0].set(False)  # nothing foresaw the first step of a fresh memory
-        parts = self._parts(params, batch, x, seen, valid)
+        _, seen = self._observe(params, carry, x, batch.action, batch.reset, key, drop_key)
+        mask = jnp.ones_like(batch.reset) if self.config.cross_episodes else ~batch.reset
+        mask = mask.at[0].set(False)  # nothing foresaw the first step of a fresh memory
+        parts = self._parts(params, batch, x, seen, mask)
         c = self.config
         weights = {
             "reward": c.reward,
@@ -109,21 +109,23 @@ class Drama:
         return total, (parts, seen)
 
     def _parts(
-        self, params: Params, batch: Sequences, x: Array, seen: Observed, valid: Array
+        self, params: Params, batch: Sequences, x: Array, seen: Observed, mask: Array
     ) -> Metrics:
         c = self.config
         error = self.autoencoder.error(self._decoded(params, seen.latent), x)
         hidden = seen.next_hidden
         logits = self._run(params, hidden, method="reward")
         reward = two_hot_loss(logits, batch.reward, form=self.two_hot)
-        ending = ending_loss(self._run(params, hidden, method="ending"), batch.terminated)
+        termination = termination_loss(
+            self._run(params, hidden, method="termination_logit"), batch.terminated
+        )
         apart = balanced_kl(
-            seen.posterior, seen.prior, valid, free=c.free_bits, per_element=c.free_bits_per_element
+            seen.posterior, seen.prior, mask, free=c.free_bits, per_element=c.free_bits_per_element
         )
         return {
             "reconstruction": error.reshape(*batch.action.shape, -1).sum(-1).mean(),
             "reward": reward.mean(),
-            "termination": ending.mean(),
+            "termination": termination.mean(),
             "dynamics": apart.dynamics,
             "representation": apart.representation,
             "kl": apart.kl,
@@ -133,13 +135,13 @@ class Drama:
     @compiled_once()
     def encode(self, params: Params, obs: PyTree, key: Array) -> Array:
         """Observations [..., *obs] -> latents [..., L] drawn from their posteriors."""
-        x = self.autoencoder.inward(obs)
+        x = self.autoencoder.preprocess(obs)
         return draw(self._posterior(params, x), key)
 
     @compiled_once()
     def decode(self, params: Params, latent: Array) -> Array:
         """Latents [..., L] -> observations, float32 in the units of the observation space."""
-        return self.autoencoder.outward(self._decoded(params, latent))
+        return self.autoencoder.postprocess(self._decoded(params, latent))
 
     def _posterior(self, params: Params, x: Array) -> Array:
         """Log-probabilities [..., K, C]; x [..., *obs] as the encoder reads it."""
@@ -154,8 +156,8 @@ class Drama:
         """Latents [..., L] -> [..., *obs] as the loss compares them."""
         if not self.autoencoder.grouped:
             return self._run(params, latent, method="decode")
-        x = self._run(params, latent.reshape(-1, latent.shape[-1]), method="spread")
-        x = in_groups(partial(self._run, params, method="paint"), x)
+        x = self._run(params, latent.reshape(-1, latent.shape[-1]), method="project")
+        x = in_groups(partial(self._run, params, method="upsample"), x)
         return x.reshape(*latent.shape[:-1], *x.shape[1:])
 
     @compiled_once()
@@ -165,11 +167,11 @@ class Drama:
         carry: WorldCarry,
         obs: PyTree,
         action: Array,
-        is_first: Array,
+        reset: Array,
         key: Array,
     ) -> tuple[WorldCarry, Observed]:
-        """Whole sequences obs [T, B, ...], action and is_first [T, B], parallel over time."""
-        return self._observe(params, carry, self.autoencoder.inward(obs), action, is_first, key)
+        """Whole sequences obs [T, B, ...], action and reset [T, B], parallel over time."""
+        return self._observe(params, carry, self.autoencoder.preprocess(obs), action, reset, key)
 
     def _observe(
         self,
@@ -177,13 +179,13 @@ class Drama:
         carry: WorldCarry,
         x: Array,
         action: Array,
-        is_first: Array,
+        reset: Array,
         key: Array,
         drop_key: Array | None = None,
     ) -> tuple[WorldCarry, Observed]:
         posterior = self._posterior(params, x)
         latent = draw(posterior, key)
-        reset = self._reset(is_first)
+        reset = self._effective_reset(reset)
         rngs = None if drop_key is None else {"dropout": drop_key}
         core, after = self._run(
             params, carry.core, latent, action, reset, method="through", rngs=rngs
@@ -200,18 +202,18 @@ class Drama:
         carry: WorldCarry,
         latent: Array,
         action: Array,
-        is_first: Array,
+        reset: Array,
         every: int = 1,
     ) -> WorldCarry:
         """The carries before steps 0, every, 2 every, ... of a sequence, [T / every, B, ...].
 
-        Imagination may begin at any of them, with latent[t] and reset is_first[t], which `hidden`
+        Imagination may begin at any of them, with latent[t] and reset[t], which `hidden`
         fits already. Nothing is encoded or dropped out, and no gradient flows. Raises InputError
         if `every` does not divide T.
         """
         if every < 1 or latent.shape[0] % every:
             raise InputError(f"every must divide {latent.shape[0]} steps, got {every}")
-        inputs = (latent, action, self._reset(is_first))
+        inputs = (latent, action, self._effective_reset(reset))
         parts = jax.tree.map(lambda leaf: leaf.reshape(-1, every, *leaf.shape[1:]), inputs)
 
         def body(carry, part):
@@ -224,12 +226,12 @@ class Drama:
 
     @compiled_once()
     def perceive(
-        self, params: Params, carry: WorldCarry, obs: PyTree, is_first: Array, key: Array
+        self, params: Params, carry: WorldCarry, obs: PyTree, reset: Array, key: Array
     ) -> Perceived:
-        """What to act on: obs [B, ...] arrives, is_first bool [B]. The carry does not move."""
+        """What to act on: obs [B, ...] arrives, reset bool [B]. The carry does not move."""
         key, guess_key = jax.random.split(key)
         latent = self.encode(params, obs, key)
-        reset = self._reset(is_first)[:, None]
+        reset = self._effective_reset(reset)[:, None]
         hidden = jnp.where(reset, 0, carry.hidden)
         guess = draw(self._run(params, hidden, method="prior"), guess_key)
         return Perceived(latent, jnp.where(reset, latent, guess), hidden)
@@ -259,14 +261,14 @@ class Drama:
         """`advance`, then reward, end and the next latent as the model foresees them."""
         before = carry.hidden
         carry = self.advance(params, carry, latent, action, reset)
-        told_from = before if self.config.reward_before_action else carry.hidden
-        reward = two_hot_mean(self._run(params, told_from, method="reward"), form=self.two_hot)
-        ending = self._run(params, told_from, method="ending")
+        source = before if self.config.reward_before_action else carry.hidden
+        reward = two_hot_mean(self._run(params, source, method="reward"), form=self.two_hot)
+        termination_logit = self._run(params, source, method="termination_logit")
         following = draw(self._run(params, carry.hidden, method="prior"), key)
-        return carry, Imagined(following, carry.hidden, reward, ending)
+        return carry, Imagined(following, carry.hidden, reward, termination_logit)
 
-    def _reset(self, is_first: Array) -> Array:
-        return jnp.zeros_like(is_first) if self.config.cross_episodes else is_first
+    def _effective_reset(self, reset: Array) -> Array:
+        return jnp.zeros_like(reset) if self.config.cross_episodes else reset
 
     def _run(self, params: Params, *args: Any, **kwargs: Any) -> Any:
         return self.network.apply(params, *args, **kwargs)

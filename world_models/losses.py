@@ -41,7 +41,7 @@ def balanced_kl(
     )
 
 
-def ending_loss(logit: Array, terminated: Array) -> Array:
+def termination_loss(logit: Array, terminated: Array) -> Array:
     """Binary cross entropy [...] of logits and bool [...]."""
     return jax.nn.softplus(jnp.where(terminated, -logit, logit))
 

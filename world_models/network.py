@@ -41,7 +41,7 @@ class DramaNetwork(nn.Module):
         latent = draw(self.posterior(self.features(x)), jax.random.key(0))
         self.decode(latent)
         _, hidden = self.through(carry, latent, action, reset)
-        for head in (self.prior, self.reward, self.ending):
+        for head in (self.prior, self.reward, self.termination_logit):
             head(hidden)
 
     def features(self, x: Array) -> Array:
@@ -60,13 +60,13 @@ class DramaNetwork(nn.Module):
         """Latents [..., L] -> [..., *obs] as the loss compares them."""
         return self.decoder(latent)
 
-    def spread(self, latent: Array) -> Array:
+    def project(self, latent: Array) -> Array:
         """The first part of `decode`, of decoders in two parts."""
-        return self.decoder.spread(latent)
+        return self.decoder.project(latent)
 
-    def paint(self, x: Array) -> Array:
-        """The second part, from what `spread` gives."""
-        return self.decoder.paint(x)
+    def upsample(self, x: Array) -> Array:
+        """The second part, from what `project` gives."""
+        return self.decoder.upsample(x)
 
     def through(
         self, carry: Carry, latent: Array, action: Array, reset: Array
@@ -82,7 +82,7 @@ class DramaNetwork(nn.Module):
         """Two-hot logits [..., bins]."""
         return self.reward_head(self.reward_body(hidden))
 
-    def ending(self, hidden: Array) -> Array:
+    def termination_logit(self, hidden: Array) -> Array:
         """The logit [...] of an end."""
         return self.ending_head(self.ending_body(hidden))[..., 0]
 

@@ -18,7 +18,7 @@ def calls():
     """Method -> a call of it, for every method of the protocol that computes something."""
     model, batch = make(), random_batch(6)
     params, carry = model.init(KEY), model.init_carry(2)
-    rows = batch.obs, batch.action, batch.is_first
+    rows = batch.obs, batch.action, batch.reset
     first = tuple(x[0] for x in rows)
     latent = model.encode(params, batch.obs, KEY)
     return {

@@ -7,7 +7,7 @@ import pytest
 
 from rlseq.rl.losses import masked_mean
 from rlseq.world_models.latents import draw, entropy, kl, log_probabilities
-from rlseq.world_models.losses import balanced_kl, ending_loss
+from rlseq.world_models.losses import balanced_kl, termination_loss
 
 T, B, K, C = 4, 3, 2, 5
 VALID = jnp.array([[0, 0, 0], [1, 1, 0], [0, 1, 1], [1, 1, 1]], bool)
@@ -100,7 +100,7 @@ def test_ends_and_means():
     ended = jnp.array([False, True, True, False])
     p = 1 / (1 + np.exp(-np.asarray(logit, np.float64)))
     wanted = -np.log(np.where(ended, p, 1 - p))
-    np.testing.assert_allclose(ending_loss(logit, ended), wanted, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(termination_loss(logit, ended), wanted, rtol=1e-5, atol=1e-7)
     np.testing.assert_allclose(
         masked_mean(jnp.array([1.0, jnp.nan, 4.0]), jnp.array([True, False, True])), 2.5
     )
