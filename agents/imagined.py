@@ -9,7 +9,8 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from rlseq.nn.distributions import Categorical
-from rlseq.types import Observed, Params, Sequences, WorldCarry, WorldModel
+from rlseq.types import Params, Sequences
+from rlseq.world_models.types import Observed, WorldCarry, WorldModel
 
 Policy = Callable[[Array], Categorical]  # features [N, F] -> actions [N]
 

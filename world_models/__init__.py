@@ -5,7 +5,7 @@ from typing import Any
 
 from rlseq import registry
 from rlseq.errors import check_names, unknown_name
-from rlseq.types import WorldModel
+from rlseq.world_models.types import WorldModel
 
 __all__ = ["make_world_model", "world_model_config"]
 

@@ -19,29 +19,21 @@ from rlseq.errors import InputError
 from rlseq.programs import compiled_once
 from rlseq.rl.optimisers import laprop
 from rlseq.rl.two_hot import two_hot_loss, two_hot_mean
-from rlseq.types import (
-    Imagined,
-    Metrics,
-    Observed,
-    Params,
-    Perceived,
-    PyTree,
-    Sequences,
-    WorldCarry,
-)
+from rlseq.types import Metrics, Params, PyTree, Sequences
 from rlseq.world_models.autoencoder import Autoencoder, in_groups, make_autoencoder
 from rlseq.world_models.initial import like_mamba
 from rlseq.world_models.latents import draw, entropy
 from rlseq.world_models.losses import balanced_kl, termination_loss
 from rlseq.world_models.network import DramaNetwork
 from rlseq.world_models.settings import PRESETS, DramaConfig
+from rlseq.world_models.types import Imagined, Observed, Perceived, WorldCarry
 
 PARTS = ("reconstruction", "reward", "termination", "dynamics", "representation")
 
 
 class Drama:
-    """The world model: configuration and networks; see `rlseq.types.WorldModel` for its methods,
-    which compile once when they are called outside jit.
+    """The world model: configuration and networks. `rlseq.world_models.types.WorldModel` documents
+    its methods, which compile once when they are called outside jit.
 
     Raises InputError for settings out of range, an observation that the encoder cannot divide, or
     a core that cannot step.

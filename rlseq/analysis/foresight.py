@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from rlseq.types import Params, PyTree, Sequences, WorldCarry, WorldModel
+from rlseq.types import Params, PyTree, Sequences
+from rlseq.world_models.types import WorldCarry, WorldModel
 
 
 class Foreseen(NamedTuple):

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from rlseq.types import WorldModel
+from rlseq.world_models.types import WorldModel
 from tests.compilations import again
 from tests.world_models.small import make, random_batch
 
