@@ -28,7 +28,7 @@ __all__ = ["ACTIONS", "Actions", "HostEnvError"]
 
 
 @contextlib.contextmanager
-def told_plainly(env: Any, when: str, kept: Callable[[], str]) -> Iterator[None]:
+def host_errors(env: Any, when: str, kept: Callable[[], str]) -> Iterator[None]:
     """Around a program that plays `env`: its failure is a HostEnvError in its own words.
 
     It says `when` and, as `kept` puts it, what is left. KeyboardInterrupt and SystemExit that an

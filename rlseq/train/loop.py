@@ -5,7 +5,7 @@ import dataclasses
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -64,6 +64,17 @@ def drive(job: Job, folder: Path, stop: Stop | None = None) -> PyTree:
         return _train_on(job, folder, stop or Stop())
 
 
+class Session(NamedTuple):
+    """What stays the same while a run trains."""
+
+    job: Job
+    folder: Path
+    actions: host_env.Actions
+    logs: logging.Logs
+    reporter: Reporter
+    stop: Stop
+
+
 def _train_on(job: Job, folder: Path, stop: Stop) -> PyTree:
     with _said_what_is_whole(folder), stop:
         actions = host_env.Actions(folder, job.agent.env if job.agent.steps_environment else None)
@@ -72,18 +83,16 @@ def _train_on(job: Job, folder: Path, stop: Stop) -> PyTree:
         left = -(-max(job.schedule.steps - step, 0) // job.schedule.chunk_steps)
         total = step + left * job.schedule.chunk_steps  # chunks are whole: a resumed run may pass
         reporter = Reporter(total, seeds=job.config.seeds, quiet=settings.quiet)
-        logs = logging.Logs(
-            folder,
-            make_extras(settings.loggers, folder, step, dataclasses.asdict(job.config)),
-        )
+        extras = make_extras(settings.loggers, folder, step, dataclasses.asdict(job.config))
+        session = Session(job, folder, actions, logging.Logs(folder, extras), reporter, stop)
         try:
             reporter.say(f"run {folder}" + (f", from step {step:,}" if step else ""))
-            state, step = _chunks(job, folder, actions, state, step, logs, reporter, stop)
+            state, step = _chunks(session, state, step)
             reporter.close()
-            _finish(job, folder, state, step, logs, reporter, stop)
+            _finish(session, state, step)
         finally:
             reporter.close()
-            logs.close()
+            session.logs.close()
         return state
 
 
@@ -104,7 +113,7 @@ def _begin(job: Job, folder: Path, actions: host_env.Actions) -> tuple[PyTree, i
     checkpoints = folder / "checkpoints"
     if not checkpoint.steps(checkpoints):
         logging.truncate_after(folder, 0)
-        with _told_plainly(job, " in its first reset", folder):
+        with _host_errors(job, " in its first reset", folder):
             state = jax.block_until_ready(build.init(job))
         actions.begin(state)
         return state, 0
@@ -112,21 +121,14 @@ def _begin(job: Job, folder: Path, actions: host_env.Actions) -> tuple[PyTree, i
     step, state = checkpoint.restore(checkpoints, host_env.stored(like))
     logging.truncate_after(folder, step)
     if step < job.schedule.steps:
-        with _told_plainly(job, " as it was brought back", folder):
+        with _host_errors(job, " as it was brought back", folder):
             actions.replay(state)
     return build.place(job, host_env.with_actions(state, like)), step
 
 
-def _chunks(
-    job: Job,
-    folder: Path,
-    actions: host_env.Actions,
-    state: PyTree,
-    step: int,
-    logs: logging.Logs,
-    reporter: Reporter,
-    stop: Stop,
-) -> tuple[PyTree, int]:
+def _chunks(session: Session, state: PyTree, step: int) -> tuple[PyTree, int]:
+    """Train to the end of the schedule or a signal, and save: (state, step)."""
+    job, folder, reporter, stop = session.job, session.folder, session.reporter, session.stop
     schedule, settings = job.schedule, job.config.run
     if step >= schedule.steps:
         return state, step
@@ -138,20 +140,20 @@ def _chunks(
     score = float("nan")
     while step < schedule.steps and not stop.requested:
         began = time.perf_counter()
-        state, metrics = _chunk(job, train_chunk, state, step, actions, folder)
+        state, metrics = _chunk(session, train_chunk, state, step)
         took = time.perf_counter() - began
         step, chunk, seconds = step + schedule.chunk_steps, chunk + 1, seconds + took
         rate = job.config.seeds * schedule.chunk_steps / took
         rows = _rows(job, step, seconds, rate, metrics)
         if by_part is not None:
             rows = [row | by_part.of_chunk(schedule.chunk, took) for row in rows]
-        logs.metrics(rows)
+        session.logs.metrics(rows)
         _check_finite(job, folder, step, metrics)
         score = _mean_score(metrics, score)
         reporter.progress(step, rate, score)
         if chunk % settings.checkpoint_every == 0 and step < schedule.steps:
-            _save(job, folder, step, state, score)
-    seconds_saving = _save(job, folder, step, state, score)
+            _save(session, step, state, score)
+    seconds_saving = _save(session, step, state, score)
     reporter.close()
     if stop.requested and step < schedule.steps:
         raise Interrupted(
@@ -162,16 +164,12 @@ def _chunks(
 
 
 def _chunk(
-    job: Job,
-    train_chunk: Any,
-    state: PyTree,
-    step: int,
-    actions: host_env.Actions,
-    folder: Path,
+    session: Session, train_chunk: Any, state: PyTree, step: int
 ) -> tuple[PyTree, dict[str, np.ndarray]]:
     """The state and metrics after one more chunk; actions are in their file."""
+    folder = session.folder
     try:
-        with _told_plainly(job, f" after step {step:,}", folder):
+        with _host_errors(session.job, f" after step {step:,}", folder):
             state, metrics = train_chunk(state)
             metrics = _unknown_as_nan(jax.device_get(metrics))
     except KeyboardInterrupt:  # the environment's own, or a second Ctrl-C
@@ -179,45 +177,31 @@ def _chunk(
             f"interrupted after step {step:,}, amid a chunk; {_kept(folder)}; "
             f"carry on with: rlseq resume {folder}"
         ) from None
-    actions.append(state)
-    return state, _without_empty_means(metrics)
-
-
-def _without_empty_means(metrics: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Mean return and length are NaN, null in the logs, where no episode ended.
-
-    On the device they are 0: jax_debug_nans stops at any NaN there.
-    """
-    none = np.asarray(metrics["episodes"]) == 0
-    means = {name: metrics[name] for name in ("return", "length") if name in metrics}
-    return metrics | {name: np.where(none, np.nan, values) for name, values in means.items()}
+    session.actions.append(state)
+    return state, metrics
 
 
 def _unknown_as_nan(metrics: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return and length of seeds in which no episode ended are not 0 but unknown."""
+    """Return and length of seeds in which no episode ended are not 0 but unknown.
+
+    On the device they are 0: jax_debug_nans stops at any NaN there.
+    """
     ended = metrics["episodes"] > 0
     means = {name: np.where(ended, metrics[name], np.nan) for name in ("return", "length")}
     return metrics | means
 
 
-def _save(job: Job, folder: Path, step: int, state: PyTree, score: float) -> float:
-    keep = job.config.run.keep
+def _save(session: Session, step: int, state: PyTree, score: float) -> float:
+    keep = session.job.config.run.keep
     stored = host_env.without_actions(state)
-    return checkpoint.save(folder / "checkpoints", step, stored, keep=keep, score=score)
+    return checkpoint.save(session.folder / "checkpoints", step, stored, keep=keep, score=score)
 
 
-def _finish(
-    job: Job,
-    folder: Path,
-    state: PyTree,
-    step: int,
-    logs: logging.Logs,
-    reporter: Reporter,
-    stop: Stop,
-) -> None:
+def _finish(session: Session, state: PyTree, step: int) -> None:
     """Evaluate once, and say where everything is."""
-    if not _evaluated(job, folder, step):
-        _evaluate(job, folder, state, step, logs, reporter, stop)
+    folder, reporter = session.folder, session.reporter
+    if not _evaluated(session.job, folder, step):
+        _evaluate(session, state, step)
     reporter.say(f"done: {step:,} steps, in {folder}")
     reporter.say(f"  learning curve   rlseq plot {folder}")
     reporter.say(f"  play it          rlseq eval {folder}")
@@ -232,20 +216,13 @@ def _evaluated(job: Job, folder: Path, step: int) -> bool:
     return min(found) >= job.config.run.eval_episodes
 
 
-def _evaluate(
-    job: Job,
-    folder: Path,
-    state: PyTree,
-    step: int,
-    logs: logging.Logs,
-    reporter: Reporter,
-    stop: Stop,
-) -> None:
+def _evaluate(session: Session, state: PyTree, step: int) -> None:
+    job, folder, reporter = session.job, session.folder, session.reporter
     count, indices = job.config.run.eval_episodes, list(range(job.config.seeds))
     params = jax.jit(jax.vmap(job.agent.policy_params))(state)
     protocol = evaluate.protocol_of(job, step, count)
     watch = Watch(
-        stop,
+        session.stop,
         lambda progress: reporter.say(f"evaluation: {progress}"),
         f"the run is trained and saved to the end, step {step:,}; evaluate it with: "
         f"rlseq resume {folder}",
@@ -258,7 +235,7 @@ def _evaluate(
     score = summary(played, seeds, reference)
     reporter.say(score)
     try:
-        logs.episodes(episodes.rows_of(number, protocol, 0, seeds, played, reference))
+        session.logs.episodes(episodes.rows_of(number, protocol, 0, seeds, played, reference))
     except CannotWrite as error:  # the score was hard to come by: it is in the message as well
         raise CannotWrite(f"{score}\n{error}", error.errno) from error
 
@@ -300,8 +277,8 @@ def _kept(folder: Path) -> str:
     return f"{last} in {folder}"
 
 
-def _told_plainly(job: Job, when: str, folder: Path) -> contextlib.AbstractContextManager[None]:
-    return host_env.told_plainly(job.agent.env, when, lambda: _kept(folder))
+def _host_errors(job: Job, when: str, folder: Path) -> contextlib.AbstractContextManager[None]:
+    return host_env.host_errors(job.agent.env, when, lambda: _kept(folder))
 
 
 def _mean_score(metrics: dict[str, np.ndarray], before: float) -> float:

@@ -43,7 +43,8 @@ class Player:
     def train(self, state, num_updates):
         state, rewards = jax.lax.scan(self._step, state, length=num_updates * STEPS)
         state = state._replace(updates=state.updates + num_updates)
-        return state, {"return": rewards.sum(), "finite": jnp.float32(1)}
+        one = jnp.float32(1)
+        return state, {"return": rewards.sum(), "length": one, "episodes": one, "finite": one}
 
     def _step(self, state, _):
         key, act_key, env_key = jax.random.split(state.key, 3)
