@@ -1,12 +1,13 @@
 """Agents by name."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from rlseq import registry
 from rlseq.errors import InputError, check_names
 from rlseq.types import Agent, AgentClass, VecEnv
 
-__all__ = ["agent_config", "make_agent"]
+__all__ = ["agent_config", "make_agent", "update_steps"]
 
 
 def make_agent(
@@ -34,9 +35,7 @@ def make_agent(
             or too few.
     """
     agent_class = _agent_class(name)
-    config = agent_config(name)
-    check_names(f"option of agent {name!r}:", hyperparameters, config.__dataclass_fields__)
-    settings = config(**hyperparameters)
+    settings = agent_settings(name, hyperparameters)
     if world_model and not agent_class.needs_world_model:
         raise InputError(f"agent {name!r} has no world model: world_model=none")
     if agent_class.needs_world_model and not world_model:
@@ -46,6 +45,19 @@ def make_agent(
     agent = agent_class(env, settings, core, num_updates, world_model or None)
     _check_members(name, agent, Agent)
     return agent
+
+
+def agent_settings(name: str, hyperparameters: Mapping[str, Any]) -> Any:
+    """The hyper-parameters of an agent, checked. Raises InputError as `make_agent`."""
+    config = agent_config(name)
+    check_names(f"option of agent {name!r}:", hyperparameters, config.__dataclass_fields__)
+    return config(**hyperparameters)
+
+
+def update_steps(name: str, hyperparameters: Mapping[str, Any], num_envs: int) -> int:
+    """Environment steps of one update. Raises InputError as `make_agent`."""
+    settings = agent_settings(name, hyperparameters)
+    return _agent_class(name).update_steps(settings, num_envs)
 
 
 def agent_config(name: str) -> type:

@@ -85,7 +85,7 @@ class Imagination:
         )
         size = self.model.latent_size + self.model.hidden_size
         self.behaviour = Behaviour(config, size, self.num_actions, self.model.two_hot)
-        self.steps_per_update = env.num_envs * config.num_steps
+        self.steps_per_update = self.update_steps(config, env.num_envs)
         sampler = make_sampler(
             config.sampling,
             ratio=config.contexts / config.batch,
@@ -93,6 +93,11 @@ class Imagination:
         )
         self.replay = Replay(config.capacity // env.num_envs, sampler)
         self.learner = Learner(config, self.model, self.behaviour, self.replay)
+
+    @staticmethod
+    def update_steps(config: ImaginationConfig, num_envs: int) -> int:
+        """`num_steps` in every environment, then as many updates as configured."""
+        return num_envs * config.num_steps
 
     @partial(jax.jit, static_argnums=0)
     def init(self, key: Array) -> ImaginationState:

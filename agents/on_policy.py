@@ -60,7 +60,12 @@ class OnPolicyAgent:
         self.env = observations.wrap(env)
         self.network: Any = network  # flax gives the results of `apply` no types
         self.optimiser = optimiser
-        self.steps_per_update = env.num_envs * config.num_steps
+        self.steps_per_update = self.update_steps(config, env.num_envs)
+
+    @staticmethod
+    def update_steps(config: Any, num_envs: int) -> int:
+        """A rollout of `num_steps` in every environment."""
+        return num_envs * config.num_steps
 
     def policy(
         self, params: PolicyParams, carry: Carry, obs: Array, reset: Array

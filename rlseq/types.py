@@ -185,6 +185,11 @@ class AgentClass(Protocol):
     Config: type  # a frozen dataclass; every field has a default
     needs_world_model: bool  # True: `world_model` is given; False: it is None
 
+    @staticmethod
+    def update_steps(config: Any, num_envs: int) -> int:
+        """Environment steps of one update, `Agent.steps_per_update`, known before an agent is."""
+        ...
+
     def __call__(
         self,
         env: VecEnv,

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rlseq import agents
 from rlseq.config import NO_MODEL, Config, EnvConfig
 from rlseq.envs import action_log
 from rlseq.errors import InputError
@@ -54,7 +55,7 @@ def build(config: Config) -> Job:
     not fit and a mesh that cannot be had: nothing is compiled, nothing written.
     """
     num_envs = config.env.num_envs
-    steps_per_update = _make_agent(config, make_env(config.env, num_envs), 1).steps_per_update
+    steps_per_update = agents.update_steps(*_agent_options(config), num_envs)
     schedule = make_schedule(config.total_steps, steps_per_update, config.run.chunks)
     _check_counters(schedule, num_envs)
     # What lives outside JAX shows its actions until the host has read them, once a chunk.
@@ -158,14 +159,17 @@ def compile_chunk(job: Job) -> jax.stages.Compiled:
 
 
 def _make_agent(config: Config, env: VecEnv, updates: int) -> Agent:
-    from rlseq.agents import make_agent
-
-    options = dict(config.agent)
-    name = options.pop("name")
+    name, options = _agent_options(config)
     model = None if config.world_model["name"] == NO_MODEL else config.world_model
-    return make_agent(
+    return agents.make_agent(
         name, env, core=config.core, world_model=model, num_updates=updates, **options
     )
+
+
+def _agent_options(config: Config) -> tuple[str, dict[str, Any]]:
+    """(name, hyper-parameters)."""
+    options = dict(config.agent)
+    return options.pop("name"), options
 
 
 def state_bytes(state: PyTree) -> int:

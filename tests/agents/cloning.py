@@ -44,6 +44,10 @@ class Cloning:
         self.optimiser = optax.adam(config.lr)
         self.steps_per_update = LENGTH * SEQUENCES
 
+    @staticmethod
+    def update_steps(config, num_envs):
+        return LENGTH * SEQUENCES
+
     def recorded(self, key):
         """Sequences [T, B] of random cues, and what was done: what the cue showed."""
         size = self.env.spec.obs_space.shape[0]

@@ -9,7 +9,7 @@ from rlseq.config import Config, EnvConfig, RunConfig
 from rlseq.errors import InputError
 from rlseq.train import build, logging, loop
 from rlseq.train.evaluate import evaluate
-from tests.agents.cloning import CloningConfig
+from tests.agents.cloning import Cloning, CloningConfig
 from tests.agents.registered import add_others
 from tests.agents.small import KEY
 from tests.train.fake_job import assert_same_states, make_folder
@@ -65,6 +65,8 @@ class NoAgent:
 
     def __init__(self, env, config, core, num_updates, world_model=None):
         self.env = env
+
+    update_steps = Cloning.update_steps
 
 
 class NoClass:
