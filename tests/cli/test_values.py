@@ -231,6 +231,7 @@ def command_lines(draw, envs=ENVS) -> list[str]:
     env = draw(st.sampled_from(envs))
     keys = keys_of(experiment, core, env)
     words = [f"experiment={experiment}", f"core={core}", f"env.id={env}"]
+    words += ["core.layers=[gru,s5]"] if core == STACK else []
     for key in draw(st.lists(st.sampled_from(sorted(keys)), min_size=1, max_size=3)):
         value = st.sampled_from(ODD) | st.sampled_from(near(keys[key]))
         value |= st.integers().map(str) | st.floats().map(str) | st.text(max_size=6)
