@@ -1,5 +1,6 @@
 """The YAML of a run folder, read as a stranger's: plain values, and one line on what is wrong."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -49,8 +50,9 @@ def name_of(raw: dict[str, Any], kind: str) -> str:
 
 
 def _refuse_interpolation(path: Path, node: Any) -> None:
-    """A run holds values; `${...}` would read the environment of whoever opens it."""
-    if isinstance(node, str) and "${" in node:
+    """A run holds values; `${...}` would read the environment of whoever opens it. Behind an odd
+    number of backslashes it is text, as in the name of a folder."""
+    if isinstance(node, str) and re.search(r"(?<!\\)(\\\\)*\$\{", node):
         raise InputError(f"{path} holds {node!r}: values only, no interpolations")
     for part in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
         _refuse_interpolation(path, part)

@@ -51,10 +51,9 @@ def place(key: str, value: Any) -> str:
         value.encode()
     except UnicodeEncodeError:
         raise InputError(f"{key} must be a path in UTF-8, got {shown(value)}") from None
-    if value != "~" and not value.startswith("~/"):
-        return value
-    expanded = os.path.expanduser(value)
-    if expanded == value:
+    at_home = value == "~" or value.startswith("~/")
+    expanded = os.path.expanduser(value) if at_home else value
+    if at_home and expanded == value:
         raise InputError(f"{key}: there is no home folder for {shown(value)}")
     return expanded
 

@@ -11,6 +11,7 @@ import logging
 import os
 import re
 import sys
+import tempfile
 import time
 import zlib
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ from rlseq.train.checkpoint_index import Index, Leaf
 from rlseq.train.files import remove, sync_folder, write_atomic, writing
 from rlseq.types import PyTree
 
+_PATTERNS = "*?[\\"  # what orbax reads in a path as more than a name
 _ASIDE = ".aside-"  # a checkpoint that is being replaced
 _LAST_WORDS = 1.0  # seconds in which the threads of orbax have said all they say of a failure
 _log = logging.getLogger("rlseq")
@@ -174,8 +176,23 @@ def _write_arrays(place: Path, arrays: dict[str, np.ndarray]) -> None:
     stored = {k: x for k, x in arrays.items() if x.size}  # orbax refuses empty arrays
     overhead = 2**17 + 512 * len(stored)  # measured: its own files
     files.reserve(place.parent, sum(x.nbytes for x in stored.values()) + overhead)
-    with _as_os_errors(), ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
-        checkpointer.save(place.absolute(), args=ocp.args.PyTreeSave(stored))
+    made = ocp.Checkpointer(ocp.PyTreeCheckpointHandler())
+    with _as_os_errors(), _plainly_named(place) as plain, made as checkpointer:
+        checkpointer.save(plain, args=ocp.args.PyTreeSave(stored))
+
+
+@contextlib.contextmanager
+def _plainly_named(place: Path) -> Iterator[Path]:
+    """The same place for orbax, which takes `*`, `?` and `[x]` in a path for patterns and a
+    backslash for a slash: where there are such, through a link without them."""
+    whole = place.absolute()
+    if not set(_PATTERNS) & set(str(whole)):
+        yield whole
+        return
+    with tempfile.TemporaryDirectory(prefix="rlseq-") as folder:
+        link = Path(folder, "checkpoint")
+        link.symlink_to(whole.parent, target_is_directory=True)
+        yield link / whole.name
 
 
 @contextlib.contextmanager
@@ -202,10 +219,9 @@ def _read_arrays(place: Path, names: list[str]) -> dict[str, np.ndarray]:
     import orbax.checkpoint as ocp
 
     wanted = {name: ocp.RestoreArgs(restore_type=np.ndarray) for name in names}
-    with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
-        return checkpointer.restore(
-            place.absolute(), args=ocp.args.PyTreeRestore(restore_args=wanted)
-        )
+    made = ocp.Checkpointer(ocp.PyTreeCheckpointHandler())
+    with _plainly_named(place) as plain, made as checkpointer:
+        return checkpointer.restore(plain, args=ocp.args.PyTreeRestore(restore_args=wanted))
 
 
 def _read(place: Path, like: PyTree) -> PyTree:

@@ -140,6 +140,15 @@ def test_paths_are_taken_as_they_are_typed_and_kept_so(name, tmp_path):
     assert config.load(tmp_path / "config.yaml") == made
 
 
+def test_a_run_lives_in_a_folder_with_any_name(tmp_path, capsys):
+    folder = tmp_path / "it's #1 (a) [x] é ${seed} *?\\ end "
+    small = ["experiment=debug", "core=mlp", "total_steps=256", "run.eval_episodes=0"]
+    assert cli.main(["train", *small, f"run.dir={folder}", "run.quiet=true"]) == cli.DONE
+    assert cli.main(["resume", str(folder), "--total-steps", "512"]) == cli.DONE
+    assert [path.name for path in tmp_path.iterdir()] == [folder.name]
+    assert len(list(folder.glob("checkpoints/*512"))) == 1
+
+
 def test_a_tilde_is_the_home_folder_and_null_is_no_folder(monkeypatch):
     monkeypatch.setenv("HOME", "/home/somebody")
     made = config.compose(["experiment=debug", "run.dir=~/runs/a", "run.root=~"])
@@ -222,6 +231,7 @@ def command_lines(draw, envs=ENVS) -> list[str]:
     env = draw(st.sampled_from(envs))
     keys = keys_of(experiment, core, env)
     words = [f"experiment={experiment}", f"core={core}", f"env.id={env}"]
+    words += ["core.layers=[gru,s5]"] if core == STACK else []
     for key in draw(st.lists(st.sampled_from(sorted(keys)), min_size=1, max_size=3)):
         value = st.sampled_from(ODD) | st.sampled_from(near(keys[key]))
         value |= st.integers().map(str) | st.floats().map(str) | st.text(max_size=6)
