@@ -80,7 +80,7 @@ def test_odd_surroundings_do_not_matter(tmp_path):
     """All at once: of settings, home, encoding, and closed standard streams."""
     folder = tmp_path / "läuft"
     folder.mkdir()
-    words = [*TRAIN, f"run.root='{folder}'"]
+    words = [*TRAIN, f"run.root={folder}"]
     closed = (
         "import os, sys; os.close(0); os.close(1); os.close(2); os.execv(sys.argv[1], sys.argv[1:])"
     )

@@ -126,8 +126,8 @@ def draw(influences: np.ndarray, reset: np.ndarray) -> Figure:
     return figure
 
 
-def save(path: Path, influences: np.ndarray, reset: np.ndarray) -> None:
+def save(path: str | Path, influences: np.ndarray, reset: np.ndarray) -> None:
     """Write `draw` as a picture; the ending of the path says which kind."""
     style: dict[Any, Any] = {"axes.spines.top": False, "axes.spines.right": False, "font.size": 9}
-    with matplotlib.rc_context(style), whole(path) as beside:
+    with matplotlib.rc_context(style), whole(Path(path)) as beside:
         draw(influences, reset).savefig(beside, dpi=160)
