@@ -33,7 +33,7 @@ def _kth(bits: Array, count: int) -> Array:
     """The `count`-th largest of uint32 [N], found bit by bit."""
 
     def body(i: Array, found: Array) -> Array:
-        tried = found | (_SIGN >> i.astype(jnp.uint32))
+        tried = found | (_SIGN >> jnp.asarray(i, jnp.uint32))
         return jnp.where((bits >= tried).sum(dtype=jnp.int32) >= count, tried, found)
 
     return lax.fori_loop(0, 32, body, jnp.uint32(0))

@@ -2,6 +2,7 @@
 
 import math
 import os
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -146,16 +147,31 @@ def compiler_options() -> dict[str, str | bool]:
     return {"xla_cpu_experimental_ynn_fusion_type": ""} if faulty else {}
 
 
-def compile_chunk(job: Job) -> jax.stages.Compiled:
-    """(states [S, ...]) -> (states, metrics of [S]): one chunk of every seed; takes the states."""
+def jit_disabled() -> bool:
+    """Whether JAX_DISABLE_JIT is set."""
+    return bool(jax.config.jax_disable_jit)  # type: ignore[attr-defined]
+
+
+def compile_chunk(job: Job) -> Callable[[PyTree], tuple[PyTree, PyTree]]:
+    """(states [S, ...]) -> (states, metrics of [S]): one chunk of every seed; takes the states.
+
+    Under JAX_DISABLE_JIT, where nothing is compiled ahead, it runs operation by operation.
+    """
+    program = chunk_program(job)
+    if jit_disabled():
+        return program
+    return program.lower(abstract_state(job)).compile(compiler_options())
+
+
+def chunk_program(job: Job) -> jax.stages.Wrapped:
+    """What `compile_chunk` compiles, not compiled yet."""
 
     def chunk(states):
         return jax.vmap(lambda state: job.agent.train(state, job.schedule.chunk))(states)
 
     layout = _layout(job)
     placed = {} if layout is None else {"in_shardings": (layout,), "out_shardings": (layout, None)}
-    jitted = jax.jit(chunk, donate_argnums=0, **placed)
-    return jitted.lower(abstract_state(job)).compile(compiler_options())
+    return jax.jit(chunk, donate_argnums=0, **placed)
 
 
 def _make_agent(config: Config, env: VecEnv, updates: int) -> Agent:

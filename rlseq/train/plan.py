@@ -7,16 +7,22 @@ from typing import Any
 import jax
 
 from rlseq.config import Config
+from rlseq.errors import InputError
 from rlseq.train import build
 from rlseq.types import PyTree
 
 
 def plan(config: Config) -> list[tuple[str, str]]:
-    """(what, how much) in reading order. Raises InputError as `train` does."""
+    """(what, how much) in reading order.
+
+    Raises InputError as `train` does, and under JAX_DISABLE_JIT, where nothing can be compiled.
+    """
+    if build.jit_disabled():
+        raise InputError("a plan compiles a chunk, which JAX_DISABLE_JIT=1 forbids: unset it")
     job = build.build(config)
     state = build.abstract_state(job)
     began = time.perf_counter()
-    compiled = build.compile_chunk(job)
+    compiled = build.chunk_program(job).lower(state).compile(build.compiler_options())
     compile_seconds = time.perf_counter() - began
     return [
         *_schedule(job),
