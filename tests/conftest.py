@@ -33,6 +33,26 @@ gc.freeze()
 gc.set_threshold(200_000, 50, 100)
 
 
+# One quick look at each part: `pytest -m smoke`.
+SMOKE = (
+    "tests/cli/test_config.py",
+    "tests/cores/test_laws.py",
+    "tests/envs/test_probe.py",
+    "tests/nn/test_distributions.py",
+    "tests/packaging/test_structure.py",
+    "tests/rl/test_returns.py",
+    "tests/scans/test_conv.py",
+    "tests/train/test_checkpoint.py",
+)
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        name = getattr(getattr(item, "callspec", None), "params", {}).get("name", "gru")
+        if item.nodeid.startswith(SMOKE) and name == "gru" and not item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.smoke)
+
+
 @pytest.fixture(autouse=True, scope="module")
 def optimise(request):
     """Small programs run sooner than they are optimised; a module that runs long says OPTIMISE."""
