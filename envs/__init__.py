@@ -11,10 +11,9 @@ from typing import Annotated, Any
 from rlseq import registry
 from rlseq.envs.options import check_options, checked, option_types
 from rlseq.errors import InputError, check_names, unknown_name
-from rlseq.fields import INT32, Length, OneOf, Range, Share, Text
+from rlseq.fields import INT32, Length, NumEnvs, OneOf, Range, Share, Text
 from rlseq.types import VecEnv
 
-NumEnvs = Annotated[int, Range(1, 1_048_576)]
 Observe = Annotated[str, OneOf(("obs", "state", "both"))]
 FrameSkips = Annotated[int, Range(1, 1000)]
 Entries = Annotated[Sequence[int], Length(0, 1024), Range(0, 1_000_000)]

@@ -61,15 +61,15 @@ def record(log: ActionLog, action: Array, obs: PyTree) -> ActionLog:
 def look(seen: Array, obs: PyTree) -> Array:
     """`seen` [E] after observations [E, ...], which it tells apart by every bit and place."""
     for leaf in jax.tree.leaves(obs):
-        words = _words(leaf)
+        words = words_of(leaf)
         # Odd factors: each word moves the sum, whichever of its bits changes.
         factors = 2 * jnp.arange(words.shape[1], dtype=jnp.uint32) + 1
         seen = seen * jnp.uint32(0x01000193) + (words * factors[None]).sum(1, dtype=jnp.uint32)
     return seen
 
 
-def _words(x: Array) -> Array:
-    """The bits of x [E, ...] as uint32 [E, W]."""
+def words_of(x: Array) -> Array:
+    """The bits of x [E, ...] as uint32 [E, W], the last word filled up with zeros."""
     flat = x.reshape(len(x), -1)
     if flat.dtype == jnp.bool_:
         flat = flat.astype(jnp.uint8)

@@ -10,9 +10,9 @@ import numpy as np
 from gymnax.environments import spaces
 
 from rlseq.errors import InputError
+from rlseq.fields import INT32
 from rlseq.types import PyTree
 
-MOST = 2**31 - 1  # choices that an int32 tells apart
 MOST_VALUES = 2**16  # ours: of a whole number that is chosen, a logit each
 
 
@@ -100,9 +100,9 @@ def choices_of(space: Any) -> list[int] | None:
 
 def check_choices(n: int) -> None:
     """Raise InputError for more choices than an int32 tells apart."""
-    if n > MOST:
+    if n > INT32:
         raise InputError(
-            f"a space has {n:,} choices: at most {MOST:,} fit the int32 that holds one"
+            f"a space has {n:,} choices: at most {INT32:,} fit the int32 that holds one"
         )
 
 

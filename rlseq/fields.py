@@ -105,6 +105,7 @@ class Declared:
         return f" (allowed: {'; '.join(parts)})" if parts else ""
 
 
+NumEnvs = Annotated[int, Range(1, 1_048_576)]  # environments side by side
 Share = Annotated[float, Range(0, 1)]  # a probability, a discount, a part of a whole
 Steps = Annotated[int, Range(1, INT32)]  # counted in int32 on the device
 Episode = Annotated[int, Range(1, 1_000_000)]  # steps of an episode at most

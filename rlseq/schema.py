@@ -13,13 +13,12 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
 from rlseq import fields, registry
-from rlseq.fields import Length, Range, Text
+from rlseq.fields import Length, NumEnvs, Range, Text
 
 GROUPS = ("core", "agent", "world_model")
 NO_MODEL = "none"  # world_model of agents that learn from what happens
 LAST_SEED = 2**32 - 1  # the largest number that makes a key of its own
 
-NumEnvs = Annotated[int, Range(1, 1_048_576)]
 TotalSteps = Annotated[int, Range(1, 10**12)]
 Chunks = Annotated[int, Range(1, 1_000_000)]
 Seeds = Annotated[int, Range(1, 4096)]

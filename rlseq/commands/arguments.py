@@ -1,7 +1,10 @@
 """Arguments that several commands share, and the types of their values."""
 
 import argparse
+import sys
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 
 def add_overrides(parser: argparse.ArgumentParser) -> None:
@@ -41,6 +44,16 @@ def add_film(parser: argparse.ArgumentParser) -> None:
     add_greedy(parser)
     parser.add_argument("--seed-index", type=int, default=0, help="which seed (default: 0)")
     add_checkpoint(parser)
+
+
+def playing(options: argparse.Namespace) -> dict[str, Any]:
+    """How a run's policy plays, from the arguments above; progress goes to standard error."""
+    return {
+        "greedy": options.greedy,
+        "seed_index": options.seed_index,
+        "step": options.checkpoint,
+        "say": partial(print, file=sys.stderr, flush=True),
+    }
 
 
 def names(text: str) -> list[str]:

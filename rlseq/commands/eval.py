@@ -1,8 +1,6 @@
 """`rlseq eval`."""
 
 import argparse
-import sys
-from functools import partial
 from pathlib import Path
 
 from rlseq.commands import arguments, guard
@@ -41,13 +39,10 @@ def run(options: argparse.Namespace) -> int:
         lines = evaluate.evaluate_run(
             options.run,
             count=options.episodes,
-            greedy=options.greedy,
-            seed_index=options.seed_index,
-            step=options.checkpoint,
             max_steps=options.max_steps,
             eval_seed=options.eval_seed,
             out=options.out,
-            say=partial(print, file=sys.stderr, flush=True),
+            **arguments.playing(options),
         )
         print(lines)
 

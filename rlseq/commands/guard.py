@@ -7,8 +7,10 @@ from rlseq.commands import DONE, FAILED, INTERRUPTED
 
 
 def exit_code(work: Callable[[], object]) -> int:
-    """Run `work`; the exit code, with the reason on standard error where it ended early."""
-    from rlseq.train.host_env import HostEnvError
+    """Run `work`; the exit code, with the reason on standard error where it ended early.
+
+    `rlseq.cli.main` speaks for the errors that any command may have.
+    """
     from rlseq.train.loop import Interrupted, NonFinite
 
     try:
@@ -16,7 +18,7 @@ def exit_code(work: Callable[[], object]) -> int:
     except Interrupted as saved:
         print(f"rlseq: {saved}", file=sys.stderr)
         return INTERRUPTED
-    except (NonFinite, HostEnvError) as error:
+    except NonFinite as error:
         print(f"rlseq: {error}", file=sys.stderr)
         return FAILED
     return DONE

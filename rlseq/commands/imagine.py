@@ -1,8 +1,6 @@
 """`rlseq imagine`."""
 
 import argparse
-import sys
-from functools import partial
 
 from rlseq.commands import arguments, guard
 
@@ -32,10 +30,7 @@ def run(options: argparse.Namespace) -> int:
             context=options.context,
             horizon=options.horizon,
             start=options.start,
-            greedy=options.greedy,
-            seed_index=options.seed_index,
-            step=options.checkpoint,
-            say=partial(print, file=sys.stderr, flush=True),
+            **arguments.playing(options),
         )
         print(line)
 

@@ -1,8 +1,6 @@
 """`rlseq video`."""
 
 import argparse
-import sys
-from functools import partial
 
 from rlseq.commands import arguments, guard
 
@@ -28,10 +26,7 @@ def run(options: argparse.Namespace) -> int:
             options.out,
             episodes=options.episodes,
             steps=options.steps,
-            greedy=options.greedy,
-            seed_index=options.seed_index,
-            step=options.checkpoint,
-            say=partial(print, file=sys.stderr, flush=True),
+            **arguments.playing(options),
         )
         print(line)
 

@@ -17,8 +17,6 @@ from rlseq.fields import INT32
 from rlseq.train import sharding
 from rlseq.types import Agent, PyTree, VecEnv
 
-MAX_COUNT = 2**31 - 1  # of the int32 in a state: steps of an environment, updates
-
 
 class Schedule(NamedTuple):
     """How a run is cut: whole chunks of equal size, so that one program serves them all."""
@@ -95,13 +93,12 @@ def make_schedule(total_steps: float, steps_per_update: int, chunks: int) -> Sch
 
 
 def _check_counters(schedule: Schedule, num_envs: int) -> None:
-    """Raise InputError for a run whose steps or updates an int32 cannot count."""
+    """Raise InputError for a run with more steps of an environment than its int32 counts."""
     steps = schedule.steps // num_envs
-    if max(steps, schedule.updates) > MAX_COUNT:
+    if steps > INT32:
         raise InputError(
-            f"total_steps makes {steps:,} steps of each of {num_envs:,} environments in "
-            f"{schedule.updates:,} updates, and counters end at {MAX_COUNT:,}: fewer steps, or a "
-            "larger env.num_envs"
+            f"total_steps makes {steps:,} steps of each of {num_envs:,} environments, and counters "
+            f"end at {INT32:,}: fewer steps, or a larger env.num_envs"
         )
 
 

@@ -9,14 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from rlseq.errors import InputError
+from rlseq.schema import LAST_SEED
 from rlseq.train import build, checkpoint, episodes, files, host_env, logging, runs
 from rlseq.train.episodes import GREEDY, SAMPLED, Protocol
 from rlseq.train.play import Episodes, evaluate, longest_episode
 from rlseq.train.stop import Stop, Watch
 from rlseq.train.summary import summary
 from rlseq.types import Params
-
-EVAL_SEEDS = 2**32  # so many fit into a key
 
 
 def evaluate_run(
@@ -51,8 +50,8 @@ def evaluate_run(
     """
     if out is not None:
         files.check_new(out)
-    if eval_seed is not None and not 0 <= eval_seed < EVAL_SEEDS:
-        raise InputError(f"eval_seed must lie in 0 .. {EVAL_SEEDS - 1}, got {eval_seed}")
+    if eval_seed is not None and not 0 <= eval_seed <= LAST_SEED:
+        raise InputError(f"eval_seed must lie in 0 .. {LAST_SEED}, got {eval_seed}")
     run = runs.open_run(path)
     job, params, at = load_params(run, checkpoint_step(run, step))
     if seed_index is not None:

@@ -24,8 +24,6 @@ from rlseq.types import PyTree
 
 ACTIONS = "actions.bin"
 
-__all__ = ["ACTIONS", "Actions", "HostEnvError"]
-
 
 @contextlib.contextmanager
 def host_errors(env: Any, when: str, kept: Callable[[], str]) -> Iterator[None]:

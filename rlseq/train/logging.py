@@ -1,10 +1,11 @@
 """Logs of a run: one JSON object a line, always written, and extras fed from the same rows."""
 
+import contextlib
 import json
 import logging
 import math
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -94,8 +95,15 @@ def keep(rows: list[Row], folder: Path, out: Path | None, score: str) -> None:
         except files.CannotWrite as error:
             _log.warning("%s: the run does not hold these episodes; --out FILE does", error)
         return
-    try:
+    with score_in_errors(score):
         append(out, rows)
+
+
+@contextlib.contextmanager
+def score_in_errors(score: str) -> Iterator[None]:
+    """A CannotWrite inside holds the score, which was hard to come by, in its message as well."""
+    try:
+        yield
     except files.CannotWrite as error:
         raise files.CannotWrite(f"{score}\n{error}", error.errno) from error
 

@@ -234,10 +234,8 @@ def _evaluate(session: Session, state: PyTree, step: int) -> None:
     reference = job.agent.env.spec.reference
     score = summary(played, seeds, reference)
     reporter.say(score)
-    try:
+    with logging.score_in_errors(score):
         session.logs.episodes(episodes.rows_of(number, protocol, 0, seeds, played, reference))
-    except CannotWrite as error:  # the score was hard to come by: it is in the message as well
-        raise CannotWrite(f"{score}\n{error}", error.errno) from error
 
 
 def _rows(

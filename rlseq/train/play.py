@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from rlseq.envs.action_log import words_of
 from rlseq.errors import InputError
 from rlseq.types import Agent, Carry, Params, PyTree, TimeStep, VecEnv
 
@@ -174,7 +175,7 @@ def _step(
 def checksum(seen: Array, tree: PyTree) -> Array:
     """uint32 [E] of `seen` [E] and leaves [E, ...]; every bit and place of them counts."""
     for leaf in jax.tree.leaves(tree):
-        words = _words(leaf)
+        words = words_of(leaf)
         places = jnp.arange(words.shape[1], dtype=jnp.uint32) * jnp.uint32(0x9E3779B9)
         mixed = _mix(_mix(words) + places[None]).sum(1, dtype=jnp.uint32)
         seen = _mix(seen * jnp.uint32(0x01000193) + mixed + jnp.uint32(1))
@@ -186,11 +187,3 @@ def _mix(x: Array) -> Array:
     x = (x ^ (x >> 16)) * jnp.uint32(0x85EBCA6B)
     x = (x ^ (x >> 13)) * jnp.uint32(0xC2B2AE35)
     return x ^ (x >> 16)
-
-
-def _words(x: Array) -> Array:
-    """The bits of x [E, ...] as uint32 [E, W], the last filled up with zeros."""
-    x = x.astype(jnp.uint8) if x.dtype == jnp.bool_ else x
-    flat = lax.bitcast_convert_type(x, jnp.uint8).reshape(len(x), -1)
-    padded = jnp.pad(flat, ((0, 0), (0, -flat.shape[1] % 4)))
-    return lax.bitcast_convert_type(padded.reshape(len(x), -1, 4), jnp.uint32)

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from rlseq.cli import main
-from rlseq.train import checkpoint, host_env, loop
+from rlseq.errors import HostEnvError
+from rlseq.train import checkpoint, loop
 from tests.train.broken_env import broken
 from tests.train.fake_job import make_folder
 from tests.train.player import CHUNK, STEPS, E, player_job
@@ -26,7 +27,7 @@ def drive(folder, kind, at):
 )
 def test_the_words_are_the_same_at_every_moment(at, words, tmp_path, capfd):
     folder = make_folder(tmp_path)
-    with pytest.raises(host_env.HostEnvError, match=f"^the environment failed {words} in "):
+    with pytest.raises(HostEnvError, match=f"^the environment failed {words} in "):
         drive(folder, "ValueError", at)
     assert "Traceback" not in "".join(capfd.readouterr())
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from rlseq import config
-from rlseq.errors import InputError
+from rlseq.errors import HostEnvError, InputError
 from rlseq.train import build, checkpoint, host_env, logging, loop
 from tests.script import command
 from tests.train.fake_job import assert_same_states, make_folder
@@ -89,10 +89,10 @@ def test_what_cannot_be_brought_back_is_refused(tmp_path, monkeypatch):
     file = folder / host_env.ACTIONS
     told = file.read_bytes()
     file.write_bytes(told[:-1])
-    with pytest.raises(host_env.HostEnvError, match="255 bytes of the 256"):
+    with pytest.raises(HostEnvError, match="255 bytes of the 256"):
         loop.drive(player_job(CHUNKS), folder)
     file.write_bytes(bytes([3 - told[0]]) + told[1:])
-    with pytest.raises(host_env.HostEnvError, match="did not show what they did"):
+    with pytest.raises(HostEnvError, match="did not show what they did"):
         loop.drive(player_job(CHUNKS), folder)
     file.write_bytes(told)
     assert loop.drive(player_job(CHUNKS), folder).updates[0] == CHUNKS * CHUNK
@@ -110,7 +110,7 @@ def test_another_cut_into_chunks_changes_nothing_that_happens(straight, tmp_path
 def test_steps_that_the_log_does_not_hold_are_a_fault(tmp_path):
     job = player_job(CHUNKS)
     job.agent.env.log_length = CHUNK * STEPS - 1
-    with pytest.raises(host_env.HostEnvError, match="32 steps were taken at once"):
+    with pytest.raises(HostEnvError, match="32 steps were taken at once"):
         loop.drive(job, make_folder(tmp_path))
 
 
