@@ -1,6 +1,6 @@
 """Actor and critic that learn from imagined rollouts alone (DreamerV3, Drama).
 
-The critic regresses the symlog two-hot of lambda-returns, and of those of its own slow copy. The
+The critic regresses the two-hot of lambda-returns, and of those of its own slow copy. The
 actor follows REINFORCE with the returns' percentiles as their scale, or PPO.
 """
 
@@ -37,11 +37,12 @@ class Head(nn.Module):
 
     width: int
     outputs: int
+    scale: float = OUTPUT_SCALE  # of the last layer's first weights
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         x = NormedStack((self.width,) * LAYERS, orthogonal(math.sqrt(2)))(x)
-        return nn.Dense(self.outputs, kernel_init=orthogonal(OUTPUT_SCALE))(x)
+        return nn.Dense(self.outputs, kernel_init=orthogonal(self.scale))(x)
 
 
 class ActorParams(NamedTuple):
@@ -89,10 +90,16 @@ class ImaginedBatch(NamedTuple):
 class Behaviour:
     """Configuration and networks; progress lives in `BehaviourState`."""
 
-    def __init__(self, config: ImaginationConfig, features: int, num_actions: int):
+    def __init__(
+        self, config: ImaginationConfig, features: int, num_actions: int, two_hot: str = "symexp"
+    ):
         self.config = config
         self.features = features
-        self.actor, self.critic = Head(config.actor, num_actions), Head(config.critic, BINS)
+        self.two_hot = two_hot
+        self.actor = Head(config.actor, num_actions)
+        # The outermost bins are 4.9e8: their means cancel where no weight breaks the symmetry.
+        scale = 0.0 if two_hot == "symexp" else OUTPUT_SCALE
+        self.critic = Head(config.critic, BINS, scale)
         self.optimiser = laprop(
             config.lr, warmup=config.lr_warmup, max_grad_norm=config.max_grad_norm
         )
@@ -115,7 +122,7 @@ class Behaviour:
     def value(self, critic: Params, features: Array) -> Array:
         """Values [...] of features [..., F]."""
         logits: Any = self.critic.apply(critic, features)
-        return two_hot_mean(logits)
+        return two_hot_mean(logits, form=self.two_hot)
 
     def improve(
         self, state: BehaviourState, rollout: ImaginedRollout, key: Array
@@ -180,7 +187,9 @@ class Behaviour:
         else:
             actor = -(advantage * log_prob).mean()
         logits: Any = self.critic.apply(params.critic, batch.features)
-        errors = [two_hot_loss(logits, x) for x in (batch.target, batch.slow_target)]
+        errors = [
+            two_hot_loss(logits, x, form=self.two_hot) for x in (batch.target, batch.slow_target)
+        ]
         critic, slow = ((batch.mask * error).mean() for error in errors)
         bonus = (batch.mask * entropy).mean()
         return actor + critic + slow - c.entropy_coef * bonus, {

@@ -91,7 +91,7 @@ class Imagination:
             **(world_model or {"name": "drama"}),
         )
         size = self.model.latent_size + self.model.hidden_size
-        self.behaviour = Behaviour(config, size, self.num_actions)
+        self.behaviour = Behaviour(config, size, self.num_actions, self.model.two_hot)
         sampler = make_sampler(config.sampling, ratio=config.contexts / config.batch)
         self.replay = Replay(config.capacity // env.num_envs, sampler)
         self.learner = Learner(config, self.model, self.behaviour, self.replay)

@@ -296,6 +296,7 @@ class WorldModel(Protocol):
     latent_size: int
     hidden_size: int
     num_actions: int
+    two_hot: str  # the form of its rewards, "symexp" or "symlog", and of the agent's critic
 
     def init(self, key: jax.Array) -> Params:
         """Fresh parameters."""

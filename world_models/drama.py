@@ -55,6 +55,7 @@ class Drama:
         self.config = config
         self.obs_space = obs_space
         self.num_actions = num_actions
+        self.two_hot = config.two_hot
         self.core = sequence_core(config, core)
         self.autoencoder = _autoencoder(obs_space, config)
         self.network = DramaNetwork(
@@ -106,7 +107,8 @@ class Drama:
         c = self.config
         error = self.autoencoder.error(self._decoded(params, seen.latent), x)
         hidden = seen.next_hidden
-        reward = two_hot_loss(self._run(params, hidden, method="reward"), batch.reward)
+        logits = self._run(params, hidden, method="reward")
+        reward = two_hot_loss(logits, batch.reward, form=self.two_hot)
         ending = ending_loss(self._run(params, hidden, method="ending"), batch.terminated)
         apart = balanced_kl(
             seen.posterior, seen.prior, valid, free=c.free_bits, per_element=c.free_bits_per_element
@@ -248,7 +250,7 @@ class Drama:
         before = carry.hidden
         carry = self.advance(params, carry, latent, action, reset)
         told_from = before if self.config.reward_before_action else carry.hidden
-        reward = two_hot_mean(self._run(params, told_from, method="reward"))
+        reward = two_hot_mean(self._run(params, told_from, method="reward"), form=self.two_hot)
         ending = self._run(params, told_from, method="ending")
         following = draw(self._run(params, carry.hidden, method="prior"), key)
         return carry, Imagined(following, carry.hidden, reward, ending)

@@ -6,11 +6,13 @@ from typing import Annotated, Any
 from rlseq import fields
 from rlseq.cores.options import Features, Layers
 from rlseq.fields import LearningRate, Length, OneOf, Range, Share, Warmup, Weight, Width
+from rlseq.rl.two_hot import FORMS
 
 Encoder = Annotated[str, OneOf(("conv", "patch", "grid", "vector"))]
 Channels = Annotated[tuple[int, ...], Length(1, 12), Range(1, 4096)]
 Widths = Annotated[tuple[int, ...], Length(1, 64), Range(1, 16_384)]
 Part = Annotated[float, Range(0, 1, below=True)]
+TwoHot = Annotated[str, OneOf(FORMS)]
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,8 @@ class DramaConfig:
     layers: Layers = 2  # [D] of the core, where it does not say
     dropout: Part = 0.1  # [D] in the core, where it does not say, and behind it
     head: Width = 256  # [D] width of the reward and termination heads' hidden layer
-    bins: Annotated[int, Range(2, 65_536)] = 255  # [D] of the reward's symlog two-hot
+    bins: Annotated[int, Range(2, 65_536)] = 255  # [D] of the reward's two-hot
+    two_hot: TwoHot = "symlog"  # [D] of reward head and critic; symexp [V3]: means are right
     dynamics: Weight = 1.0  # [D] weight of the loss that trains the prior
     representation: Weight = 0.1  # [D] weight of the loss that trains the posterior
     free_bits: Weight = 1.0  # [D] nats
@@ -68,6 +71,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "layers": 1,
         "dropout": 0.0,
         "head": 128,
+        "two_hot": "symexp",  # rewards of games are rare, and some are large
         "free_bits_per_element": True,  # a batch mean of so few nats stays below the free ones
         "lr": 2e-3,  # with 4e-4 its first thousand updates see no ball
         "warmup": 100,

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rlseq.rl.two_hot import two_hot_mean
+from rlseq.rl.two_hot import FORMS, two_hot_loss, two_hot_mean
 from rlseq.world_models.latents import draw
 from tests import kinds
 from tests.world_models.small import WIDTH, make, random_batch
@@ -136,3 +136,30 @@ def test_rewards_and_ends_are_told_from_the_memory_after_the_action(late):
     np.testing.assert_allclose(told.ending, ending, rtol=1e-4)
     np.testing.assert_array_equal(told.terminated, ending > 0)
     np.testing.assert_array_equal(told.latent, following)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_rewards_are_learned_and_told_in_the_form_that_was_chosen(form):
+    model = make(two_hot=form)
+    batch = jax.tree.map(jnp.asarray, random_batch())
+    batch = batch._replace(reward=100 * batch.reward)
+    head = jax.random.normal(KEY, (16, 255))
+
+    @jax.jit
+    def run(key):
+        params = model.init(key)
+        carry = model.init_carry(2)
+        args = (jnp.zeros((2, 16)), jnp.array([0, 2]), jnp.zeros(2, bool), key)
+        first = model.imagine_step(params, carry, *args)[1].reward
+        params["params"]["reward_head"]["kernel"] = head
+        after, told = model.imagine_step(params, carry, *args)
+        logits = model.network.apply(params, after.hidden, method="reward")
+        parts, seen = model.loss(params, batch, key)[1]
+        learned = model.network.apply(params, seen.next_hidden, method="reward")
+        wanted = two_hot_loss(learned, batch.reward, form=form).mean()
+        return first, told.reward, two_hot_mean(logits, form=form), parts["reward"], wanted
+
+    first, told, mean, loss, wanted = run(KEY)
+    assert (first == 0).all()
+    np.testing.assert_allclose(told, mean, rtol=1e-4)
+    np.testing.assert_allclose(loss, wanted, rtol=1e-5)

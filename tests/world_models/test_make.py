@@ -106,6 +106,7 @@ class Mute(MLP):
         ({"free_bits": -1.0}, "world_model.free_bits must be at least 0"),
         ({"lr": 0.0}, "world_model.lr must be above 0"),
         ({"dropout": 1.0}, "world_model.dropout must be below 1"),
+        ({"two_hot": "symexpo"}, "unknown world_model.two_hot 'symexpo'. Did you mean 'symexp'"),
         ({"channels": (0,)}, "world_model.channels must be at least 1, got"),
     ],
 )
