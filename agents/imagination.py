@@ -92,10 +92,14 @@ class Imagination:
         )
         size = self.model.latent_size + self.model.hidden_size
         self.behaviour = Behaviour(config, size, self.num_actions, self.model.two_hot)
-        sampler = make_sampler(config.sampling, ratio=config.contexts / config.batch)
+        self.steps_per_update = self.update_steps(config, env.num_envs)
+        sampler = make_sampler(
+            config.sampling,
+            ratio=config.contexts / config.batch,
+            rate=config.batch * config.updates / self.steps_per_update,
+        )
         self.replay = Replay(config.capacity // env.num_envs, sampler)
         self.learner = Learner(config, self.model, self.behaviour, self.replay)
-        self.steps_per_update = self.update_steps(config, env.num_envs)
 
     @staticmethod
     def update_steps(config: ImaginationConfig, num_envs: int) -> int:
