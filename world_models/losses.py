@@ -5,7 +5,6 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
-from jax.scipy.special import xlogy
 
 from rlseq.rl.losses import masked_mean
 from rlseq.world_models.latents import kl
@@ -53,6 +52,8 @@ def squared(told: Array, x: Array) -> Array:
 
 
 def bernoulli(logits: Array, x: Array) -> Array:
-    """KL(x, sigmoid(logits)) in nats, number by number, of x in [0, 1]; 0 where they agree."""
-    entropy = -(xlogy(x, x) + xlogy(1 - x, 1 - x))
-    return jax.nn.softplus(logits) - x * logits - entropy
+    """The cross entropy of x in [0, 1] and sigmoid(logits) in nats, number by number.
+
+    Its least value is the entropy of x, 0 where x is 0 or 1: that has no gradient and is left in.
+    """
+    return jax.nn.softplus(logits) - x * logits

@@ -1,0 +1,150 @@
+"""The networks of encoders and decoders: of pictures, patches, small grids and vectors."""
+
+import math
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax import Array
+from jax.ad_checkpoint import checkpoint_name
+
+from rlseq.nn.conv2d import Conv2D, ConvTransposed2D
+from rlseq.nn.encoders import NormedStack
+from rlseq.nn.initialisers import fan_average
+
+EPSILON = 1e-5  # of norms
+KEPT = "convolution"  # all that the backward pass keeps of a group of pictures
+
+
+class ConvEncoder(nn.Module):
+    """Pictures [..., H, W, C] -> features; each convolution after the first halves both sides.
+
+    Drama's five (Wang et al. 2410.08893): kernel 5, SiLU. It normalises by batch statistics, which
+    differ between training and acting; here each place is normalised over its channels (as in
+    DreamerV3), with as many parameters.
+    """
+
+    channels: tuple[int, ...]
+    kernel: int
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        for i, width in enumerate(self.channels):
+            x = checkpoint_name(Conv2D(width, self.kernel, stride=2 if i else 1)(x), KEPT)
+            x = _active(x)
+        return x.reshape(*x.shape[:-3], -1)
+
+
+class ConvDecoder(nn.Module):
+    """Latents [..., L] -> pictures of `shape`: the encoder backwards."""
+
+    shape: tuple[int, ...]
+    channels: tuple[int, ...]
+    kernel: int
+
+    def setup(self) -> None:
+        scale = 2 ** (len(self.channels) - 1)
+        self.low = (self.shape[0] // scale, self.shape[1] // scale, self.channels[-1])
+        self.dense = nn.Dense(math.prod(self.low), kernel_init=fan_average())
+        self.norms = [nn.LayerNorm(epsilon=EPSILON) for _ in self.channels]
+        self.doublings = [ConvTransposed2D(w, self.kernel) for w in self.channels[-2::-1]]
+        self.last = Conv2D(self.shape[-1], self.kernel)
+
+    def __call__(self, latent: Array) -> Array:
+        return self.paint(self.spread(latent))
+
+    def spread(self, latent: Array) -> Array:
+        """Latents [..., L] -> what convolutions make a picture of [..., h, w, C].
+
+        For all pictures at once: in groups the matrix would be read again for each.
+        """
+        return self.dense(latent).reshape(*latent.shape[:-1], *self.low)
+
+    def paint(self, x: Array) -> Array:
+        """[..., h, w, C] -> pictures [..., *shape]."""
+        x = nn.silu(self.norms[0](x))
+        for double, norm in zip(self.doublings, self.norms[1:], strict=True):
+            x = nn.silu(norm(checkpoint_name(double(x), KEPT)))
+        return nn.sigmoid(checkpoint_name(self.last(x), KEPT))
+
+
+class PatchEncoder(nn.Module):
+    """Patches [..., N, D] of `to_patches` -> features: each through the same dense layers; no
+    convolution, which CPUs thank for. Ours."""
+
+    widths: tuple[int, ...]
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        return NormedStack(self.widths)(x).reshape(*x.shape[:-2], -1)
+
+
+class PatchDecoder(nn.Module):
+    """Latents [..., L] -> logits of patches [..., number, size]: the encoder backwards."""
+
+    number: int
+    size: int
+    widths: tuple[int, ...]
+
+    @nn.compact
+    def __call__(self, latent: Array) -> Array:
+        x = nn.Dense(self.number * self.widths[-1], kernel_init=fan_average())(latent)
+        x = _active(x.reshape(*latent.shape[:-1], self.number, self.widths[-1]))
+        x = NormedStack(self.widths[-2::-1])(x)
+        return nn.Dense(self.size, kernel_init=fan_average())(x)
+
+
+def to_patches(patch: int, x: Array) -> Array:
+    """Pictures [..., H, W, C] -> patches [..., N, D] of `patch` x `patch` places, row by row."""
+    *lead, height, width, channels = x.shape
+    rows, columns = height // patch, width // patch
+    x = jnp.moveaxis(x.reshape(*lead, rows, patch, columns, patch, channels), -3, -4)
+    return x.reshape(*lead, rows * columns, patch * patch * channels)
+
+
+def from_patches(patch: int, shape: tuple[int, ...], x: Array) -> Array:
+    """`to_patches` undone: patches [..., N, D] -> pictures [..., *shape]."""
+    height, width, channels = shape
+    lead = x.shape[:-2]
+    x = x.reshape(*lead, height // patch, width // patch, patch, patch, channels)
+    return jnp.moveaxis(x, -4, -3).reshape(*lead, *shape)
+
+
+class GridEncoder(nn.Module):
+    """Small grids [..., H, W, C] -> features: one 3 x 3 convolution, every place kept. Ours."""
+
+    width: int
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        x = _active(Conv2D(self.width, 3)(x))
+        return x.reshape(*x.shape[:-3], -1)
+
+
+class GridDecoder(nn.Module):
+    """Latents [..., L] -> logits of grids of `shape`: the encoder backwards."""
+
+    shape: tuple[int, ...]
+    width: int
+
+    @nn.compact
+    def __call__(self, latent: Array) -> Array:
+        places = (*self.shape[:2], self.width)
+        x = nn.Dense(math.prod(places), kernel_init=fan_average())(latent)
+        x = _active(x.reshape(*latent.shape[:-1], *places))
+        return Conv2D(self.shape[-1], 3)(x)
+
+
+class VectorDecoder(nn.Module):
+    """Latents [..., L] -> vectors [..., size] in symlog space. Ours."""
+
+    size: int
+    widths: tuple[int, ...]
+
+    @nn.compact
+    def __call__(self, latent: Array) -> Array:
+        x = NormedStack(self.widths)(latent)
+        return nn.Dense(self.size, kernel_init=fan_average())(x)
+
+
+def _active(x: Array) -> Array:
+    return nn.silu(nn.LayerNorm(epsilon=EPSILON)(x))
