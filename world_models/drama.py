@@ -30,6 +30,7 @@ from rlseq.types import (
     WorldCarry,
 )
 from rlseq.world_models.autoencoder import Autoencoder, in_groups, make_autoencoder
+from rlseq.world_models.initial import like_mamba
 from rlseq.world_models.latents import draw, entropy
 from rlseq.world_models.losses import balanced_kl, ending_loss
 from rlseq.world_models.network import DramaNetwork
@@ -76,7 +77,9 @@ class Drama:
         """Fresh parameters."""
         x = self.autoencoder.inward(_nothing(self.obs_space))
         action, reset = jnp.zeros((1, 1), jnp.int32), jnp.zeros((1, 1), bool)
-        return self.network.init(key, self.core.init_carry(1), x, action, reset)
+        made: Any = self.network.init(key, self.core.init_carry(1), x, action, reset)
+        parts = made["params"]
+        return {"params": parts | {"core": like_mamba(parts["core"], self.core.layers)}}
 
     def init_carry(self, batch: int) -> WorldCarry:
         """The memory of `batch` fresh episodes; needs no parameters."""

@@ -9,6 +9,7 @@ from jax import Array
 from rlseq.nn.encoders import NormedStack
 from rlseq.nn.initialisers import fan_average
 from rlseq.types import Carry
+from rlseq.world_models.initial import fan_in_uniform
 from rlseq.world_models.latents import draw, log_probabilities
 from rlseq.world_models.sequence import SequenceModel
 from rlseq.world_models.settings import DramaConfig
@@ -27,7 +28,9 @@ class DramaNetwork(nn.Module):
         c = self.config
         dense = partial(nn.Dense, kernel_init=fan_average())
         self.sequence = SequenceModel(self.core, self.num_actions, c.dropout)
-        self.posterior_head, self.prior_head = (dense(c.latents * c.classes) for _ in range(2))
+        self.posterior_head, self.prior_head = (
+            nn.Dense(c.latents * c.classes, kernel_init=fan_in_uniform()) for _ in range(2)
+        )
         self.reward_body, self.ending_body = NormedStack((c.head,)), NormedStack((c.head,))
         # Rewards are imagined as 0 until something is learned, as in DreamerV3.
         self.reward_head = nn.Dense(c.bins, kernel_init=nn.initializers.zeros)

@@ -5,8 +5,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from rlseq.nn.initialisers import fan_average
 from rlseq.types import Carry
+from rlseq.world_models.initial import fan_in_uniform
 
 
 class SequenceModel(nn.Module):
@@ -21,7 +21,7 @@ class SequenceModel(nn.Module):
     dropout: float
 
     def setup(self) -> None:
-        self.stem = nn.Dense(self.core.features, kernel_init=fan_average())
+        self.stem = nn.Dense(self.core.features, kernel_init=fan_in_uniform())
         self.stem_norm, self.norm = nn.RMSNorm(epsilon=1e-5), nn.RMSNorm(epsilon=1e-5)
         self.drop = nn.Dropout(self.dropout)
 

@@ -13,6 +13,7 @@ from rlseq.cores.mlp import MLP
 from rlseq.envs.spaces import MultiDiscrete
 from rlseq.errors import InputError
 from rlseq.world_models import make_world_model
+from rlseq.world_models.initial import like_mamba
 from tests.world_models.small import make
 
 FRAME = spaces.Box(0, 255, (64, 64, 3), jnp.uint8)
@@ -34,6 +35,45 @@ def test_drama_xs_has_the_published_size_part_by_part():
     assert count["core"] + count["sequence"] == 3_743_648
     assert count["reward_body"] + count["reward_head"] == 197_119
     assert count["ending_body"] + count["ending_head"] == 131_841
+
+
+def widths(made, *path):
+    """The standard deviation of a kernel's initial values."""
+    for name in path:
+        made = made[name]
+    return float(jnp.std(made["kernel"]))
+
+
+@pytest.mark.parametrize(("core", "layers"), [("mamba1", 1), ("mamba2", 2)])
+def test_initial_scales_are_those_of_the_released_code(core, layers):
+    model = make_world_model(
+        "drama", FRAME, 18, core={"name": core, "layers": layers}, preset="drama_xs",
+        channels=(1, 1, 1, 1, 64),
+    )  # fmt: skip
+    made = jax.jit(model.init)(jax.random.key(0))["params"]
+    layer = made["core"]["layers_0"]
+    found = {
+        "inputs": widths(layer, "inputs", "dense"),
+        "output": widths(layer, "output", "dense"),
+        "posterior": widths(made, "posterior_head"),
+        "prior": widths(made, "prior_head"),
+        "stem": widths(made, "sequence", "stem"),
+    }
+    # PyTorch's default is uniform within +-1 / sqrt(inputs), of variance 1 / (3 inputs).
+    inputs = {"inputs": 512, "output": 1024 * layers, "posterior": 1024, "prior": 512, "stem": 1042}
+    for part, number in inputs.items():
+        assert found[part] == pytest.approx((3 * number) ** -0.5, rel=0.02), part
+    assert found["inputs"] == pytest.approx(0.0255, abs=5e-4)
+    assert found["posterior"] == pytest.approx(0.018, abs=3e-4)
+
+
+def test_cores_without_a_reference_in_drama_begin_as_they_are():
+    model = make("gru")
+    args = model.core.init_carry(1), jnp.zeros((1, 1, 16)), jnp.zeros((1, 1), bool)
+    plain = jax.eval_shape(model.core.init, jax.random.key(0), *args)["params"]
+    made = jax.jit(model.init)(jax.random.key(0))["params"]["core"]
+    assert jax.tree.structure(plain) == jax.tree.structure(made)
+    assert like_mamba(made, model.core.layers) == made
 
 
 @pytest.mark.parametrize(("preset", "millions"), [("drama_s", 17.2), ("nano", 2.4)])

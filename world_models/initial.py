@@ -1,0 +1,39 @@
+"""Initial scales of what the code released with Drama leaves to PyTorch's and Mamba's defaults."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import flax.linen as nn
+from jax import Array
+
+from rlseq.cores.mamba1 import Mamba1
+from rlseq.cores.mamba2 import Mamba2
+
+_THIRD = 1 / 3  # variance of U(-1, 1)
+_PROJECTIONS = ("inputs", "select", "output")  # those that a layer has
+
+
+def fan_in_uniform() -> Callable[..., Array]:
+    """Uniform within +-1 / sqrt(inputs), PyTorch's default of dense layers."""
+    return nn.initializers.variance_scaling(_THIRD, "fan_in", "uniform")
+
+
+def like_mamba(params: dict[str, Any], layers: Sequence[nn.Module]) -> dict[str, Any]:
+    """A core's fresh parameters with the projections of Mamba layers as wide as its reference's.
+
+    Kernels of variance 1 / inputs become those of 1 / (3 inputs), and the output projection's are
+    divided by the square root of the number of layers too (Dao and Gu's initialisation of
+    pre-norm residuals, which Drama keeps). Layers of other cores stay as they are.
+    """
+    made = dict(params)
+    for i, layer in enumerate(layers):
+        if not isinstance(layer, Mamba1 | Mamba2):
+            continue
+        name = f"layers_{i}"
+        made[name] = dict(params[name])
+        for part in set(_PROJECTIONS) & set(params[name]):
+            variance = _THIRD / len(layers) if part == "output" else _THIRD
+            kernel = math.sqrt(variance) * params[name][part]["dense"]["kernel"]
+            made[name][part] = {"dense": params[name][part]["dense"] | {"kernel": kernel}}
+    return made
