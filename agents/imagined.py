@@ -67,12 +67,15 @@ def start_from_contexts(
 def start_from_batch(
     model: WorldModel, params: Params, rows: Sequences, seen: Observed, every: int
 ) -> Start:
-    """States before every `every`-th step of what the model was just trained on, [T, B]."""
+    """States before every `every`-th step of what the model was just trained on, [T, B].
+
+    Carries and hidden are of one pass without dropout; `seen` gives the latents alone, as its
+    hidden is of the training pass, a tenth of it dropped out and from older parameters.
+    """
     carry = model.init_carry(rows.reward.shape[1])
     latent = lax.stop_gradient(seen.latent)
     carry = model.remember(params, carry, latent, rows.action, rows.is_first, every)
-    hidden = lax.stop_gradient(seen.hidden[::every])
-    parts = carry._replace(hidden=hidden), latent[::every], rows.is_first[::every]
+    parts = carry, latent[::every], rows.is_first[::every]
     carry, latent, reset = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), parts)
     return Start(carry, latent, reset, jnp.ones_like(reset))
 

@@ -347,8 +347,8 @@ class WorldModel(Protocol):
     ) -> WorldCarry:
         """The carries before steps 0, every, 2 every, ... of a sequence, [T / every, B, ...].
 
-        Imagination may begin at any of them, with latent[t] and reset is_first[t]. `every`
-        divides T; nothing is encoded, and no gradient flows.
+        Imagination may begin at any of them, with latent[t] and reset is_first[t], which `hidden`
+        fits already. `every` divides T; nothing is encoded or dropped out, and no gradient flows.
         """
         ...
 

@@ -201,8 +201,9 @@ class Drama:
     ) -> WorldCarry:
         """The carries before steps 0, every, 2 every, ... of a sequence, [T / every, B, ...].
 
-        Imagination may begin at any of them, with latent[t] and reset is_first[t]. Nothing is
-        encoded, and no gradient flows. Raises InputError if `every` does not divide T.
+        Imagination may begin at any of them, with latent[t] and reset is_first[t], which `hidden`
+        fits already. Nothing is encoded or dropped out, and no gradient flows. Raises InputError
+        if `every` does not divide T.
         """
         if every < 1 or latent.shape[0] % every:
             raise InputError(f"every must divide {latent.shape[0]} steps, got {every}")
@@ -211,7 +212,9 @@ class Drama:
 
         def body(carry, part):
             core, after = self._run(params, carry.core, *part, method="through")
-            return WorldCarry(core, after[-1]), carry
+            begun = part[-1][0, :, None]
+            start = carry._replace(hidden=jnp.where(begun, 0, carry.hidden))
+            return WorldCarry(core, after[-1]), start
 
         return lax.stop_gradient(lax.scan(body, carry, parts)[1])
 

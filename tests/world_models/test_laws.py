@@ -57,7 +57,8 @@ def test_remembered_carries_are_those_of_acting():
         kept = [model.remember(params, carry, *inputs, every) for every in (1, 3)]
         stepped = []
         for t in range(6):
-            stepped.append(carry)
+            hidden = jnp.where(batch.is_first[t, :, None], 0, carry.hidden)
+            stepped.append(carry._replace(hidden=hidden))
             carry = model.advance(params, carry, *jax.tree.map(lambda leaf: leaf[t], inputs))  # noqa: B023
         return kept, jax.tree.map(lambda *leaves: jnp.stack(leaves), *stepped)
 
