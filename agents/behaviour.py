@@ -21,7 +21,7 @@ from rlseq.nn.distributions import Categorical
 from rlseq.nn.encoders import NormedStack
 from rlseq.nn.initialisers import orthogonal
 from rlseq.nn.normalisers import RunningMoments, init_moments, normalise, update_moments
-from rlseq.rl.losses import approximate_kl, clipped_policy_loss
+from rlseq.rl.losses import approximate_kl, clipped_policy_loss, masked_mean
 from rlseq.rl.optimisers import laprop
 from rlseq.rl.percentiles import Percentiles, init_percentiles, update_percentiles
 from rlseq.rl.returns import lambda_returns
@@ -84,7 +84,7 @@ class ImaginedBatch(NamedTuple):
     advantage: Array
     target: Array  # lambda-return
     slow_target: Array  # lambda-return of the slow critic
-    mask: Array  # float32, 0 where the episode had ended before
+    mask: Array  # bool, False where the episode had ended before: left out of all means
 
 
 class Behaviour:
@@ -136,7 +136,9 @@ class Behaviour:
         )
         moments = state.moments
         if self.config.normalize_features:
-            moments = update_moments(moments, rollout.features)
+            after = rollout.mask[-1:] * rollout.alive[-1:]
+            running = jnp.concatenate([rollout.mask, after]) > 0
+            moments = update_moments(moments, rollout.features, running)
         new = BehaviourState(params, slow, optimiser, moments, percentiles)
         return new, metrics | losses
 
@@ -153,7 +155,8 @@ class Behaviour:
             own_value=c.own_value,
         )  # fmt: skip
         target, slow_target = returns(value=value), returns(value=slow_value)
-        percentiles = update_percentiles(state.percentiles, target)
+        mask = rollout.mask > 0
+        percentiles = update_percentiles(state.percentiles, target, mask)
         before = rollout.features[:-1]
         batch = ImaginedBatch(
             normalised=self._normalised(state.moments, before),
@@ -163,13 +166,13 @@ class Behaviour:
             advantage=(target - value[:-1]) / percentiles.scale,
             target=target,
             slow_target=slow_target,
-            mask=rollout.mask,
+            mask=mask,
         )
         metrics = {
-            "imagined/reward": rollout.reward.mean(),
-            "imagined/return": target.mean(),
-            "imagined/value": value.mean(),
-            "imagined/ends": 1 - rollout.alive.mean(),
+            "imagined/reward": masked_mean(rollout.reward, mask),
+            "imagined/return": masked_mean(target, mask),
+            "imagined/value": masked_mean(value[:-1], mask),
+            "imagined/ends": masked_mean(1 - rollout.alive, mask),
             "return_scale": percentiles.scale,
         }
         flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), batch)
@@ -180,23 +183,22 @@ class Behaviour:
         c = self.config
         policy = self._policy(params.actor, batch.normalised)
         log_prob, entropy = policy.log_prob(batch.action), policy.entropy()
-        log_ratio = log_prob - batch.log_prob
-        advantage = batch.mask * batch.advantage
+        log_ratio, mask = log_prob - batch.log_prob, batch.mask
         if c.algorithm == "ppo":
-            actor = clipped_policy_loss(log_ratio, advantage, c.clip)
+            actor = clipped_policy_loss(log_ratio, batch.advantage, c.clip, mask)
         else:
-            actor = -(advantage * log_prob).mean()
+            actor = -masked_mean(batch.advantage * log_prob, mask)
         logits: Any = self.critic.apply(params.critic, batch.features)
         errors = [
             two_hot_loss(logits, x, form=self.two_hot) for x in (batch.target, batch.slow_target)
         ]
-        critic, slow = ((batch.mask * error).mean() for error in errors)
-        bonus = (batch.mask * entropy).mean()
+        critic, slow = (masked_mean(error, mask) for error in errors)
+        bonus = masked_mean(entropy, mask)
         return actor + critic + slow - c.entropy_coef * bonus, {
             "loss/policy": actor,
             "loss/value": critic,
-            "entropy": entropy.mean(),
-            "approx_kl": approximate_kl(log_ratio),
+            "entropy": bonus,
+            "approx_kl": approximate_kl(log_ratio, mask),
         }
 
     def _fit(
