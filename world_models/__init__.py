@@ -27,7 +27,7 @@ def make_world_model(
         num_actions: how many discrete actions there are.
         core: the sequence model, {"name": "mamba2", ...}; the rest as in `rlseq.make_core`. What
             it leaves out is the preset's: width, layers, norm and residual.
-        preset: "drama_xs", "drama_s" or "nano".
+        preset: "drama_xs", "drama_s", "nano" or "nano_atari".
         **options: fields of `world_model_config(name)`, over those of the preset.
 
     Raises:

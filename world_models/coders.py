@@ -75,7 +75,8 @@ class PatchEncoder(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        return NormedStack(self.widths)(x).reshape(*x.shape[:-2], -1)
+        rows = x.reshape(-1, x.shape[-1])  # of rank 2: gradients of its products are quicker
+        return NormedStack(self.widths)(rows).reshape(*x.shape[:-2], -1)
 
 
 class PatchDecoder(nn.Module):
@@ -88,9 +89,10 @@ class PatchDecoder(nn.Module):
     @nn.compact
     def __call__(self, latent: Array) -> Array:
         x = nn.Dense(self.number * self.widths[-1], kernel_init=fan_average())(latent)
-        x = _active(x.reshape(*latent.shape[:-1], self.number, self.widths[-1]))
+        x = _active(x.reshape(-1, self.widths[-1]))
         x = NormedStack(self.widths[-2::-1])(x)
-        return nn.Dense(self.size, kernel_init=fan_average())(x)
+        x = nn.Dense(self.size, kernel_init=fan_average())(x)
+        return x.reshape(*latent.shape[:-1], self.number, self.size)
 
 
 def to_patches(patch: int, x: Array) -> Array:

@@ -99,7 +99,11 @@ class Drama:
         valid = valid.at[0].set(False)  # nothing foresaw the first step of a fresh memory
         parts = self._parts(params, batch, x, seen, valid)
         c = self.config
-        weights = {"dynamics": c.dynamics, "representation": c.representation}
+        weights = {
+            "reward": c.reward,
+            "dynamics": c.dynamics,
+            "representation": c.representation,
+        }
         total = sum((parts[k] * weights.get(k, 1.0) for k in PARTS), jnp.float32(0))
         parts["loss"] = total
         return total, (parts, seen)

@@ -36,6 +36,7 @@ class DramaConfig:
     head: Width = 256  # [D] width of the reward and termination heads' hidden layer
     bins: Annotated[int, Range(2, 65_536)] = 255  # [D] of the reward's two-hot
     two_hot: TwoHot = "symlog"  # [D] of reward head and critic; symexp [V3]: means are right
+    reward: Weight = 1.0  # [D] weight of the reward's loss
     dynamics: Weight = 1.0  # [D] weight of the loss that trains the prior
     representation: Weight = 0.1  # [D] weight of the loss that trains the posterior
     free_bits: Weight = 1.0  # [D] nats
@@ -74,6 +75,21 @@ PRESETS: dict[str, dict[str, Any]] = {
         "two_hot": "symexp",  # rewards of games are rare, and some are large
         "free_bits_per_element": True,  # a batch mean of so few nats stays below the free ones
         "lr": 2e-3,  # with 4e-4 its first thousand updates see no ball
+        "warmup": 100,
+        "weight_decay": 0.0,
+    },
+    # For two CPU cores on grey Atari frames of 64 x 64: the paper's latents behind few features.
+    "nano_atari": {
+        "encoder": "patch",
+        "channels": (16,),
+        "widths": (64, 16),  # features of 8 x 8 patches: 1024, as many as the paper's
+        "features": 256,
+        "layers": 1,
+        "dropout": 0.0,
+        "two_hot": "symexp",
+        "reward": 10.0,  # rewards are rare, and told by one number of thousands
+        "free_bits_per_element": True,
+        "lr": 5e-4,
         "warmup": 100,
         "weight_decay": 0.0,
     },

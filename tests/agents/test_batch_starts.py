@@ -1,4 +1,4 @@
-"""Imagination from the model's own batch begins where acting would: without the dropout of training."""
+"""Imagination from the model's own batch begins where acting would: without training's dropout."""
 
 import jax
 import jax.numpy as jnp

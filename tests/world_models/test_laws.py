@@ -164,3 +164,19 @@ def test_rewards_are_learned_and_told_in_the_form_that_was_chosen(form):
     assert (first == 0).all()
     np.testing.assert_allclose(told, mean, rtol=1e-4)
     np.testing.assert_allclose(loss, wanted, rtol=1e-5)
+
+
+def test_the_loss_is_the_weighed_sum_of_its_parts():
+    model = make(reward=10.0, dynamics=0.5, representation=0.2)
+    batch = jax.tree.map(jnp.asarray, random_batch())
+
+    @jax.jit
+    def run(key):
+        return model.loss(model.init(key), batch, key)
+
+    total, (parts, _) = run(KEY)
+    weights = {"reconstruction": 1, "reward": 10, "termination": 1, "dynamics": 0.5}
+    weights["representation"] = 0.2
+    expected = sum(weight * float(parts[name]) for name, weight in weights.items())
+    np.testing.assert_allclose(total, expected, rtol=1e-5)
+    assert all(parts[name] > 0 for name in weights)

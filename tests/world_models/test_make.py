@@ -76,7 +76,9 @@ def test_cores_without_a_reference_in_drama_begin_as_they_are():
     assert like_mamba(made, model.core.layers) == made
 
 
-@pytest.mark.parametrize(("preset", "millions"), [("drama_s", 17.2), ("nano", 2.4)])
+@pytest.mark.parametrize(
+    ("preset", "millions"), [("drama_s", 17.2), ("nano", 2.4), ("nano_atari", 3.3)]
+)
 def test_the_other_presets_have_the_sizes_of_the_docs(preset, millions):
     total = sum(sizes(make_world_model("drama", FRAME, 18, preset=preset)).values())
     assert abs(total / 1e6 - millions) < 0.05
