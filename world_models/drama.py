@@ -78,6 +78,8 @@ class Drama:
         x = self.autoencoder.inward(_nothing(self.obs_space))
         action, reset = jnp.zeros((1, 1), jnp.int32), jnp.zeros((1, 1), bool)
         made: Any = self.network.init(key, self.core.init_carry(1), x, action, reset)
+        if self.config.initial != "released":
+            return made
         parts = made["params"]
         return {"params": parts | {"core": like_mamba(parts["core"], self.core.layers)}}
 

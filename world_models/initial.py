@@ -1,4 +1,8 @@
-"""Initial scales of what the code released with Drama leaves to PyTorch's and Mamba's defaults."""
+"""Initial scales of what the code released with Drama leaves to PyTorch's and Mamba's defaults.
+
+"released" is as there; "fan_average" as everything else of the world model, and Mamba's layers as
+they are in other agents.
+"""
 
 import math
 from collections.abc import Callable, Sequence
@@ -9,13 +13,17 @@ from jax import Array
 
 from rlseq.cores.mamba1 import Mamba1
 from rlseq.cores.mamba2 import Mamba2
+from rlseq.nn.initialisers import fan_average
 
+INITIAL = ("released", "fan_average")
 _THIRD = 1 / 3  # variance of U(-1, 1)
 _PROJECTIONS = ("inputs", "select", "output")  # those that a layer has
 
 
-def fan_in_uniform() -> Callable[..., Array]:
-    """Uniform within +-1 / sqrt(inputs), PyTorch's default of dense layers."""
+def dense_kernel(initial: str) -> Callable[..., Array]:
+    """Of stem, posterior and prior; "released" is uniform within +-1 / sqrt(inputs), PyTorch's."""
+    if initial == "fan_average":
+        return fan_average()
     return nn.initializers.variance_scaling(_THIRD, "fan_in", "uniform")
 
 

@@ -9,7 +9,7 @@ from jax import Array
 from rlseq.nn.encoders import NormedStack
 from rlseq.nn.initialisers import fan_average
 from rlseq.types import Carry
-from rlseq.world_models.initial import fan_in_uniform
+from rlseq.world_models.initial import dense_kernel
 from rlseq.world_models.latents import draw, log_probabilities
 from rlseq.world_models.sequence import SequenceModel
 from rlseq.world_models.settings import DramaConfig
@@ -27,9 +27,9 @@ class DramaNetwork(nn.Module):
     def setup(self) -> None:
         c = self.config
         dense = partial(nn.Dense, kernel_init=fan_average())
-        self.sequence = SequenceModel(self.core, self.num_actions, c.dropout)
+        self.sequence = SequenceModel(self.core, self.num_actions, c.dropout, c.initial)
         self.posterior_head, self.prior_head = (
-            nn.Dense(c.latents * c.classes, kernel_init=fan_in_uniform()) for _ in range(2)
+            nn.Dense(c.latents * c.classes, kernel_init=dense_kernel(c.initial)) for _ in range(2)
         )
         self.reward_body, self.ending_body = NormedStack((c.head,)), NormedStack((c.head,))
         # Rewards are imagined as 0 until something is learned, as in DreamerV3.

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from rlseq.types import Carry
-from rlseq.world_models.initial import fan_in_uniform
+from rlseq.world_models.initial import dense_kernel
 
 
 class SequenceModel(nn.Module):
@@ -19,9 +19,10 @@ class SequenceModel(nn.Module):
     core: nn.Module
     num_actions: int
     dropout: float
+    initial: str = "released"  # of the stem
 
     def setup(self) -> None:
-        self.stem = nn.Dense(self.core.features, kernel_init=fan_in_uniform())
+        self.stem = nn.Dense(self.core.features, kernel_init=dense_kernel(self.initial))
         self.stem_norm, self.norm = nn.RMSNorm(epsilon=1e-5), nn.RMSNorm(epsilon=1e-5)
         self.drop = nn.Dropout(self.dropout)
 

@@ -7,12 +7,14 @@ from rlseq import fields
 from rlseq.cores.options import Features, Layers
 from rlseq.fields import LearningRate, Length, OneOf, Range, Share, Warmup, Weight, Width
 from rlseq.rl.two_hot import FORMS
+from rlseq.world_models.initial import INITIAL
 
 Encoder = Annotated[str, OneOf(("conv", "patch", "grid", "vector"))]
 Channels = Annotated[tuple[int, ...], Length(1, 12), Range(1, 4096)]
 Widths = Annotated[tuple[int, ...], Length(1, 64), Range(1, 16_384)]
 Part = Annotated[float, Range(0, 1, below=True)]
 TwoHot = Annotated[str, OneOf(FORMS)]
+Initial = Annotated[str, OneOf(INITIAL)]
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class DramaConfig:
     head: Width = 256  # [D] width of the reward and termination heads' hidden layer
     bins: Annotated[int, Range(2, 65_536)] = 255  # [D] of the reward's two-hot
     two_hot: TwoHot = "symlog"  # [D] of reward head and critic; symexp [V3]: means are right
+    initial: Initial = "released"  # [D] scales of stem, prior, posterior, Mamba; or fan_average [O]
     reward: Weight = 1.0  # [D] weight of the reward's loss
     dynamics: Weight = 1.0  # [D] weight of the loss that trains the prior
     representation: Weight = 0.1  # [D] weight of the loss that trains the posterior
@@ -73,6 +76,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "dropout": 0.0,
         "head": 128,
         "two_hot": "symexp",  # rewards of games are rare, and some are large
+        "initial": "fan_average",  # the released code's remember hundreds of updates later
         "free_bits_per_element": True,  # a batch mean of so few nats stays below the free ones
         "lr": 2e-3,  # with 4e-4 its first thousand updates see no ball
         "warmup": 100,
@@ -87,6 +91,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "layers": 1,
         "dropout": 0.0,
         "two_hot": "symexp",
+        "initial": "fan_average",
         "reward": 10.0,  # rewards are rare, and told by one number of thousands
         "free_bits_per_element": True,
         "lr": 5e-4,

@@ -14,7 +14,7 @@ from rlseq.envs.spaces import MultiDiscrete
 from rlseq.errors import InputError
 from rlseq.world_models import make_world_model
 from rlseq.world_models.initial import like_mamba
-from tests.world_models.small import make
+from tests.world_models.small import VECTOR, make
 
 FRAME = spaces.Box(0, 255, (64, 64, 3), jnp.uint8)
 GRID = spaces.Box(0.0, 1.0, (10, 10, 4), jnp.float32)
@@ -65,6 +65,16 @@ def test_initial_scales_are_those_of_the_released_code(core, layers):
         assert found[part] == pytest.approx((3 * number) ** -0.5, rel=0.02), part
     assert found["inputs"] == pytest.approx(0.0255, abs=5e-4)
     assert found["posterior"] == pytest.approx(0.018, abs=3e-4)
+
+
+def test_nano_begins_wider_and_says_so():
+    model = make_world_model("drama", VECTOR, 18, core={"name": "mamba2"}, preset="nano")
+    made = jax.jit(model.init)(jax.random.key(0))["params"]
+    hidden, latents = 128, 256
+    inputs = widths(made["core"]["layers_0"], "inputs", "dense")
+    assert inputs == pytest.approx(hidden**-0.5, rel=0.02)
+    prior = widths(made, "prior_head")
+    assert prior == pytest.approx((2 / (hidden + latents)) ** 0.5, rel=0.02)
 
 
 def test_cores_without_a_reference_in_drama_begin_as_they_are():
