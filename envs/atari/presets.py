@@ -39,6 +39,8 @@ PRESETS = {
     "atari100k": ATARI100K,
     # Drama 2410.08893, env_wrapper.py and train.py: no idle frames.
     "atari100k_drama": ATARI100K._replace(noop_max=0),
+    # Ours, for experiment=atari100k_nano: a third of the pixels.
+    "atari100k_grey": ATARI100K._replace(grey=True),
     # DreamerV3 2301.04104, embodied/envs/atari.py and configs.yaml: Pillow's pixels, lives unused.
     "atari100k_dreamerv3": ATARI100K._replace(life_loss=False, resize="triangle"),
     # Mnih et al. 2015 (Nature 518), methods: 84 x 84 luminance, four frames, signs of rewards.

@@ -27,6 +27,7 @@ IN_ALES_WORDS = {
     },
 }
 IN_ALES_WORDS["atari100k_drama"] = IN_ALES_WORDS["atari100k"] | {"noop_max": 0}
+IN_ALES_WORDS["atari100k_grey"] = IN_ALES_WORDS["atari100k"] | {"grayscale": True}
 IN_ALES_WORDS["custom"] = IN_ALES_WORDS["atari100k"]
 NATIVE = {"img_height": 210, "img_width": 160}  # and Pillow shrinks
 IN_ALES_WORDS["atari100k_dreamerv3"] = IN_ALES_WORDS["atari100k"] | NATIVE
