@@ -30,7 +30,7 @@ class ConvEncoder(nn.Module):
     def __call__(self, x: Array) -> Array:
         for i, width in enumerate(self.channels):
             x = checkpoint_name(Conv2D(width, self.kernel, stride=2 if i else 1)(x), KEPT)
-            x = _active(x)
+            x = _norm_silu(x)
         return x.reshape(*x.shape[:-3], -1)
 
 
@@ -50,16 +50,16 @@ class ConvDecoder(nn.Module):
         self.last = Conv2D(self.shape[-1], self.kernel)
 
     def __call__(self, latent: Array) -> Array:
-        return self.paint(self.spread(latent))
+        return self.upsample(self.project(latent))
 
-    def spread(self, latent: Array) -> Array:
+    def project(self, latent: Array) -> Array:
         """Latents [..., L] -> what convolutions make a picture of [..., h, w, C].
 
         For all pictures at once: in groups the matrix would be read again for each.
         """
         return self.dense(latent).reshape(*latent.shape[:-1], *self.low)
 
-    def paint(self, x: Array) -> Array:
+    def upsample(self, x: Array) -> Array:
         """[..., h, w, C] -> pictures [..., *shape]."""
         x = nn.silu(self.norms[0](x))
         for double, norm in zip(self.doublings, self.norms[1:], strict=True):
@@ -89,7 +89,7 @@ class PatchDecoder(nn.Module):
     @nn.compact
     def __call__(self, latent: Array) -> Array:
         x = nn.Dense(self.number * self.widths[-1], kernel_init=fan_average())(latent)
-        x = _active(x.reshape(-1, self.widths[-1]))
+        x = _norm_silu(x.reshape(-1, self.widths[-1]))
         x = NormedStack(self.widths[-2::-1])(x)
         x = nn.Dense(self.size, kernel_init=fan_average())(x)
         return x.reshape(*latent.shape[:-1], self.number, self.size)
@@ -118,7 +118,7 @@ class GridEncoder(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        x = _active(Conv2D(self.width, 3)(x))
+        x = _norm_silu(Conv2D(self.width, 3)(x))
         return x.reshape(*x.shape[:-3], -1)
 
 
@@ -132,7 +132,7 @@ class GridDecoder(nn.Module):
     def __call__(self, latent: Array) -> Array:
         places = (*self.shape[:2], self.width)
         x = nn.Dense(math.prod(places), kernel_init=fan_average())(latent)
-        x = _active(x.reshape(*latent.shape[:-1], *places))
+        x = _norm_silu(x.reshape(*latent.shape[:-1], *places))
         return Conv2D(self.shape[-1], 3)(x)
 
 
@@ -148,5 +148,5 @@ class VectorDecoder(nn.Module):
         return nn.Dense(self.size, kernel_init=fan_average())(x)
 
 
-def _active(x: Array) -> Array:
+def _norm_silu(x: Array) -> Array:
     return nn.silu(nn.LayerNorm(epsilon=EPSILON)(x))

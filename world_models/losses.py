@@ -41,14 +41,14 @@ def balanced_kl(
     )
 
 
-def ending_loss(logit: Array, terminated: Array) -> Array:
+def termination_loss(logit: Array, terminated: Array) -> Array:
     """Binary cross entropy [...] of logits and bool [...]."""
     return jax.nn.softplus(jnp.where(terminated, -logit, logit))
 
 
-def squared(told: Array, x: Array) -> Array:
+def squared(prediction: Array, x: Array) -> Array:
     """The square of the difference, number by number."""
-    return jnp.square(told - x)
+    return jnp.square(prediction - x)
 
 
 def bernoulli(logits: Array, x: Array) -> Array:

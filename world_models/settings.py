@@ -92,7 +92,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "dropout": 0.0,
         "two_hot": "symexp",
         "initial": "fan_average",
-        "reward": 10.0,  # rewards are rare, and told by one number of thousands
+        "reward": 10.0,  # rewards are rare, and predicted by one number of thousands
         "free_bits_per_element": True,
         "lr": 5e-4,
         "warmup": 100,

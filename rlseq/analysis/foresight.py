@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from rlseq.types import Params, PyTree, Sequences, WorldCarry, WorldModel
+from rlseq.types import Params, PyTree, Sequences
+from rlseq.world_models.types import WorldCarry, WorldModel
 
 
 class Foreseen(NamedTuple):
@@ -15,7 +16,7 @@ class Foreseen(NamedTuple):
 
     obs: PyTree  # [T, B, ...] float32 in the units of the observation space
     reward: Array  # [T, B] float32, what action[t] is expected to bring
-    ending: Array  # [T, B] float32, the probability that action[t] ends the episode
+    termination: Array  # [T, B] float32, the probability that action[t] ends the episode
 
 
 def foresee(
@@ -25,10 +26,10 @@ def foresee(
     see_key, key = jax.random.split(key)
     length, batch = rows.action.shape
     seen = model.encode(params, rows.obs, see_key)
-    inputs = (seen, rows.action, rows.is_first, jnp.arange(length), jax.random.split(key, length))
+    inputs = (seen, rows.action, rows.reset, jnp.arange(length), jax.random.split(key, length))
     begin = (model.init_carry(batch), jnp.zeros((batch, model.latent_size), seen.dtype))
-    latent, reward, ending = jax.lax.scan(partial(_step, model, params, context), begin, inputs)[1]
-    return Foreseen(model.decode(params, latent), reward, jax.nn.sigmoid(ending))
+    latent, reward, logit = jax.lax.scan(partial(_step, model, params, context), begin, inputs)[1]
+    return Foreseen(model.decode(params, latent), reward, jax.nn.sigmoid(logit))
 
 
 def _step(
@@ -39,7 +40,7 @@ def _step(
     row: tuple[Array, ...],
 ) -> tuple[tuple[WorldCarry, Array], tuple[Array, Array, Array]]:
     carry, guess = carried
-    seen, action, is_first, t, key = row
+    seen, action, reset, t, key = row
     latent = jnp.where(t < context, seen, guess)
-    carry, told = model.imagine_step(params, carry, latent, action, is_first, key)
-    return (carry, told.latent), (latent, told.reward, told.ending)
+    carry, imagined = model.imagine_step(params, carry, latent, action, reset, key)
+    return (carry, imagined.latent), (latent, imagined.reward, imagined.termination_logit)

@@ -19,7 +19,8 @@ from rlseq.analysis.gallery import frames, is_image
 from rlseq.errors import InputError
 from rlseq.train import build, evaluate, runs
 from rlseq.train.stop import Stop, Watch
-from rlseq.types import AgentWithModel, Sequences, WorldModel
+from rlseq.types import Sequences
+from rlseq.world_models.types import AgentWithModel, WorldModel
 
 _RATE = 8  # pictures a second
 

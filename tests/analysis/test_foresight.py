@@ -42,12 +42,12 @@ def test_rewards_and_ends_are_those_of_the_model_step_by_step(foreseen):
         latent = seen[t] if t < CONTEXT else guess
         np.testing.assert_allclose(told.obs[t], model.decode(params, latent), atol=1e-5)
         carry, said = model.imagine_step(
-            params, carry, latent, rows.action[t], rows.is_first[t], keys[t]
+            params, carry, latent, rows.action[t], rows.reset[t], keys[t]
         )
         guess = said.latent
         np.testing.assert_allclose(told.reward[t], said.reward, atol=1e-5)
-        chance = 1 / (1 + np.exp(-np.asarray(said.ending, np.float64)))
-        np.testing.assert_allclose(told.ending[t], chance, atol=1e-5)
+        chance = 1 / (1 + np.exp(-np.asarray(said.termination_logit, np.float64)))
+        np.testing.assert_allclose(told.termination[t], chance, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", [jnp.uint8, jnp.float32])

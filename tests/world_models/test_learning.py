@@ -42,7 +42,7 @@ def imagined(core, **changes):
     def run(key):
         carry = model.init_carry(BATCH)
         latent = model.encode(params, real.obs[0], key)
-        return imagine(model, params, carry, latent, real.action, real.is_first, key)
+        return imagine(model, params, carry, latent, real.action, real.reset, key)
 
     return run(jax.random.key(3)), real
 

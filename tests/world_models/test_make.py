@@ -114,7 +114,7 @@ def test_every_space_is_encoded_and_decoded(kind, space, changes):
     def run(key):
         params = model.init(key)
         latent = model.encode(params, obs, key)
-        return latent, model.decode(params, latent), model.autoencoder.inward(obs)
+        return latent, model.decode(params, latent), model.autoencoder.preprocess(obs)
 
     latent, decoded, x = run(jax.random.key(1))
     assert latent.shape == (2, 3, 16)
