@@ -53,18 +53,18 @@ def make_env(
 ) -> VecEnv:
     """E = num_envs copies of the environment "family:Name", usable inside jit.
 
-    `options` go to the environment (`k=8`). `observe="state"` shows the hidden state in place of
-    the observation, "both" a dict of the two, under "obs" and "state", where there is one.
-    The switches add wrappers, in this order from the inside: the action before is repeated with
-    a probability; an action is taken several times; actions and choices seen are checked
-    (`rlseq.envs.checks`); entries of observations masked, noise of this sigma, observations lost
-    with a probability, or late by some steps; the previous action beside the observation, a flag
-    on first observations, one flat float32 vector as observation, returns and lengths of episodes
-    in the state (`rlseq.envs.wrappers.episode_stats`).
+    `options` go to the environment (`k=8`). `observe="state"` returns the hidden state instead of
+    the observation, "both" a dict of the two under "obs" and "state", where there is one.
+    The switches add wrappers, in this order from the inside: the last action is repeated with
+    a probability; an action is taken several times; actions and discrete observations are checked
+    (`rlseq.envs.checks`); entries of observations are masked, get noise of this sigma, are lost
+    with a probability, or delayed by some steps; the previous action beside the observation, a
+    flag on first observations, one flat float32 vector as observation, returns and lengths of
+    episodes in the state (`rlseq.envs.wrappers.episode_stats`).
 
-    Two more say what it is for, and change only environments that know of them: `action_log` is
-    how many actions one whose state lives outside JAX keeps in sight (`rlseq.envs.action_log`);
-    `evaluation` plays as scores are counted, say without clipped rewards.
+    Two more depend on the purpose and change only some environments: `action_log` is how many
+    actions an environment outside JAX keeps in its state (`rlseq.envs.action_log`); `evaluation`
+    plays as scores are counted, without clipped rewards for example.
 
     Raises InputError for an unknown family, name or option, for impossible option values, for
     num_envs below 1, and for an environment without a state to show; unknown names come with the
@@ -102,7 +102,7 @@ def _family(id: str) -> Any:
 
 
 def _wrapped(venv: VecEnv, *wrappers: tuple[Any, Callable[[VecEnv], VecEnv]]) -> VecEnv:
-    """Inside the wrappers that are wanted, the first innermost."""
+    """Add the wrappers that are switched on, the first innermost."""
     for wanted, wrap in wrappers:
         if wanted:
             venv = wrap(venv)
@@ -110,9 +110,9 @@ def _wrapped(venv: VecEnv, *wrappers: tuple[Any, Callable[[VecEnv], VecEnv]]) ->
 
 
 def _with_choices(venv: VecEnv) -> VecEnv:
-    """Whole numbers as choices, where an action is a Box of them between finite bounds.
+    """Wrap an environment whose actions are a bounded Box of whole numbers: they become choices.
 
-    Raises InputError for spaces of more choices than an int32 tells apart.
+    Raises InputError for spaces of more choices than an int32 can count.
     """
     from rlseq.envs.action_wrappers import ChosenIntegers
     from rlseq.envs.spaces import check_space, choices_of
@@ -155,7 +155,7 @@ def _vmapped(
     sticky_actions: float,
     frame_skip: int,
 ) -> VecEnv:
-    """By vmap over a JAX environment."""
+    """Copies of a JAX environment by vmap."""
     env, params = family.make(id.partition(":")[2], **options)
 
     from rlseq.envs.action_wrappers import FrameSkip, StickyActions

@@ -1,4 +1,4 @@
-"""What `rlseq list envs` says of each id, kept in catalogue.json: building them all takes long.
+"""The lines of `rlseq list envs`, kept in catalogue.json because building all ids takes long.
 
 `python -m rlseq.envs.catalogue` writes the file anew; a test compares it with the environments.
 """

@@ -1,6 +1,6 @@
 """A family of environments as a table: name -> where its class is and with which options.
 
-Nothing here imports gymnax or jax, so that names can be listed at once.
+Nothing here imports gymnax or jax, so that listing names is quick.
 """
 
 import importlib

@@ -1,7 +1,7 @@
 """Environments of gymnasium that exist only there, stepped on the host by ordered callbacks.
 
-The names listed are those that gymnasium brings along and that need no other package; every id of
-its registry works, also "my_package.module:Name-v0", which imports the module first.
+The names listed come with gymnasium and need no other package. Every id of its registry works, also
+"my_package.module:Name-v0", which imports the module first.
 """
 
 import importlib
@@ -78,7 +78,7 @@ def _check_name(name: str) -> None:
 
 
 def _constructor(name: str) -> dict[str, Any]:
-    """Option -> default of an environment's constructor, as far as it says them."""
+    """Option -> default of an environment's constructor, as far as they can be read."""
     import gymnasium
     from gymnasium.envs.registration import load_env_creator
 
@@ -90,7 +90,7 @@ def _constructor(name: str) -> dict[str, Any]:
         spec = gymnasium.spec(known)
         make = load_env_creator(spec.entry_point) if isinstance(spec.entry_point, str) else None
         parameters = inspect.signature(make or spec.entry_point).parameters  # type: ignore
-    except Exception:  # whatever importing it raises is said when it is made
+    except Exception:  # an error of the import is reported when the environment is built
         return {}
     defaults = {key: p.default for key, p in parameters.items() if p.default is not p.empty}
     return defaults | {key: value for key, value in spec.kwargs.items() if key in defaults}

@@ -100,11 +100,11 @@ class GymnaxFamily:
         from rlseq.envs.gymnax_adapter import default_rules
 
         for_env, _ = _defaults(name)
-        given = {key: value for key, value in options.items() if key in for_env}
+        arguments = {key: value for key, value in options.items() if key in for_env}
         others = {key: value for key, value in options.items() if key not in for_env}
         with default_rules():
             try:
-                env, params = registration.make(name, **given)
+                env, params = registration.make(name, **arguments)
                 params = params.replace(**_typed(params, others))
                 if options:
                     _try(env, params)
@@ -125,8 +125,8 @@ def _defaults(name: str) -> tuple[list[str], Any]:
 
     with default_rules():
         _, params = registration.make(name)
-    given = inspect.signature(registration._registry[name]).parameters
-    return [key for key in given if key in CONSTRUCTORS], params
+    arguments = inspect.signature(registration._registry[name]).parameters
+    return [key for key in arguments if key in CONSTRUCTORS], params
 
 
 def _like(default: Any) -> Any:

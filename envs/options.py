@@ -1,4 +1,4 @@
-"""Types and ranges of what `make_env` takes for an environment, and their one check."""
+"""Types and ranges of the options of `make_env`, and their check."""
 
 import functools
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""Probe environments: tiny tasks whose optimal values are known exactly, to find what is broken.
+"""Probe environments: tiny tasks with exactly known optimal values, to find faults of an agent.
 
 An agent that fails one of these has the fault the probe's docstring names. Each class gives
 `value(gamma)`, `optimal_return`, `memoryless_return` and `needs_memory`.

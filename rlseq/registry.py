@@ -72,7 +72,7 @@ def load(kind: str, name: str) -> Any:
 
 
 def register(kind: str, name: str, target: str) -> None:
-    """Add an id of your own: target is "module:attribute". An id is never given twice.
+    """Add an id of your own: target is "module:attribute". An id keeps its target.
 
     Raises InputError for an unknown kind, a malformed target or an id that has another target.
     """

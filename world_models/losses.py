@@ -11,7 +11,7 @@ from rlseq.world_models.latents import kl
 
 
 class Balanced(NamedTuple):
-    """How far prior and posterior are apart, once for the gradient of each; scalars."""
+    """KL of posterior and prior, once for the gradient of each; scalars."""
 
     dynamics: Array  # pulls the prior to the posterior
     representation: Array  # pulls the posterior to the prior

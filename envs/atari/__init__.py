@@ -1,6 +1,6 @@
 """The 26 Atari games of the Atari100k benchmark (Kaiser et al., 1903.00374) on ALE's emulator.
 
-Nothing here imports the emulator, so that names can be listed at once.
+Nothing here imports the emulator, so that listing names is quick.
 """
 
 import importlib.util

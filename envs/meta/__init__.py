@@ -1,4 +1,4 @@
-"""Meta-learning: each episode is a task of its own that is to be found out while it lasts.
+"""Meta-learning: each episode is a new task that the agent must identify while it acts.
 
 Random projections of observations and actions over several trials (Lu et al., 2303.03982), and
 gymnax's bandits and maze, whose episodes are such tasks already.

@@ -1,7 +1,7 @@
 """The five MinAtar games (Young and Tian, 1903.03176) as gymnax has them, seen whole or in part.
 
-A masked game hides the channels that tell where things move to, so that it takes two observations
-to know; a flickering one loses every other observation (Hausknecht and Stone, 1507.06527).
+A masked game hides the channels that show directions, so that these follow from two observations
+only; a flickering one loses every other observation (Hausknecht and Stone, 1507.06527).
 """
 
 from rlseq.envs.family import Entry, Family

@@ -1,8 +1,8 @@
-"""Checkpoints: one folder a step, whole or absent, checked when read. Alone in using orbax.
+"""Checkpoints: one folder a step, complete or absent, checked when read. The only user of orbax.
 
 `checkpoints/<step>/` holds `arrays/` (orbax) and `index.json` (the leaves: path, shape, dtype and
 checksum). Leaves keep every bit: typed PRNG keys are stored as their key data. The rows of rings
-lie beside them in `checkpoints/rows/`, each written once: see `rlseq.train.rings`.
+are in `checkpoints/rows/`, each written once: see `rlseq.train.rings`.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ from rlseq.types import PyTree
 
 _PATTERNS = "*?[\\"  # what orbax reads in a path as more than a name
 _ASIDE = ".aside-"  # a checkpoint that is being replaced
-_LAST_WORDS = 1.0  # seconds in which the threads of orbax have said all they say of a failure
+_LAST_WORDS = 1.0  # seconds until the threads of orbax have reported a failure
 _log = logging.getLogger("rlseq")
 
 
@@ -64,7 +64,7 @@ def save(
 
 
 def sweep(folder: Path) -> None:
-    """Remove what kills and full disks left and no checkpoint needs.
+    """Remove leftovers of kills and full disks that no checkpoint needs.
 
     Only for the process that holds the run: another's work looks just the same.
     """
@@ -84,7 +84,7 @@ def sweep(folder: Path) -> None:
 def restore(folder: Path, like: PyTree, step: int | None = None) -> tuple[int, PyTree]:
     """(step, state) of the newest readable checkpoint, or of `step`.
 
-    A damaged newest checkpoint is passed over with a warning. `like` gives structure, shapes and
+    A damaged newest checkpoint is skipped with a warning. `like` gives structure, shapes and
     dtypes (`jax.eval_shape` of the agent's init will do).
 
     Raises:
@@ -102,7 +102,7 @@ def restore(folder: Path, like: PyTree, step: int | None = None) -> tuple[int, P
         except InputError:
             raise
         except Exception as error:  # orbax and its storage raise many kinds for damaged files
-            _log.warning("checkpoint %s cannot be read (%s): passed over", place, error)
+            _log.warning("checkpoint %s cannot be read (%s): skipped", place, error)
     raise InputError(f"no readable checkpoint in {str(folder)!r}")
 
 
@@ -114,7 +114,7 @@ def steps(folder: Path) -> list[int]:
 def best(folder: Path) -> int | None:
     """The step of the checkpoint with the highest score, if any has one."""
     found = ((index_files.find(folder / _name(step)), step) for step in steps(folder))
-    # A damaged one has no say.
+    # Damaged ones are left out.
     scored = [(i.score, step) for i, step in found if i is not None and i.score is not None]
     return max(scored)[1] if scored else None
 
@@ -176,8 +176,8 @@ def _write_arrays(place: Path, arrays: dict[str, np.ndarray]) -> None:
     stored = {k: x for k, x in arrays.items() if x.size}  # orbax refuses empty arrays
     overhead = 2**17 + 512 * len(stored)  # measured: its own files
     files.reserve(place.parent, sum(x.nbytes for x in stored.values()) + overhead)
-    made = ocp.Checkpointer(ocp.PyTreeCheckpointHandler())
-    with _as_os_errors(), _plainly_named(place) as plain, made as checkpointer:
+    checkpointer = ocp.Checkpointer(ocp.PyTreeCheckpointHandler())
+    with _as_os_errors(), _plainly_named(place) as plain, checkpointer:
         checkpointer.save(plain, args=ocp.args.PyTreeSave(stored))
 
 
@@ -197,8 +197,8 @@ def _plainly_named(place: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _as_os_errors() -> Iterator[None]:
-    """What orbax says of a disk that fills under its hands: the error alone, and not the
-    traceback of every array on the terminal."""
+    """The OSError behind orbax's report of a full disk, without a traceback of every array on
+    the terminal."""
     level, hook = logging.root.manager.disable, sys.unraisablehook
     logging.disable(logging.CRITICAL)
     sys.unraisablehook = lambda _: None
@@ -219,8 +219,8 @@ def _read_arrays(place: Path, names: list[str]) -> dict[str, np.ndarray]:
     import orbax.checkpoint as ocp
 
     wanted = {name: ocp.RestoreArgs(restore_type=np.ndarray) for name in names}
-    made = ocp.Checkpointer(ocp.PyTreeCheckpointHandler())
-    with _plainly_named(place) as plain, made as checkpointer:
+    checkpointer = ocp.Checkpointer(ocp.PyTreeCheckpointHandler())
+    with _plainly_named(place) as plain, checkpointer:
         return checkpointer.restore(plain, args=ocp.args.PyTreeRestore(restore_args=wanted))
 
 
@@ -297,6 +297,6 @@ def _rotate(folder: Path, keep: int) -> None:
     staying = {*steps(folder)[-keep:], best(folder)}
     for step in steps(folder):
         if step not in staying:
-            # Out of sight in one rename: a kill never leaves half a checkpoint in its place.
+            # Hidden by one rename: a kill never leaves half a checkpoint.
             os.rename(folder / _name(step), folder / f".old-{_name(step)}-{os.getpid()}")
     sweep(folder)

@@ -1,4 +1,4 @@
-"""TensorBoard and Weights & Biases, for those who installed them."""
+"""TensorBoard and Weights & Biases, where they are installed."""
 
 import importlib
 from collections.abc import Mapping
@@ -72,7 +72,7 @@ def make_extras(names: list[str], folder: Path, start: int, config: dict[str, An
 
 
 def _start(name: str, folder: Path, start: int, config: dict[str, Any]) -> Extra:
-    """A logger that cannot begin is said before anything is trained."""
+    """Raise InputError for a logger that cannot start, before anything is trained."""
     try:
         return _LOGGERS[name](folder, start, config)
     except Exception as error:  # of libraries that talk to disks and servers

@@ -1,4 +1,4 @@
-"""Names that can go on the command line, with a line on each; nothing heavy is imported."""
+"""Names for the command line with a line about each; nothing heavy is imported."""
 
 import ast
 import functools
@@ -11,25 +11,25 @@ from pathlib import Path
 from rlseq import registry
 from rlseq.errors import unknown_name
 
-KINDS = ("cores", "envs", "experiments", "agents", "world_models")
+LISTS = ("cores", "envs", "experiments", "agents", "world_models")
 
 
-def listing(kind: str) -> list[tuple[str, str]]:
-    """(name, short description) of every entry. Raises InputError for an unknown kind."""
-    if kind == "experiments":
+def listing(what: str) -> list[tuple[str, str]]:
+    """(name, short description) of every entry. Raises InputError for an unknown what."""
+    if what == "experiments":
         return _experiments()
-    if kind == "envs":
+    if what == "envs":
         return _envs()
-    if kind not in KINDS:
-        raise unknown_name("list", kind, KINDS)
-    table = dict(registry.TABLES[kind.removesuffix("s")])
-    if kind == "cores":  # a row of the others rather than one more of them
+    if what not in LISTS:
+        raise unknown_name("list", what, LISTS)
+    table = dict(registry.TABLES[what.removesuffix("s")])
+    if what == "cores":  # a row of the others rather than one more of them
         table["stack"] = "rlseq.cores.stack:Stack"
     return [(name, _first_sentence(table[name].split(":")[0])) for name in sorted(table)]
 
 
 def _envs() -> list[tuple[str, str]]:
-    """Spaces, length and rewards, then the source: what the environment's own module says."""
+    """Spaces, length and rewards, then the source: from the docstring of its module."""
     from rlseq.envs import catalogue, env_ids
 
     known = catalogue.lines()

@@ -1,4 +1,4 @@
-"""What a run would take: sizes, counts, compiled memory. Compiles one chunk and trains nothing."""
+"""What a run needs: sizes, counts, compiled memory. Compiles one chunk and trains nothing."""
 
 import math
 import time
@@ -18,7 +18,7 @@ def plan(config: Config) -> list[tuple[str, str]]:
     Raises InputError as `train` does, and under JAX_DISABLE_JIT, where nothing can be compiled.
     """
     if build.jit_disabled():
-        raise InputError("a plan compiles a chunk, which JAX_DISABLE_JIT=1 forbids: unset it")
+        raise InputError("a plan compiles a chunk, which JAX_DISABLE_JIT=1 prevents: unset it")
     job = build.build(config)
     state = build.abstract_state(job)
     began = time.perf_counter()

@@ -1,4 +1,4 @@
-"""What a row of a run's log must hold: checked here, wherever one is read."""
+"""The schema of the rows of a run's logs, checked whenever they are read."""
 
 import functools
 import json
@@ -18,7 +18,7 @@ _MOST = 2**63  # of a count: NumPy's int64
 
 
 class Kind(NamedTuple):
-    """Of a value: how it is called, and whether one is of it."""
+    """A type of value: its name in messages and its check."""
 
     name: str
     fits: Callable[[Any], bool]
@@ -69,7 +69,7 @@ EPISODES = Schema(
 def read(path: Path, schema: Schema) -> list[Row]:
     """The sound rows of a file, none of a file that is missing.
 
-    A damaged row is passed over with a warning that names it; a last line without its end, as a
+    A damaged row is skipped with a warning that names it; a last line without its end, as a
     kill leaves it, without one. Raises InputError for a file that cannot be read and for one that
     has lines and not one sound row.
     """
@@ -79,7 +79,7 @@ def read(path: Path, schema: Schema) -> list[Row]:
         raise InputError(f"{_first(path, damaged)}, and no row of the file is sound")
     if damaged:
         more = f", and {len(damaged) - 1} more rows" if len(damaged) > 1 else ""
-        _warn(f"{_first(path, damaged)}{more}: passed over")
+        _warn(f"{_first(path, damaged)}{more}: skipped")
     return [line.row for line in found if line.row is not None]
 
 

@@ -27,7 +27,7 @@ def test_hidden_and_carry_are_of_one_pass_without_dropout(across):
         for t in range(LENGTH):
             acted.append((carry, model.perceive(params, carry, rows.obs[t], rows.reset[t], key)))
             carry = model.advance(params, carry, seen.latent[t], rows.action[t], rows.reset[t])
-        hidden = jnp.concatenate([told.hidden for _, told in acted[::EVERY]])
+        hidden = jnp.concatenate([seen_then.hidden for _, seen_then in acted[::EVERY]])
         core = jax.tree.map(lambda *x: jnp.concatenate(x), *[c.core for c, _ in acted[::EVERY]])
         trained = seen.hidden[::EVERY].reshape(-1, hidden.shape[-1])
         return start, hidden, core, trained

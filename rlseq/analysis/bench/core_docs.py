@@ -39,8 +39,8 @@ def insert(page: Path, rows: Sequence[dict]) -> None:
     def fill(found: re.Match) -> str:
         kind, name, old = found.groups()
         mine = [row for row in rows if row["core"] == name]
-        made = costs(mine) if kind == "cost" else card(name) if name in known else ""
-        return f"<!-- {kind} {name} -->\n{made or old}<!-- end -->"
+        new = costs(mine) if kind == "cost" else card(name) if name in known else ""
+        return f"<!-- {kind} {name} -->\n{new or old}<!-- end -->"
 
     write_atomic(page, MARKED.sub(fill, text))
 

@@ -1,4 +1,4 @@
-"""What a world model foresees of recorded experience: a context is seen, the rest imagined."""
+"""Open-loop predictions of a world model: it sees a context and imagines the steps after it."""
 
 from functools import partial
 from typing import NamedTuple
@@ -11,25 +11,25 @@ from rlseq.types import Params, PyTree, Sequences
 from rlseq.world_models.types import WorldCarry, WorldModel
 
 
-class Foreseen(NamedTuple):
-    """Step by step beside the record; within the context the model has seen the observation."""
+class Predictions(NamedTuple):
+    """Predictions for each recorded step; within the context the model saw the observation."""
 
     obs: PyTree  # [T, B, ...] float32 in the units of the observation space
     reward: Array  # [T, B] float32, what action[t] is expected to bring
     termination: Array  # [T, B] float32, the probability that action[t] ends the episode
 
 
-def foresee(
+def predict(
     model: WorldModel, params: Params, rows: Sequences, context: int, key: Array
-) -> Foreseen:
-    """Follow recorded actions [T, B], from step `context` on with imagined latents alone."""
+) -> Predictions:
+    """Predict along recorded actions [T, B]; from step `context` on all latents are imagined."""
     see_key, key = jax.random.split(key)
     length, batch = rows.action.shape
     seen = model.encode(params, rows.obs, see_key)
     inputs = (seen, rows.action, rows.reset, jnp.arange(length), jax.random.split(key, length))
     begin = (model.init_carry(batch), jnp.zeros((batch, model.latent_size), seen.dtype))
     latent, reward, logit = jax.lax.scan(partial(_step, model, params, context), begin, inputs)[1]
-    return Foreseen(model.decode(params, latent), reward, jax.nn.sigmoid(logit))
+    return Predictions(model.decode(params, latent), reward, jax.nn.sigmoid(logit))
 
 
 def _step(
