@@ -3,16 +3,15 @@
 Everything heavy is imported on use, so that listing names is quick.
 """
 
-import inspect
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Annotated, Any
 
-from rlseq import registry
+from rlseq.envs.family import env_ids, family_of
 from rlseq.envs.options import check_options, checked, option_types
-from rlseq.errors import InputError, check_names, unknown_name
+from rlseq.errors import InputError
 from rlseq.fields import INT32, Length, NumEnvs, OneOf, Range, Share, Text
-from rlseq.types import VecEnv
+from rlseq.types import BatchedFamily, JaxFamily, VecEnv
 
 Observe = Annotated[str, OneOf(("obs", "state", "both"))]
 FrameSkips = Annotated[int, Range(1, 1000)]
@@ -21,13 +20,7 @@ Sigma = Annotated[float, Range(0, 1e6)]
 Delay = Annotated[int, Range(0, 4096)]
 ActionLog = Annotated[int, Range(0, INT32)]
 
-__all__ = ["check_options", "env_ids", "make_env", "option_types"]
-
-
-def env_ids() -> list[str]:
-    """Every id "family:Name", family by family."""
-    families = registry.names("env")
-    return [f"{f}:{name}" for f in families for name in registry.load("env", f).ids()]
+__all__ = ["check_options", "env_ids", "family_of", "make_env", "option_types"]
 
 
 @checked
@@ -70,12 +63,13 @@ def make_env(
     num_envs below 1, and for an environment without a state to show; unknown names come with the
     nearest match.
     """
-    made = _family(id)
+    family = family_of(id)
     inside = {"observe": observe, "sticky_actions": sticky_actions, "frame_skip": frame_skip}
-    make = _vmapped
-    if hasattr(made, "make_batch"):
-        make = partial(_batched, purpose={"action_log": action_log, "evaluation": evaluation})
-    venv = make(made, id, num_envs, options, **inside)
+    if isinstance(family, BatchedFamily):
+        options |= {"action_log": action_log, "evaluation": evaluation}
+        venv = _batched(family, id, num_envs, options, **inside)
+    else:
+        venv = _vmapped(family, id, num_envs, options, **inside)
 
     from rlseq.envs import checks, observation_wrappers, wrappers
 
@@ -91,14 +85,6 @@ def make_env(
         (flatten, wrappers.FlattenObservation),
         (statistics, wrappers.EpisodeStatistics),
     )
-
-
-def _family(id: str) -> Any:
-    """The family of an id. Raises InputError for an unknown one."""
-    family, colon, _ = id.partition(":")
-    if not colon:
-        raise unknown_name("environment", id, env_ids())
-    return registry.load("env", family)
 
 
 def _wrapped(venv: VecEnv, *wrappers: tuple[Any, Callable[[VecEnv], VecEnv]]) -> VecEnv:
@@ -123,30 +109,25 @@ def _with_choices(venv: VecEnv) -> VecEnv:
 
 
 def _batched(
-    family: Any,
+    family: BatchedFamily,
     id: str,
     num_envs: int,
     options: dict[str, Any],
     *,
-    purpose: dict[str, Any],
     observe: str,
     sticky_actions: float,
     frame_skip: int,
 ) -> VecEnv:
-    """From a family that batches by itself and is given its purpose if it takes it."""
+    """From a family that builds all copies at once."""
     if observe != "obs":
         raise InputError(f"{id} has no state to show, got observe={observe!r}")
     if sticky_actions != 0 or frame_skip != 1:
         raise InputError(f"{id} has sticky actions and frame skip of its own: give it a preset")
-    known = inspect.signature(family.make_batch).parameters
-    if all(k.kind is not k.VAR_KEYWORD for k in known.values()):  # else it checks them itself
-        check_names(f"option of {id}", options, [k for k in known if k not in ("name", "num_envs")])
-    accepted = {name: value for name, value in purpose.items() if name in known}
-    return family.make_batch(id.partition(":")[2], num_envs, **options, **accepted)
+    return family.make_batch(id.partition(":")[2], num_envs, **options)
 
 
 def _vmapped(
-    family: Any,
+    family: JaxFamily,
     id: str,
     num_envs: int,
     options: dict[str, Any],

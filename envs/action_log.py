@@ -4,14 +4,16 @@ Such an environment keeps an `ActionLog` in its state when it is built with `act
 caller reads the log at least every L steps; `replay` takes all actions again.
 """
 
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from rlseq.types import PyTree
+from rlseq.envs.batched import Wrapper
+from rlseq.types import PyTree, VecEnv
 
 
 class ActionLog(NamedTuple):
@@ -37,9 +39,20 @@ class HostEnv(Protocol):
         ...
 
 
-def find(env: Any) -> HostEnv | None:
+@runtime_checkable
+class FilmedEnv(HostEnv, Protocol):
+    """A HostEnv that renders its episodes."""
+
+    frames_per_second: int
+
+    def film(self, seeds: np.ndarray, actions: np.ndarray) -> Iterator[np.ndarray]:
+        """Frames uint8 [H, W, 3] of one environment: seeds [1], actions [T, 1]."""
+        ...
+
+
+def find(env: VecEnv) -> HostEnv | None:
     """The environment inside all wrappers, if its state lives outside JAX."""
-    while hasattr(env, "inner"):
+    while isinstance(env, Wrapper):
         env = env.inner
     return env if isinstance(env, HostEnv) else None
 

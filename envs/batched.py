@@ -60,7 +60,7 @@ class Wrapper(Batched):
         self.inner = inner
         self.num_envs = inner.num_envs
         self.spec = inner.spec._replace(**changes)
-        self.checks = getattr(inner, "checks", False)
+        self.checks = isinstance(inner, Batched) and inner.checks
 
     def reset(self, key: jax.Array) -> tuple[Any, TimeStep]:
         return self.inner.reset(key)

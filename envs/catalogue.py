@@ -31,7 +31,7 @@ def described(env_id: str) -> dict[str, Any]:
     from rlseq.envs.spaces import describe
 
     venv = make_env(env_id)
-    low, high = getattr(getattr(venv, "env", None), "reward_range", (-math.inf, math.inf))
+    low, high = venv.spec.reward_range
     return {
         "sees": describe(venv.spec.obs_space),
         "acts": describe(venv.spec.action_space),

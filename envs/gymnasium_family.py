@@ -8,9 +8,10 @@ import importlib
 import inspect
 from typing import Annotated, Any
 
+from rlseq.docstrings import first_sentence
 from rlseq.errors import InputError, unknown_name
 from rlseq.fields import INT32, Range, Share, like
-from rlseq.types import VecEnv
+from rlseq.types import BatchedFamily, VecEnv
 
 IDS = (
     "CartPole-v1",
@@ -45,12 +46,17 @@ class GymnasiumFamily:
         }
         return {**own, "max_episode_steps": Limit, "disable_env_checker": bool | None}
 
+    def about(self, name: str) -> str:
+        """What all of gymnasium's environments have in common."""
+        return first_sentence(__name__)
+
     def make_batch(
         self,
         name: str,
         num_envs: int,
         *,
         action_log: int = 0,
+        evaluation: bool = False,
         **options: Any,
     ) -> VecEnv:
         """E = num_envs copies, all in this process.
@@ -61,6 +67,7 @@ class GymnasiumFamily:
         `gymnasium.make` refuses (an option, a missing package) and for spaces that have no
         counterpart here.
         """
+        del evaluation  # plays as in training
         if names := RESERVED & set(options):
             raise InputError(f"gymnasium.make has {', '.join(sorted(names))} already")
         _check_name(name)
@@ -96,4 +103,4 @@ def _constructor(name: str) -> dict[str, Any]:
     return defaults | {key: value for key, value in spec.kwargs.items() if key in defaults}
 
 
-FAMILY = GymnasiumFamily()
+FAMILY: BatchedFamily = GymnasiumFamily()

@@ -8,8 +8,10 @@ import dataclasses
 import inspect
 from typing import Annotated, Any
 
+from rlseq.docstrings import first_sentence
 from rlseq.errors import InputError, check_names, unknown_name
 from rlseq.fields import INT32, Episode, Length, OneOf, Range, Share, Text, like
+from rlseq.types import JaxFamily
 
 # MNISTBandit-bsuite is left out: it downloads data when built.
 IDS = (
@@ -89,6 +91,10 @@ class GymnaxFamily:
         declared["max_steps_in_episode"] = Episode
         return {key: CONSTRUCTORS[key] for key in for_env} | declared
 
+    def about(self, name: str) -> str:
+        """What all of gymnax's environments have in common."""
+        return first_sentence(__name__)
+
     def make(self, name: str, **options: Any) -> tuple[Any, Any]:
         """(environment, its params). Raises InputError for an unknown name or option, and for
         options with which it cannot be reset and stepped."""
@@ -166,4 +172,4 @@ def _try(env: Any, params: Any) -> None:
     jax.eval_shape(env.step_env, key, state, action, params)
 
 
-FAMILY = GymnaxFamily()
+FAMILY: JaxFamily = GymnaxFamily()

@@ -47,6 +47,7 @@ class JaxVecEnv(Batched):
             action_space=env.action_space(params),
             can_truncate=env.can_truncate,
             max_steps=env.max_steps,
+            reward_range=env.reward_range,
         )
 
     def reset(self, key: jax.Array) -> tuple[Any, TimeStep]:

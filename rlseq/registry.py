@@ -35,7 +35,7 @@ TABLES: dict[str, dict[str, str]] = {
         "universal": "rlseq.cores.universal:Universal",
         "window": "rlseq.cores.window:Window",
     },
-    # A family makes the environments of one prefix: ids() and make(name, **options).
+    # A family builds the environments of one prefix: `rlseq.types.Family`.
     "env": {
         "atari": "rlseq.envs.atari:FAMILY",
         "gymnasium": "rlseq.envs.gymnasium_family:FAMILY",

@@ -77,7 +77,7 @@ def register_groups() -> None:
 def _store(group: str, name: str, target: str | None) -> None:
     store = ConfigStore.instance()
     store.store(group=group, name=name, node=group_schema(group, name))
-    presets = getattr(registry.load(group, name), "presets", {}) if target else {}
+    presets = registry.load(group, name).presets if target and group == "world_model" else {}
     for preset, values in presets.items():
         store.store(group=group, name=preset, node=group_schema(group, name, values))
 

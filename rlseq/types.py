@@ -5,6 +5,7 @@ Letters, the same everywhere: T time, B batch, E envs, D features, N state, A ac
 `x[t]` is read.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -66,6 +67,55 @@ class EnvSpec(NamedTuple):
     max_steps: int | None  # the longest episode, in environment steps
     reference: Reference | None = None  # where known
     settings: str = ""  # how it is played, for the records of results
+    reward_range: tuple[float, float] = (-math.inf, math.inf)  # of a step, where known
+
+
+@runtime_checkable
+class Family(Protocol):
+    """The environments of one prefix: what JaxFamily and BatchedFamily share."""
+
+    def ids(self) -> list[str]:
+        """The names after the prefix that lists show; others may work too."""
+        ...
+
+    def options(self, name: str) -> dict[str, Any]:
+        """Option -> declared type (`rlseq.fields`). Raises InputError for an unknown name."""
+        ...
+
+    def about(self, name: str) -> str:
+        """One line about a name, for lists. Builds nothing."""
+        ...
+
+
+@runtime_checkable
+class JaxFamily(Family, Protocol):
+    """A family of JAX environments; `make_env` copies one by vmap."""
+
+    def make(self, name: str, **options: Any) -> tuple[Any, Any]:
+        """(gymnax environment, its params). Raises InputError for an unknown name or option, and
+        for impossible values."""
+        ...
+
+
+@runtime_checkable
+class BatchedFamily(Family, Protocol):
+    """A family that builds E environments at once."""
+
+    def make_batch(
+        self,
+        name: str,
+        num_envs: int,
+        *,
+        action_log: int = 0,
+        evaluation: bool = False,
+        **options: Any,
+    ) -> "VecEnv":
+        """E = num_envs environments, which `rlseq.envs.batched.Batched` compiles once outside jit.
+
+        `action_log` and `evaluation` are those of `make_env`; a family ignores what does not
+        concern it. Raises InputError for an unknown name or option, and for impossible values.
+        """
+        ...
 
 
 class VecEnv(Protocol):

@@ -6,7 +6,7 @@ gymnax's bandits and maze, whose episodes are such tasks already.
 
 from typing import Any
 
-from rlseq.envs.family import Entry, Family
+from rlseq.envs.family import Entry, TableFamily
 
 PROJECTED = "rlseq.envs.meta.projected:Projected"
 WHOLE = "rlseq.envs.meta.whole:whole_episodes"
@@ -18,7 +18,7 @@ def _control(task: str, **options: Any) -> Entry:
     return Entry(PROJECTED, {"task": f"gymnax:{task}", **SIZES, **options})
 
 
-FAMILY = Family(
+FAMILY = TableFamily(
     "meta",
     table={
         # The paper: POPGym's position-only cart-pole, 16 trials; 4 numbers as in its code.

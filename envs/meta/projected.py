@@ -7,14 +7,14 @@ import jax
 import jax.numpy as jnp
 from gymnax.environments.spaces import Box, Discrete, Space
 
-from rlseq import registry
 from rlseq.envs.base import Env
+from rlseq.envs.family import family_of
 from rlseq.envs.gymnax_adapter import Adapted
 from rlseq.envs.meta.projection import action_map, mapped, rotation
 from rlseq.envs.spaces import describe, flat_size, flatten
 from rlseq.errors import InputError
 from rlseq.fields import Range, Text
-from rlseq.types import PyTree
+from rlseq.types import JaxFamily, PyTree
 
 
 class ProjectedState(NamedTuple):
@@ -160,9 +160,8 @@ class Projected(Env):
 
 
 def _task(task: str) -> tuple[Env, Any]:
-    family, _, name = task.partition(":")
-    made = registry.load("env", family)
-    if not hasattr(made, "make"):
+    family = family_of(task)
+    if not isinstance(family, JaxFamily):
         raise InputError(f"{task} does not run in JAX alone and cannot be projected")
-    env, params = made.make(name)
+    env, params = family.make(task.partition(":")[2])
     return (env if isinstance(env, Env) else Adapted(env, params)), params

@@ -4,7 +4,7 @@ A masked game hides the channels that show directions, so that these follow from
 only; a flickering one loses every other observation (Hausknecht and Stone, 1507.06527).
 """
 
-from rlseq.envs.family import Entry, Family
+from rlseq.envs.family import Entry, TableFamily
 
 # game -> channels that show directions and speeds; ours, after each game's list of channels
 MOTION = {
@@ -16,7 +16,7 @@ MOTION = {
 }
 GAME = "rlseq.envs.minatar.game:MinAtar"
 
-FAMILY = Family(
+FAMILY = TableFamily(
     "minatar",
     table={
         name: Entry(GAME, options)

@@ -194,8 +194,8 @@ def _images(
     env: VecEnv, seeds: np.ndarray | None, recorded: Recorded
 ) -> tuple[Iterator[np.ndarray], int]:
     """(an image for every step, images a second)."""
-    emulator: Any = action_log.find(env)
-    if seeds is not None and hasattr(emulator, "film"):
+    emulator = action_log.find(env)
+    if seeds is not None and isinstance(emulator, action_log.FilmedEnv):
         return emulator.film(seeds, recorded.action[1:]), emulator.frames_per_second
     steps = jax.tree.map(lambda x: x[:, 0], recorded.timestep)
     if is_image(env.spec.obs_space):

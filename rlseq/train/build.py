@@ -204,7 +204,7 @@ def _check_memory(state: PyTree) -> None:
         limit = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     total = limit * jax.device_count() if device.platform != "cpu" else limit
     if (size := state_bytes(state)) > total:
-        parts = getattr(state, "_asdict", dict)()
+        parts = state._asdict()
         name, most = max(((k, state_bytes(v)) for k, v in parts.items()), key=lambda x: x[1])
         raise InputError(
             f"the state of all seeds takes {size / 1e9:,.1f} GB, of which {name} "

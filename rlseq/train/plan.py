@@ -60,7 +60,7 @@ def _bytes(job: build.Job, state: PyTree) -> list[tuple[str, str]]:
     env = build.make_env(job.config.env, job.config.env.num_envs)
     observed = jax.eval_shape(env.reset, jax.random.key(0))[1].obs
     rollout = seeds * steps // env.num_envs * build.state_bytes(observed)
-    parts = getattr(state, "_asdict", dict)()
+    parts = state._asdict()
     rows = [(f"  {name}", _human(build.state_bytes(part))) for name, part in parts.items()]
     return [
         ("state, all seeds", _human(build.state_bytes(state))),

@@ -22,7 +22,7 @@ from tests.packaging.tree import all_imports as imports_of
 # Each package may import those of the lines above its own, and itself.
 LEVELS = [
     ("types", "errors"),
-    ("registry", "programs", "fields"),
+    ("registry", "programs", "fields", "docstrings"),
     ("scans", "rl"),
     ("nn", "replay"),
     ("cores",),
