@@ -16,6 +16,8 @@ import jax
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+from rlseq.agents.acting import Act, act_once
+from rlseq.agents.rollout import Actor, start_actor
 from rlseq.analysis.gallery import frames, is_image, strip
 from rlseq.analysis.whole import whole
 from rlseq.envs import action_log
@@ -147,7 +149,7 @@ def _even(image: np.ndarray) -> np.ndarray:
 
 def play(
     env: VecEnv,
-    act: Callable,
+    act: Act,
     carry: Any,
     key: jax.Array,
     episodes: int,
@@ -161,33 +163,33 @@ def play(
     The first time step comes from the reset; its action is zeros.
     """
 
-    def body(carried: tuple, _: None) -> tuple[tuple, Recorded]:
-        state, ts, carry, key = carried
-        key, act_key, env_key = jax.random.split(key, 3)
-        carry, action = act(carry, ts.obs, ts.reset, act_key)
-        state, new = env.step(state, action, env_key)
-        return (state, new, carry, key), Recorded(new, action)
+    def body(actor: Actor, _: None) -> tuple[Actor, Recorded]:
+        actor, action = act_once(env, act, actor)
+        return actor, Recorded(actor.timestep, action)
 
     key, env_key = jax.random.split(key)
-    state, first = jax.jit(env.reset)(env_key)
-    logs = host_env.logs(state)
+    actor = jax.jit(partial(start_actor, env))(carry, env_key, key)
+    first, logs = jax.device_get(actor.timestep), host_env.logs(actor.env_state)
     seeds = np.asarray(logs[0].seeds) if logs else None
-    advance = jax.jit(lambda carried: jax.lax.scan(body, carried, length=CHUNK))
-    carried, parts, ended, length = (state, first, carry, key), [], 0, 0
+    advance = jax.jit(lambda actor: jax.lax.scan(body, actor, length=CHUNK))
+    parts, ended, length = [], 0, 0
     while ended < episodes and length < steps:
-        carried, recorded = advance(carried)
+        actor, recorded = advance(actor)
         parts.append(jax.device_get(recorded))
         ended += int((parts[-1].timestep.terminated | parts[-1].timestep.truncated).sum())
         length += CHUNK
         watch(f"{min(length, steps):,} of at most {steps:,} steps played")
+    return seeds, _joined(first, parts, episodes, steps)
+
+
+def _joined(first: TimeStep, parts: list[Recorded], episodes: int, steps: int) -> Recorded:
+    """The first time step and those after it, up to the end of the last episode wanted."""
     recorded = jax.tree.map(lambda *x: np.concatenate(x), *parts)
-    start = Recorded(
-        jax.device_get(first), jax.tree.map(lambda x: np.zeros_like(x[0]), recorded.action)
-    )
+    start = Recorded(first, jax.tree.map(lambda x: np.zeros_like(x[0]), recorded.action))
     recorded = jax.tree.map(lambda a, b: np.concatenate([a[None], b]), start, recorded)
     ends = np.flatnonzero(recorded.timestep.terminated | recorded.timestep.truncated)
     last = min(steps, ends[episodes - 1] if len(ends) >= episodes else steps)
-    return seeds, jax.tree.map(lambda x: x[: last + 1], recorded)
+    return jax.tree.map(lambda x: x[: last + 1], recorded)
 
 
 def _images(

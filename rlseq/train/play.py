@@ -9,9 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from rlseq.agents.acting import act_once
+from rlseq.agents.rollout import Actor, start_actor
 from rlseq.envs.action_log import words_of
 from rlseq.errors import InputError
-from rlseq.types import Agent, Carry, Params, PyTree, TimeStep, VecEnv
+from rlseq.types import Agent, Params, PyTree, VecEnv
 
 # The longest episode unless a longer one is asked for: that of Atari, 108,000 frames.
 MAX_STEPS = 27_000
@@ -29,10 +31,7 @@ class Episodes(NamedTuple):
 
 
 class _Play(NamedTuple):
-    env_state: Any
-    timestep: TimeStep
-    carry: Carry
-    key: Array
+    actor: Actor
     score: Array  # [E] return of the running episode
     length: Array  # [E]
     seen: Array  # [E] uint32, checksum of the running episode
@@ -107,20 +106,16 @@ def _episodes(*arrays: Any) -> Episodes:
 
 def _renew(agent: Agent, env: VecEnv, play: _Play) -> _Play:
     """Fresh environments and memories; the results stay."""
-    key, env_key = jax.random.split(play.key)
+    key, env_key = jax.random.split(play.actor.key)
     return _fresh_play(agent, env, env_key, key, play.count, play.results)
 
 
 def _fresh_play(
     agent: Agent, env: VecEnv, env_key: Array, key: Array, count: Array, results: Episodes
 ) -> _Play:
-    env_state, timestep = env.reset(env_key)
     slots = env.num_envs
     return _Play(
-        env_state=env_state,
-        timestep=timestep,
-        carry=agent.init_carry(slots),
-        key=key,
+        actor=start_actor(env, agent.init_carry(slots), env_key, key),
         score=jnp.zeros(slots, jnp.float32),
         length=jnp.zeros(slots, jnp.int32),
         seen=jnp.zeros(slots, jnp.uint32),
@@ -140,10 +135,9 @@ def _advance(
 def _step(
     agent: Agent, env: VecEnv, greedy: bool, limit: int, params: Params, play: _Play, _: None
 ) -> tuple[_Play, None]:
-    key, act_key, env_key = jax.random.split(play.key, 3)
-    old = play.timestep
-    carry, action = agent.act(params, play.carry, old.obs, old.reset, act_key, greedy=greedy)
-    env_state, new = env.step(play.env_state, action, env_key)
+    old = play.actor.timestep
+    actor, action = act_once(env, partial(agent.act, params, greedy=greedy), play.actor)
+    new = actor.timestep
     # An ignored step adds no reward and no length.
     counted = jnp.ones(env.num_envs, bool) if new.valid is None else new.valid
     score = play.score + jnp.where(counted, new.reward, 0)
@@ -159,10 +153,7 @@ def _step(
     facts = _episodes(score, length, cut, seen)
     results = jax.tree.map(lambda x, one: jnp.where(hit, one[:, None], x), play.results, facts)
     return _Play(
-        env_state=env_state,
-        timestep=new,
-        carry=carry,
-        key=key,
+        actor=actor,
         score=jnp.where(ended, 0, score),
         length=jnp.where(ended, 0, length),
         seen=jnp.where(ended, 0, seen),
