@@ -63,27 +63,47 @@ def make_env(
     num_envs below 1, and for an environment without a state to show; unknown names come with the
     nearest match.
     """
-    family = family_of(id)
     inside = {"observe": observe, "sticky_actions": sticky_actions, "frame_skip": frame_skip}
-    if isinstance(family, BatchedFamily):
-        options |= {"action_log": action_log, "evaluation": evaluation}
-        venv = _batched(family, id, num_envs, options, **inside)
-    else:
-        venv = _vmapped(family, id, num_envs, options, **inside)
+    purpose = {"action_log": action_log, "evaluation": evaluation}
+    venv = _with_choices(_built(id, num_envs, options, inside, purpose))
 
-    from rlseq.envs import checks, observation_wrappers, wrappers
+    from rlseq.envs import checks, wrappers
 
+    venv = _wrapped(venv, (debug, checks.Checked))
     return _wrapped(
-        _with_choices(venv),
-        (debug, checks.Checked),
-        (tuple(obs_mask), partial(observation_wrappers.Masked, entries=tuple(obs_mask))),
-        (obs_noise, partial(observation_wrappers.Noisy, sigma=obs_noise)),
-        (obs_flicker, partial(observation_wrappers.Flickering, probability=obs_flicker)),
-        (obs_delay, partial(observation_wrappers.Delayed, delay=obs_delay)),
+        _degraded(venv, tuple(obs_mask), obs_noise, obs_flicker, obs_delay),
         (previous_action, wrappers.PreviousAction),
         (start_flag, wrappers.StartFlag),
         (flatten, wrappers.FlattenObservation),
         (statistics, wrappers.EpisodeStatistics),
+    )
+
+
+def _built(
+    id: str,
+    num_envs: int,
+    options: dict[str, Any],
+    inside: dict[str, Any],
+    purpose: dict[str, Any],
+) -> VecEnv:
+    """The environment of an id with what lies inside its batch, without batched wrappers."""
+    family = family_of(id)
+    if isinstance(family, BatchedFamily):
+        return _batched(family, id, num_envs, options | purpose, **inside)
+    return _vmapped(family, id, num_envs, options, **inside)
+
+
+def _degraded(
+    venv: VecEnv, mask: tuple[int, ...], noise: float, flicker: float, delay: int
+) -> VecEnv:
+    from rlseq.envs.observation_wrappers import Delayed, Flickering, Masked, Noisy
+
+    return _wrapped(
+        venv,
+        (mask, partial(Masked, entries=mask)),
+        (noise, partial(Noisy, sigma=noise)),
+        (flicker, partial(Flickering, probability=flicker)),
+        (delay, partial(Delayed, delay=delay)),
     )
 
 

@@ -14,7 +14,6 @@ import jax.numpy as jnp
 import optax
 from jax import Array, lax
 
-from rlseq.cores import STACK, make_core
 from rlseq.errors import InputError
 from rlseq.programs import compiled_once
 from rlseq.rl.optimisers import laprop
@@ -25,6 +24,7 @@ from rlseq.world_models.initial import like_mamba
 from rlseq.world_models.latents import entropy, sample
 from rlseq.world_models.losses import balanced_kl, termination_loss
 from rlseq.world_models.network import DramaNetwork
+from rlseq.world_models.sequence import sequence_core
 from rlseq.world_models.settings import PRESETS, DramaConfig
 from rlseq.world_models.types import Imagined, Observed, Perceived, WorldCarry
 
@@ -264,24 +264,6 @@ class Drama:
 
     def _run(self, params: Params, *args: Any, **kwargs: Any) -> Any:
         return self.network.apply(params, *args, **kwargs)
-
-
-def sequence_core(config: DramaConfig, core: dict[str, Any]) -> Any:
-    """The core with what it leaves unsaid from the world model's settings. Raises InputError."""
-    options = dict(core)
-    name = options.pop("name", "mamba2")
-    block = {"norm": "pre_rms", "residual": True, "dropout": config.dropout}
-    block |= {"features": config.features}
-    if name != STACK:
-        block["layers"] = config.layers
-    stack = make_core(name, **(block | options))
-    without_step = [layer for layer in stack.layers if not callable(getattr(layer, "step", None))]
-    if without_step:
-        raise InputError(
-            f"core {name!r} cannot step, which imagination needs: "
-            f"{type(without_step[0]).__name__} has no method step"
-        )
-    return stack
 
 
 def _autoencoder(obs_space: Any, c: DramaConfig) -> Autoencoder:

@@ -13,7 +13,6 @@ import re
 import sys
 import tempfile
 import time
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ import numpy as np
 from rlseq.errors import InputError
 from rlseq.train import checkpoint_index as index_files
 from rlseq.train import files, rings
+from rlseq.train import leaves as leaves_of
 from rlseq.train.checkpoint_index import Index, Leaf
 from rlseq.train.files import remove, sync_folder, write_atomic, writing
 from rlseq.types import PyTree
@@ -128,7 +128,7 @@ def export(path: Path, tree: PyTree, about: dict[str, Any]) -> None:
     described = path.with_suffix(".json")
     for target in (path, described):
         files.check_new(target)
-    arrays, leaves = _to_host(tree)
+    arrays, leaves = leaves_of.to_host(tree)
     plain = {k: v if v.dtype.kind != "V" else v.astype(np.float32) for k, v in arrays.items()}
     listed = {k: {"shape": leaf.shape, "dtype": leaf.dtype} for k, leaf in leaves.items()}
     write_atomic(described, json.dumps({**about, "arrays": listed}, indent=2) + "\n")
@@ -142,32 +142,6 @@ def export(path: Path, tree: PyTree, about: dict[str, Any]) -> None:
 
 def _name(step: int) -> str:
     return f"{step:012d}"
-
-
-def _flatten(tree: PyTree) -> dict[str, Any]:
-    pairs = jax.tree_util.tree_flatten_with_path(tree)[0]
-    return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in pairs}
-
-
-def _is_key(leaf: Any) -> bool:
-    return jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-
-
-def _to_host(state: PyTree) -> tuple[dict[str, np.ndarray], dict[str, Leaf]]:
-    flat = _flatten(state)
-    data = {k: jax.random.key_data(x) if _is_key(x) else x for k, x in flat.items()}
-    arrays = {k: np.asarray(x) for k, x in jax.device_get(data).items()}
-    leaves = {k: _describe(x, arrays[k]) for k, x in flat.items()}
-    return arrays, leaves
-
-
-def _describe(leaf: Any, array: np.ndarray) -> Leaf:
-    impl = str(jax.random.key_impl(leaf)) if _is_key(leaf) else None
-    return Leaf(list(leaf.shape), str(leaf.dtype), _checksum(array), impl)
-
-
-def _checksum(array: np.ndarray) -> int:
-    return zlib.crc32(np.ascontiguousarray(array).tobytes())
 
 
 def _write_arrays(place: Path, arrays: dict[str, np.ndarray]) -> None:
@@ -228,16 +202,16 @@ def _read(place: Path, like: PyTree) -> PyTree:
     index = index_files.read(place)
     leaves = index.leaves
     bare = rings.without_rows(like)
-    wanted = _flatten(bare)
+    wanted = leaves_of.flatten(bare)
     _check_same(leaves, wanted, place)
-    data = {k: _storage(x) for k, x in wanted.items()}
+    data = {k: leaves_of.storage(x) for k, x in wanted.items()}
     stored = _read_arrays(place / "arrays", [k for k, x in data.items() if x.size])
     restored = []
     for key, shape in data.items():
         array = stored[key] if shape.size else np.zeros(shape.shape, shape.dtype)
-        if _checksum(array) != leaves[key].crc32:
+        if leaves_of.checksum(array) != leaves[key].crc32:
             raise ValueError(f"the checksum of {key} is wrong")
-        restored.append(_typed(array, leaves[key].impl))
+        restored.append(leaves_of.typed(array, leaves[key].impl))
     state = jax.tree.unflatten(jax.tree.structure(bare), restored)
     return rings.fill(place.parent, state, like, index.rows)
 
@@ -253,17 +227,6 @@ def _check_same(leaves: dict[str, Leaf], wanted: dict[str, Any], place: Path) ->
             )
 
 
-def _storage(leaf: Any) -> jax.ShapeDtypeStruct:
-    """Shape and dtype of what is stored for a leaf."""
-    bare = jax.ShapeDtypeStruct(leaf.shape, leaf.dtype)
-    return jax.eval_shape(jax.random.key_data, bare) if _is_key(leaf) else bare
-
-
-def _typed(array: np.ndarray, impl: str | None) -> jax.Array:
-    data = jax.numpy.asarray(array)
-    return jax.random.wrap_key_data(data, impl=impl) if impl else data
-
-
 def _segments_before(folder: Path, step: int) -> list[rings.Segment]:
     """Those of the newest checkpoint before `step`, which a state of that step carries on."""
     earlier = [known for known in steps(folder) if known < step]
@@ -274,7 +237,7 @@ def _segments_before(folder: Path, step: int) -> list[rings.Segment]:
 def _write(folder: Path, step: int, state: PyTree, score: float | None) -> Path:
     """A whole checkpoint beside its place."""
     segments = rings.append(folder, step, state, _segments_before(folder, step))
-    arrays, leaves = _to_host(rings.without_rows(state))
+    arrays, leaves = leaves_of.to_host(rings.without_rows(state))
     beside = folder / f".new-{step}-{os.getpid()}"
     remove(beside)
     beside.mkdir()

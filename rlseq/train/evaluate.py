@@ -48,15 +48,10 @@ def evaluate_run(
     Raises InputError as `load_policy`, for an eval_seed that no key takes and an `out` that exists,
     Interrupted after SIGINT or SIGTERM, with the folder as it was, and CannotWrite for `out`.
     """
-    if out is not None:
-        files.check_new(out)
-    if eval_seed is not None and not 0 <= eval_seed <= LAST_SEED:
-        raise InputError(f"eval_seed must lie in 0 .. {LAST_SEED}, got {eval_seed}")
+    _check_options(out, eval_seed)
     run = runs.open_run(path)
     job, params, at = load_params(run, checkpoint_step(run, step))
-    if seed_index is not None:
-        check_seed(job, seed_index)
-    indices = list(range(job.config.seeds)) if seed_index is None else [seed_index]
+    indices = _seed_indices(job, seed_index)
     protocol = protocol_of(job, at, count, greedy=greedy, max_steps=max_steps)
     before = logging.read(run.folder / logging.EPISODES)
     eval_seed = episodes.next_eval_seed(before) if eval_seed is None else eval_seed
@@ -74,6 +69,20 @@ def evaluate_run(
     else:
         say(f"{run.folder / logging.EPISODES} has these episodes already, so none is added")
     return score
+
+
+def _check_options(out: Path | None, eval_seed: int | None) -> None:
+    if out is not None:
+        files.check_new(out)
+    if eval_seed is not None and not 0 <= eval_seed <= LAST_SEED:
+        raise InputError(f"eval_seed must lie in 0 .. {LAST_SEED}, got {eval_seed}")
+
+
+def _seed_indices(job: build.Job, seed_index: int | None) -> list[int]:
+    if seed_index is None:
+        return list(range(job.config.seeds))
+    check_seed(job, seed_index)
+    return [seed_index]
 
 
 def export_run(path: str | Path, out: Path, *, step: str | None = None) -> tuple[Path, Path]:
