@@ -29,7 +29,7 @@ class Policy:
     def __init__(self, agent: Agent, params: Params, obs_space: Any):
         self.agent = agent
         self.params = params
-        self.obs_space = obs_space  # of the environment as it is made, before agents flatten it
+        self.obs_space = obs_space  # of the environment itself, before agents flatten it
         self._act = jax.jit(agent.act, static_argnames="greedy")
         self._init_carry = jax.jit(agent.init_carry, static_argnums=0)
         self._kinds: dict[int, Any] = {}  # of a carry, by its batch
