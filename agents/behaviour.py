@@ -1,6 +1,6 @@
 """Actor and critic that learn from imagined rollouts alone (DreamerV3, Drama).
 
-The critic regresses the symlog two-hot of lambda-returns, and of those of its own slow copy. The
+The critic regresses the two-hot of lambda-returns, and of those of its own slow copy. The
 actor follows REINFORCE with the returns' percentiles as their scale, or PPO.
 """
 
@@ -21,7 +21,7 @@ from rlseq.nn.distributions import Categorical
 from rlseq.nn.encoders import NormedStack
 from rlseq.nn.initialisers import orthogonal
 from rlseq.nn.normalisers import RunningMoments, init_moments, normalise, update_moments
-from rlseq.rl.losses import approximate_kl, clipped_policy_loss
+from rlseq.rl.losses import approximate_kl, clipped_policy_loss, masked_mean
 from rlseq.rl.optimisers import laprop
 from rlseq.rl.percentiles import Percentiles, init_percentiles, update_percentiles
 from rlseq.rl.returns import lambda_returns
@@ -37,11 +37,12 @@ class Head(nn.Module):
 
     width: int
     outputs: int
+    scale: float = OUTPUT_SCALE  # of the last layer's first weights
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         x = NormedStack((self.width,) * LAYERS, orthogonal(math.sqrt(2)))(x)
-        return nn.Dense(self.outputs, kernel_init=orthogonal(OUTPUT_SCALE))(x)
+        return nn.Dense(self.outputs, kernel_init=orthogonal(self.scale))(x)
 
 
 class ActorParams(NamedTuple):
@@ -83,16 +84,22 @@ class ImaginedBatch(NamedTuple):
     advantage: Array
     target: Array  # lambda-return
     slow_target: Array  # lambda-return of the slow critic
-    mask: Array  # float32, 0 where the episode had ended before
+    mask: Array  # bool, False where the episode had ended before: left out of all means
 
 
 class Behaviour:
     """Configuration and networks; progress lives in `BehaviourState`."""
 
-    def __init__(self, config: ImaginationConfig, features: int, num_actions: int):
+    def __init__(
+        self, config: ImaginationConfig, features: int, num_actions: int, two_hot: str = "symexp"
+    ):
         self.config = config
         self.features = features
-        self.actor, self.critic = Head(config.actor, num_actions), Head(config.critic, BINS)
+        self.two_hot = two_hot
+        self.actor = Head(config.actor, num_actions)
+        # The outermost bins are 4.9e8: their means cancel where no weight breaks the symmetry.
+        scale = 0.0 if two_hot == "symexp" else OUTPUT_SCALE
+        self.critic = Head(config.critic, BINS, scale)
         self.optimiser = laprop(
             config.lr, warmup=config.lr_warmup, max_grad_norm=config.max_grad_norm
         )
@@ -115,7 +122,7 @@ class Behaviour:
     def value(self, critic: Params, features: Array) -> Array:
         """Values [...] of features [..., F]."""
         logits: Any = self.critic.apply(critic, features)
-        return two_hot_mean(logits)
+        return two_hot_mean(logits, form=self.two_hot)
 
     def improve(
         self, state: BehaviourState, rollout: ImaginedRollout, key: Array
@@ -129,7 +136,9 @@ class Behaviour:
         )
         moments = state.moments
         if self.config.normalize_features:
-            moments = update_moments(moments, rollout.features)
+            after = rollout.mask[-1:] * rollout.alive[-1:]
+            running = jnp.concatenate([rollout.mask, after]) > 0
+            moments = update_moments(moments, rollout.features, running)
         new = BehaviourState(params, slow, optimiser, moments, percentiles)
         return new, metrics | losses
 
@@ -146,7 +155,8 @@ class Behaviour:
             own_value=c.own_value,
         )  # fmt: skip
         target, slow_target = returns(value=value), returns(value=slow_value)
-        percentiles = update_percentiles(state.percentiles, target)
+        mask = rollout.mask > 0
+        percentiles = update_percentiles(state.percentiles, target, mask)
         before = rollout.features[:-1]
         batch = ImaginedBatch(
             normalised=self._normalised(state.moments, before),
@@ -156,13 +166,13 @@ class Behaviour:
             advantage=(target - value[:-1]) / percentiles.scale,
             target=target,
             slow_target=slow_target,
-            mask=rollout.mask,
+            mask=mask,
         )
         metrics = {
-            "imagined/reward": rollout.reward.mean(),
-            "imagined/return": target.mean(),
-            "imagined/value": value.mean(),
-            "imagined/ends": 1 - rollout.alive.mean(),
+            "imagined/reward": masked_mean(rollout.reward, mask),
+            "imagined/return": masked_mean(target, mask),
+            "imagined/value": masked_mean(value[:-1], mask),
+            "imagined/ends": masked_mean(1 - rollout.alive, mask),
             "return_scale": percentiles.scale,
         }
         flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), batch)
@@ -173,21 +183,22 @@ class Behaviour:
         c = self.config
         policy = self._policy(params.actor, batch.normalised)
         log_prob, entropy = policy.log_prob(batch.action), policy.entropy()
-        log_ratio = log_prob - batch.log_prob
-        advantage = batch.mask * batch.advantage
+        log_ratio, mask = log_prob - batch.log_prob, batch.mask
         if c.algorithm == "ppo":
-            actor = clipped_policy_loss(log_ratio, advantage, c.clip)
+            actor = clipped_policy_loss(log_ratio, batch.advantage, c.clip, mask)
         else:
-            actor = -(advantage * log_prob).mean()
+            actor = -masked_mean(batch.advantage * log_prob, mask)
         logits: Any = self.critic.apply(params.critic, batch.features)
-        errors = [two_hot_loss(logits, x) for x in (batch.target, batch.slow_target)]
-        critic, slow = ((batch.mask * error).mean() for error in errors)
-        bonus = (batch.mask * entropy).mean()
+        errors = [
+            two_hot_loss(logits, x, form=self.two_hot) for x in (batch.target, batch.slow_target)
+        ]
+        critic, slow = (masked_mean(error, mask) for error in errors)
+        bonus = masked_mean(entropy, mask)
         return actor + critic + slow - c.entropy_coef * bonus, {
             "loss/policy": actor,
             "loss/value": critic,
-            "entropy": entropy.mean(),
-            "approx_kl": approximate_kl(log_ratio),
+            "entropy": bonus,
+            "approx_kl": approximate_kl(log_ratio, mask),
         }
 
     def _fit(

@@ -27,16 +27,9 @@ from rlseq.errors import InputError
 from rlseq.replay.ring import sequences
 from rlseq.replay.samplers import make_sampler
 from rlseq.replay.store import Replay, ReplayState
-from rlseq.types import (
-    AgentPart,
-    Metrics,
-    Params,
-    PyTree,
-    VecEnv,
-    WorldCarry,
-    WorldModel,
-)
+from rlseq.types import AgentPart, Metrics, Params, PyTree, VecEnv
 from rlseq.world_models import make_world_model
+from rlseq.world_models.types import WorldCarry, WorldModel
 
 
 class PolicyParams(NamedTuple):
@@ -91,11 +84,15 @@ class Imagination:
             **(world_model or {"name": "drama"}),
         )
         size = self.model.latent_size + self.model.hidden_size
-        self.behaviour = Behaviour(config, size, self.num_actions)
-        sampler = make_sampler(config.sampling, ratio=config.contexts / config.batch)
+        self.behaviour = Behaviour(config, size, self.num_actions, self.model.two_hot)
+        self.steps_per_update = self.update_steps(config, env.num_envs)
+        sampler = make_sampler(
+            config.sampling,
+            ratio=config.contexts / config.batch,
+            rate=config.batch * config.updates / self.steps_per_update,
+        )
         self.replay = Replay(config.capacity // env.num_envs, sampler)
         self.learner = Learner(config, self.model, self.behaviour, self.replay)
-        self.steps_per_update = self.update_steps(config, env.num_envs)
 
     @staticmethod
     def update_steps(config: ImaginationConfig, num_envs: int) -> int:

@@ -51,7 +51,7 @@ class ImaginationConfig:
     start_every: Drawn = 1  # [V3] of starts=batch: every so many steps of a sequence is a start
     horizon: Annotated[int, Range(1, 10_000)] = 16  # [D] imagined steps
     # Behaviour.
-    algorithm: Annotated[str, OneOf(ALGORITHMS)] = "reinforce"  # [D] or ppo, its option
+    algorithm: Annotated[str, OneOf(ALGORITHMS)] = "reinforce"  # [D] or ppo [O], unlike its own
     actor: Width = 256  # [D] width of three layers
     critic: Width = 512  # [D] width of three layers
     normalize_features: bool = True  # [D] what the actor sees, by running mean and deviation
@@ -66,7 +66,7 @@ class ImaginationConfig:
     clip: Clip = 0.2  # [D] of ppo
     epochs: Epochs = 3  # [D] of ppo
     minibatches: MinibatchCount = 1  # [D] of ppo: 16384 steps, which is all of them
-    target_kl: Weight = 0.01  # [D] of ppo, stops the epochs of an update; 0 is off
+    target_kl: Weight = 0.01  # [O] of ppo, stops the epochs; [D] never reads its 0.01; 0 is off
 
     def __post_init__(self) -> None:
         fields.check_instance(self, "agent.")

@@ -5,14 +5,13 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
-from jax.scipy.special import xlogy
 
 from rlseq.rl.losses import masked_mean
 from rlseq.world_models.latents import kl
 
 
 class Balanced(NamedTuple):
-    """How far prior and posterior are apart, once for the gradient of each; scalars."""
+    """KL of posterior and prior, once for the gradient of each; scalars."""
 
     dynamics: Array  # pulls the prior to the posterior
     representation: Array  # pulls the posterior to the prior
@@ -42,17 +41,19 @@ def balanced_kl(
     )
 
 
-def ending_loss(logit: Array, terminated: Array) -> Array:
+def termination_loss(logit: Array, terminated: Array) -> Array:
     """Binary cross entropy [...] of logits and bool [...]."""
     return jax.nn.softplus(jnp.where(terminated, -logit, logit))
 
 
-def squared(told: Array, x: Array) -> Array:
+def squared(prediction: Array, x: Array) -> Array:
     """The square of the difference, number by number."""
-    return jnp.square(told - x)
+    return jnp.square(prediction - x)
 
 
 def bernoulli(logits: Array, x: Array) -> Array:
-    """KL(x, sigmoid(logits)) in nats, number by number, of x in [0, 1]; 0 where they agree."""
-    entropy = -(xlogy(x, x) + xlogy(1 - x, 1 - x))
-    return jax.nn.softplus(logits) - x * logits - entropy
+    """The cross entropy of x in [0, 1] and sigmoid(logits) in nats, number by number.
+
+    Its least value is the entropy of x, 0 where x is 0 or 1: that has no gradient and is left in.
+    """
+    return jax.nn.softplus(logits) - x * logits

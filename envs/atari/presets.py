@@ -1,4 +1,4 @@
-"""How the games are played: frozen settings of published benchmarks, and `custom` for others."""
+"""Settings of the games: fixed presets of published benchmarks, and `custom` for others."""
 
 from typing import Annotated, Any, NamedTuple
 
@@ -17,7 +17,7 @@ Resize = Annotated[str, OneOf(RESIZES)]
 
 
 class Preset(NamedTuple):
-    """All that decides what an agent sees and what it is paid; frames are skipped by four."""
+    """Everything that decides observations and rewards; frames are skipped by four."""
 
     size: Size  # height and width of an observation
     grey: bool  # one channel a frame, else three
@@ -39,21 +39,23 @@ PRESETS = {
     "atari100k": ATARI100K,
     # Drama 2410.08893, env_wrapper.py and train.py: no idle frames.
     "atari100k_drama": ATARI100K._replace(noop_max=0),
+    # Ours, for experiment=atari100k_nano: a third of the pixels.
+    "atari100k_grey": ATARI100K._replace(grey=True),
     # DreamerV3 2301.04104, embodied/envs/atari.py and configs.yaml: Pillow's pixels, lives unused.
     "atari100k_dreamerv3": ATARI100K._replace(life_loss=False, resize="triangle"),
     # Mnih et al. 2015 (Nature 518), methods: 84 x 84 luminance, four frames, signs of rewards.
     "atari_dqn": Preset(84, True, 4, 0.0, 30, False, 108_000, True, True),
     # Machado et al. 1709.06009, section 5: sticky actions, all actions, whole games.
     "atari_machado": Preset(84, True, 4, 0.25, 0, True, 108_000, False, False),
-    CUSTOM: ATARI100K,  # where settings of one's own begin
+    CUSTOM: ATARI100K,  # starts as atari100k and may be changed
 }
 
 
 def choose(name: str, settings: dict[str, Any]) -> Preset:
     """The preset of a name with `settings` in place of its own.
 
-    Only `custom` takes others than its own: a result that carries a name was made by what that
-    name means. `resize="area"` at size 64 shows what `"emulator"` shows and breaks no name.
+    Only `custom` takes others than its own: a result with a preset's name used exactly
+    its settings. `resize="area"` at size 64 shows what `"emulator"` shows and breaks no name.
 
     Raises InputError for an unknown preset, with the nearest, for a setting that breaks the
     preset's name.

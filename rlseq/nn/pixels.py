@@ -21,7 +21,7 @@ NATURE: Layers = ((32, 8, 4), (64, 4, 2), (64, 3, 1))
 BOARD: Layers = ((16, 3, 1),)
 # Ours: kernels that do not overlap, like the patches of a vision transformer (2010.11929).
 PATCHES: Layers = ((32, 8, 8), (64, 2, 2))
-GROUP = 8  # ours: pictures at a time on CPUs; windows of more of them leave the caches
+GROUP = 8  # ours: images at a time on CPUs; windows of more of them leave the caches
 BOARD_PATCHES: Layers = ((32, 2, 2), (64, 2, 2))
 
 
@@ -59,7 +59,7 @@ class PixelEncoder(nn.Module):
 def convolve(x: Array, kernel: Array, stride: int, method: ConvMethod = "auto") -> Array:
     """The convolution of x [B, H, W, C] with kernel [K, K, C, F], without padding.
 
-    "matmul" is one product over all windows; where they overlap, some pictures at a time and again
+    "matmul" is one product over all windows; where they overlap, some images at a time and again
     in the gradient. It needs a stride that divides K. "xla" is XLA's own. "auto" is "matmul" on
     CPUs, where it makes PPO's update on Atari more than twice as fast (`benchmarks/atari_ppo.py`).
     """

@@ -28,8 +28,13 @@ def init_percentiles() -> Percentiles:
     return Percentiles(jnp.float32(0), jnp.float32(0))
 
 
-def update_percentiles(old: Percentiles, returns: Array) -> Percentiles:
-    """Mix in those of returns of any shape."""
+def update_percentiles(old: Percentiles, returns: Array, mask: Array | None = None) -> Percentiles:
+    """Mix in those of returns of any shape where `mask` bool is True; nothing where it never is."""
     flat = returns.reshape(-1)
-    low, high = (quantile(flat, fraction) for fraction in (LOW, HIGH))
-    return Percentiles(DECAY * old.low + (1 - DECAY) * low, DECAY * old.high + (1 - DECAY) * high)
+    some = jnp.ones(flat.shape, bool) if mask is None else mask.reshape(-1)
+
+    def mixed(before: Array, fraction: float) -> Array:
+        found = DECAY * before + (1 - DECAY) * quantile(flat, fraction, some)
+        return jnp.where(some.any(), found, before)
+
+    return Percentiles(mixed(old.low, LOW), mixed(old.high, HIGH))

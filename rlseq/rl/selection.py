@@ -19,17 +19,24 @@ def largest(x: Array, count: int) -> Array:
     return jnp.nonzero(above | ties, size=count)[0].astype(jnp.int32)
 
 
-def quantile(x: Array, fraction: float) -> Array:
-    """The quantile of float32 x [N], linear between neighbours, as NumPy has it; no NaN."""
-    place = fraction * (x.size - 1)
-    below = int(place)
+def quantile(x: Array, fraction: float, mask: Array | None = None) -> Array:
+    """The quantile of float32 x [N], linear between neighbours, as NumPy has it; no NaN.
+
+    Of the entries where `mask` bool [N] is True, of which there must be one; of all without.
+    """
     bits = _ordered(x)
-    low = _unordered(_kth(bits, x.size - below))
-    high = _unordered(_kth(bits, max(x.size - below - 1, 1)))
-    return low + (place - below) * (high - low)
+    size = jnp.asarray(x.size, jnp.int32)
+    if mask is not None:
+        bits = jnp.where(mask, bits, 0)  # below all others, so that counts from the top leave it
+        size = mask.sum(dtype=jnp.int32)
+    place = fraction * (size - 1).astype(x.dtype)
+    below = place.astype(jnp.int32)
+    low = _unordered(_kth(bits, size - below))
+    high = _unordered(_kth(bits, jnp.maximum(size - below - 1, 1)))
+    return low + (place - below.astype(x.dtype)) * (high - low)
 
 
-def _kth(bits: Array, count: int) -> Array:
+def _kth(bits: Array, count: int | Array) -> Array:
     """The `count`-th largest of uint32 [N], found bit by bit."""
 
     def body(i: Array, found: Array) -> Array:

@@ -27,6 +27,7 @@ IN_ALES_WORDS = {
     },
 }
 IN_ALES_WORDS["atari100k_drama"] = IN_ALES_WORDS["atari100k"] | {"noop_max": 0}
+IN_ALES_WORDS["atari100k_grey"] = IN_ALES_WORDS["atari100k"] | {"grayscale": True}
 IN_ALES_WORDS["custom"] = IN_ALES_WORDS["atari100k"]
 NATIVE = {"img_height": 210, "img_width": 160}  # and Pillow shrinks
 IN_ALES_WORDS["atari100k_dreamerv3"] = IN_ALES_WORDS["atari100k"] | NATIVE
@@ -50,9 +51,9 @@ def some_actions(num_steps, num_actions, seed=0):
 
 def original_frames(obs, space):
     if obs.shape[2] != space.shape[0]:
-        pictures = (Image.fromarray(frame) for frame in obs[:, 0])
-        small = (p.resize(space.shape[:2], Image.Resampling.BILINEAR) for p in pictures)
-        obs = np.stack([np.asarray(picture) for picture in small])[:, None]
+        images = (Image.fromarray(frame) for frame in obs[:, 0])
+        small = (p.resize(space.shape[:2], Image.Resampling.BILINEAR) for p in images)
+        obs = np.stack([np.asarray(image) for image in small])[:, None]
     obs = obs if obs.ndim == 5 else obs[..., None]
     return np.concatenate(list(np.moveaxis(obs, 1, 0)), axis=-1).reshape(E, *space.shape)
 

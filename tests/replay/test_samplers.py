@@ -13,6 +13,7 @@ from rlseq.replay.samplers import (
     model_scores,
     policy_scores,
     sample_without_replacement,
+    temperature,
 )
 
 MODEL = np.array([0, 3, 40, 7, 12, 1])
@@ -43,9 +44,9 @@ def paper_scores(alpha=1.0, beta=1.0):
 
 
 def test_the_closed_form_is_the_papers():
-    scores = policy_scores(jnp.asarray(MODEL), jnp.asarray(POLICY), RATIO)
+    scores = policy_scores(jnp.asarray(MODEL), jnp.asarray(POLICY), RATIO, TEMPERATURE)
     np.testing.assert_allclose(scores, paper_scores(), atol=1e-6)
-    np.testing.assert_allclose(model_scores(jnp.asarray(MODEL)), -MODEL / 10, rtol=1e-6)
+    np.testing.assert_allclose(model_scores(jnp.asarray(MODEL), 10.0), -MODEL / 10, rtol=1e-6)
 
 
 @pytest.mark.parametrize("who", ["model", "policy"])
@@ -71,7 +72,7 @@ def test_samples_are_without_replacement_one_by_one():
 
 def test_huge_counts_do_not_underflow():
     counts = jnp.array([100_000, 100_003, 400_000], jnp.int32)
-    indices = sampled(np.asarray(model_scores(counts)), np.ones(3, bool), 1)[:, 0]
+    indices = sampled(np.asarray(model_scores(counts, 10.0)), np.ones(3, bool), 1)[:, 0]
     share = np.bincount(indices, minlength=3) / len(KEYS)
     np.testing.assert_allclose(share, softmax(-np.asarray(counts) / 10.0), atol=0.02)
 
@@ -80,3 +81,37 @@ def test_too_few_allowed_starts_fill_up_with_an_allowed_one():
     indices = sampled(np.zeros(6, np.float32), np.array([0, 0, 1, 0, 1, 0], bool), 4)
     assert np.isin(indices, [2, 4]).all()
     assert all(set(row) == {2, 4} for row in indices[:50].tolist())
+
+
+ROWS = 1600  # the shares do not depend on it
+
+
+def newest_tenth(count, every):
+    """Its share of `count` samples every so many steps, over the last fiftieth of ROWS steps."""
+    hot = temperature(count / every)
+
+    def body(state, key):
+        counts, written = state
+        allowed = jnp.arange(ROWS) < written
+        scores = model_scores(counts, hot)
+        p = jax.nn.softmax(jnp.where(allowed, scores, -jnp.inf))
+        share = jnp.where(10 * jnp.arange(ROWS) >= 9 * written, p, 0).sum()
+        starts = sample_without_replacement(key, scores, allowed, count)
+        return (counts.at[starts].add(1), written + every), share
+
+    first = (jnp.zeros(ROWS, jnp.int32), jnp.asarray(16, jnp.int32))
+    keys = jax.random.split(jax.random.key(0), (ROWS - 16) // every)
+    shares = jax.jit(lambda first, keys: jax.lax.scan(body, first, keys)[1])(first, keys)
+    return float(shares[-max(ROWS // 50 // every, 1) :].mean())
+
+
+@pytest.mark.parametrize(("count", "every"), [(16, 1), (4, 1), (1, 1), (8, 8), (3, 2)])
+def test_at_any_rate_of_samples_the_newest_tenth_gets_its_share(count, every):
+    assert newest_tenth(count, every) == pytest.approx(0.285, abs=0.03)
+
+
+def test_the_temperature_is_dramas_at_its_rate_and_never_nothing():
+    assert temperature(16.0) == pytest.approx(TEMPERATURE)
+    assert temperature(1.0) == pytest.approx(0.475) and temperature(1e-3) > 0
+    rates = [temperature(rate) for rate in np.geomspace(1e-3, 1e3, 50)]
+    assert rates == sorted(rates)

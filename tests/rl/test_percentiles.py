@@ -20,3 +20,13 @@ def test_the_moving_averages_are_numpys():
         np.testing.assert_allclose(state, (low, high), rtol=1e-4)
         np.testing.assert_allclose(state.scale, max(1, high - low), rtol=1e-4)
     assert state.scale > 10
+
+
+def test_returns_outside_the_mask_do_not_count():
+    returns = jnp.arange(8.0).reshape(2, 4)
+    mask = returns < 5
+    state = update_percentiles(init_percentiles(), returns, mask)
+    expected = [0.01 * np.percentile(np.arange(5.0), q) for q in (5, 95)]
+    np.testing.assert_allclose(state, expected, rtol=1e-5)
+    same = update_percentiles(state, returns, jnp.zeros_like(mask))
+    np.testing.assert_array_equal(same, state)

@@ -34,6 +34,16 @@ def test_quantiles_are_numpys(x, fraction):
     np.testing.assert_allclose(between(jnp.asarray(x), fraction), expected, atol=2e-6 * scale)
 
 
+@given(x=ARRAYS, mask=st.lists(st.booleans(), min_size=SIZE, max_size=SIZE).filter(any))
+@settings(deadline=None, max_examples=60)
+def test_masked_quantiles_are_numpys_of_what_is_left(x, mask):
+    mask = np.array(mask)
+    for fraction in (0.05, 0.95):
+        expected = np.quantile(x[mask].astype(np.float64), fraction)
+        got = between(jnp.asarray(x), fraction, jnp.asarray(mask))
+        np.testing.assert_allclose(got, expected, atol=2e-6 * np.abs(x[mask]).max())
+
+
 def test_ties_take_the_first_places():
     x = jnp.array([1.0, 3.0, 1.0, 1.0, 2.0])
     np.testing.assert_array_equal(pick(x, 4), [0, 1, 2, 4])

@@ -13,7 +13,8 @@ from rlseq.cores.mlp import MLP
 from rlseq.envs.spaces import MultiDiscrete
 from rlseq.errors import InputError
 from rlseq.world_models import make_world_model
-from tests.world_models.small import make
+from rlseq.world_models.initial import like_mamba
+from tests.world_models.small import VECTOR, make
 
 FRAME = spaces.Box(0, 255, (64, 64, 3), jnp.uint8)
 GRID = spaces.Box(0.0, 1.0, (10, 10, 4), jnp.float32)
@@ -36,7 +37,58 @@ def test_drama_xs_has_the_published_size_part_by_part():
     assert count["ending_body"] + count["ending_head"] == 131_841
 
 
-@pytest.mark.parametrize(("preset", "millions"), [("drama_s", 17.2), ("nano", 2.4)])
+def widths(made, *path):
+    """The standard deviation of a kernel's initial values."""
+    for name in path:
+        made = made[name]
+    return float(jnp.std(made["kernel"]))
+
+
+@pytest.mark.parametrize(("core", "layers"), [("mamba1", 1), ("mamba2", 2)])
+def test_initial_scales_are_those_of_the_released_code(core, layers):
+    model = make_world_model(
+        "drama", FRAME, 18, core={"name": core, "layers": layers}, preset="drama_xs",
+        channels=(1, 1, 1, 1, 64),
+    )  # fmt: skip
+    made = jax.jit(model.init)(jax.random.key(0))["params"]
+    layer = made["core"]["layers_0"]
+    found = {
+        "inputs": widths(layer, "inputs", "dense"),
+        "output": widths(layer, "output", "dense"),
+        "posterior": widths(made, "posterior_head"),
+        "prior": widths(made, "prior_head"),
+        "stem": widths(made, "sequence", "stem"),
+    }
+    # PyTorch's default is uniform within +-1 / sqrt(inputs), of variance 1 / (3 inputs).
+    inputs = {"inputs": 512, "output": 1024 * layers, "posterior": 1024, "prior": 512, "stem": 1042}
+    for part, number in inputs.items():
+        assert found[part] == pytest.approx((3 * number) ** -0.5, rel=0.02), part
+    assert found["inputs"] == pytest.approx(0.0255, abs=5e-4)
+    assert found["posterior"] == pytest.approx(0.018, abs=3e-4)
+
+
+def test_nano_begins_wider_and_says_so():
+    model = make_world_model("drama", VECTOR, 18, core={"name": "mamba2"}, preset="nano")
+    made = jax.jit(model.init)(jax.random.key(0))["params"]
+    hidden, latents = 128, 256
+    inputs = widths(made["core"]["layers_0"], "inputs", "dense")
+    assert inputs == pytest.approx(hidden**-0.5, rel=0.02)
+    prior = widths(made, "prior_head")
+    assert prior == pytest.approx((2 / (hidden + latents)) ** 0.5, rel=0.02)
+
+
+def test_cores_without_a_reference_in_drama_begin_as_they_are():
+    model = make("gru")
+    args = model.core.init_carry(1), jnp.zeros((1, 1, 16)), jnp.zeros((1, 1), bool)
+    plain = jax.eval_shape(model.core.init, jax.random.key(0), *args)["params"]
+    made = jax.jit(model.init)(jax.random.key(0))["params"]["core"]
+    assert jax.tree.structure(plain) == jax.tree.structure(made)
+    assert like_mamba(made, model.core.layers) == made
+
+
+@pytest.mark.parametrize(
+    ("preset", "millions"), [("drama_s", 17.2), ("nano", 2.4), ("nano_atari", 3.3)]
+)
 def test_the_other_presets_have_the_sizes_of_the_docs(preset, millions):
     total = sum(sizes(make_world_model("drama", FRAME, 18, preset=preset)).values())
     assert abs(total / 1e6 - millions) < 0.05
@@ -62,11 +114,11 @@ def test_every_space_is_encoded_and_decoded(kind, space, changes):
     def run(key):
         params = model.init(key)
         latent = model.encode(params, obs, key)
-        return latent, model.decode(params, latent), model.autoencoder.inward(obs)
+        return latent, model.decode(params, latent), model.autoencoder.preprocess(obs)
 
     latent, decoded, x = run(jax.random.key(1))
     assert latent.shape == (2, 3, 16)
-    assert decoded.shape == x.shape and decoded.dtype == x.dtype == jnp.float32
+    assert decoded.size == x.size and decoded.dtype == x.dtype == jnp.float32
     if kind != "vector":
         assert decoded.shape == (2, 3, *space.shape)
         assert x.min() >= 0 and x.max() <= 1
@@ -98,7 +150,7 @@ class Mute(MLP):
             "by 8, which 84 x 84 do not",
         ),
         ({"obs_space": spaces.Box(-1, 1, (32, 32, 1), jnp.float32)}, "lie between 0 and a bound"),
-        ({"encoder": "grid", "obs_space": spaces.Discrete(3)}, "'grid' needs pictures"),
+        ({"encoder": "grid", "obs_space": spaces.Discrete(3)}, "'grid' needs images"),
         ({"num_actions": 0}, "num_actions must be at least 1"),
         ({"latents": 0}, "world_model.latents must be at least 1"),
         ({"classes": 1}, "world_model.classes must be at least 2"),
@@ -106,6 +158,7 @@ class Mute(MLP):
         ({"free_bits": -1.0}, "world_model.free_bits must be at least 0"),
         ({"lr": 0.0}, "world_model.lr must be above 0"),
         ({"dropout": 1.0}, "world_model.dropout must be below 1"),
+        ({"two_hot": "symexpo"}, "unknown world_model.two_hot 'symexpo'. Did you mean 'symexp'"),
         ({"channels": (0,)}, "world_model.channels must be at least 1, got"),
     ],
 )
