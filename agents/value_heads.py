@@ -1,0 +1,77 @@
+"""What the numbers of a Q-network stand for: a value each, or a distribution over returns."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from rlseq.rl.n_step import huber, project, rescale, unscale
+
+
+class ValueHead(Protocol):
+    """Pure functions of outputs [..., K]."""
+
+    atoms: int  # K
+
+    def values(self, outputs: Array) -> Array:
+        """The expected returns [...]."""
+        ...
+
+    def target(self, reward: Array, discount: Array, following: Array) -> Array:
+        """What the outputs [..., K] should be, from reward and discount [...] and the outputs
+        [..., K] that are bootstrapped from."""
+        ...
+
+    def errors(self, outputs: Array, target: Array) -> tuple[Array, Array]:
+        """(losses [...], sizes of the errors [...], which make priorities)."""
+        ...
+
+
+@dataclass(frozen=True)
+class ScalarHead:
+    """One number, with Huber's loss; `rescaled` it is h(Q) of Pohlen et al. 1805.11593."""
+
+    rescaled: bool
+    atoms: int = 1
+
+    def values(self, outputs: Array) -> Array:
+        """See `ValueHead`."""
+        return unscale(outputs[..., 0]) if self.rescaled else outputs[..., 0]
+
+    def target(self, reward: Array, discount: Array, following: Array) -> Array:
+        """See `ValueHead`."""
+        total = reward + discount * self.values(following)
+        return (rescale(total) if self.rescaled else total)[..., None]
+
+    def errors(self, outputs: Array, target: Array) -> tuple[Array, Array]:
+        """See `ValueHead`."""
+        error = (outputs - target)[..., 0]
+        return huber(error), jnp.abs(error)
+
+
+@dataclass(frozen=True)
+class CategoricalHead:
+    """Logits of `atoms` returns from -limit to limit (C51, Bellemare et al. 1707.06887)."""
+
+    atoms: int
+    limit: float
+
+    def values(self, outputs: Array) -> Array:
+        """See `ValueHead`."""
+        return (jax.nn.softmax(outputs) * self._support()).sum(-1)
+
+    def target(self, reward: Array, discount: Array, following: Array) -> Array:
+        """See `ValueHead`."""
+        support = self._support()
+        atoms = reward[..., None] + discount[..., None] * support
+        return project(jax.nn.softmax(following), atoms, support)
+
+    def errors(self, outputs: Array, target: Array) -> tuple[Array, Array]:
+        """See `ValueHead`; the size is the loss (Hessel et al. 1710.02298, section 4)."""
+        loss = -(target * jax.nn.log_softmax(outputs)).sum(-1)
+        return loss, loss
+
+    def _support(self) -> Array:
+        return jnp.linspace(-self.limit, self.limit, self.atoms, dtype=jnp.float32)
