@@ -43,7 +43,7 @@ class FrameStack:
             return obs[env, index]
         length = obs.shape[1]
         steps = jnp.arange(1 - self.count, 1, dtype=jnp.int32)
-        at = (index[..., None] + steps) % length
+        at = (index[..., None] + jnp.expand_dims(steps, range(index.ndim))) % length
         env = jnp.broadcast_to(env[..., None], at.shape)
         first = reset[env, at].astype(jnp.int32)
         later = jnp.flip(jnp.cumsum(jnp.flip(first, -1), axis=-1), -1) - first

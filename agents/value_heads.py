@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from rlseq.rl.n_step import huber, project, rescale, unscale
+from rlseq.rl.n_step import huber, project, rescale, support, unscale
 
 
 class ValueHead(Protocol):
@@ -60,18 +60,14 @@ class CategoricalHead:
 
     def values(self, outputs: Array) -> Array:
         """See `ValueHead`."""
-        return (jax.nn.softmax(outputs) * self._support()).sum(-1)
+        return (jax.nn.softmax(outputs) * support(outputs, self.limit)).sum(-1)
 
     def target(self, reward: Array, discount: Array, following: Array) -> Array:
         """See `ValueHead`."""
-        support = self._support()
-        atoms = reward[..., None] + discount[..., None] * support
-        return project(jax.nn.softmax(following), atoms, support)
+        atoms = reward[..., None] + discount[..., None] * support(following, self.limit)
+        return project(jax.nn.softmax(following), atoms, self.limit)
 
     def errors(self, outputs: Array, target: Array) -> tuple[Array, Array]:
         """See `ValueHead`; the size is the loss (Hessel et al. 1710.02298, section 4)."""
         loss = -(target * jax.nn.log_softmax(outputs)).sum(-1)
         return loss, loss
-
-    def _support(self) -> Array:
-        return jnp.linspace(-self.limit, self.limit, self.atoms, dtype=jnp.float32)

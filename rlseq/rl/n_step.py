@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import jax.numpy as jnp
-from jax import Array
+from jax import Array, lax
 
 
 class NStep(NamedTuple):
@@ -57,14 +57,21 @@ def huber(x: Array) -> Array:
     return jnp.where(size <= 1, 0.5 * jnp.square(x), size - 0.5)
 
 
-def project(probability: Array, atoms: Array, support: Array) -> Array:
-    """Mass [..., K] at atoms [..., K] on the evenly spaced support [K]: float32 [..., K].
+def support(like: Array, limit: float) -> Array:
+    """K evenly spaced returns from -limit to limit, in the last axis of the shape of `like`."""
+    number = lax.broadcasted_iota(jnp.float32, like.shape, like.ndim - 1)
+    half = (like.shape[-1] - 1) / 2
+    return (number - half) * (limit / half)
+
+
+def project(probability: Array, atoms: Array, limit: float) -> Array:
+    """Mass [..., K] at atoms [..., K] on their `support`: float32 [..., K].
 
     Each atom is shared between its neighbours and cut at the ends (Bellemare et al. 1707.06887,
     equation 7).
     """
-    spacing = support[1] - support[0]
-    place = (jnp.clip(atoms, support[0], support[-1]) - support[0]) / spacing
-    number = jnp.arange(len(support), dtype=jnp.float32)
+    bins = atoms.shape[-1]
+    place = (jnp.clip(atoms, -limit, limit) + limit) * ((bins - 1) / (2 * limit))
+    number = lax.broadcasted_iota(jnp.float32, (*atoms.shape, bins), atoms.ndim)
     share = jnp.maximum(1 - jnp.abs(place[..., None] - number), 0)  # [..., K of atoms, K]
     return (probability[..., None] * share).sum(-2)
