@@ -98,9 +98,7 @@ class R2D2(ReplayAgent):
         starts: Any = UniformStarts()
         if config.sampling == "prioritised":
             starts = PrioritisedStarts(config.priority_exponent, config.importance_exponent)
-        super().__init__(
-            env, config, observations, Replay(config.capacity // env.num_envs, starts)
-        )
+        super().__init__(env, config, observations, Replay(config.capacity // env.num_envs, starts))
         self.frames = FrameStack(config.frames, env.spec.obs_space)
         self.head = value_head(config)
         widths, stream = ((width,) if width else () for width in (config.encoder, config.head))
@@ -186,7 +184,7 @@ class R2D2(ReplayAgent):
         return (learner, sampler), metrics | {"grad_norm": new.norm}
 
     def batch(self, ring: Ring, starts: Starts, updates: Array, key: Array) -> QBatch:
-        """The sequences that begin at `starts`; the first frames - 1 rows are only looked back at."""
+        """The sequences that begin at `starts`, whose first frames - 1 rows are only stacked."""
         c = self.config
         rows: Row = ring.rows
         size = ring_length(ring)
@@ -218,7 +216,9 @@ class R2D2(ReplayAgent):
         since = updates % c.reset_every if c.reset_every else updates
         part = jnp.clip(since.astype(jnp.float32) / c.anneal, 0, 1) if c.anneal else jnp.float32(1)
         n = c.n_step_first * (c.n_step / c.n_step_first) ** part
-        rest = (1 - c.gamma_first + 1e-8) * ((1 - c.gamma + 1e-8) / (1 - c.gamma_first + 1e-8)) ** part
+        rest = (1 - c.gamma_first + 1e-8) * (
+            (1 - c.gamma + 1e-8) / (1 - c.gamma_first + 1e-8)
+        ) ** part
         return jnp.round(n).astype(jnp.int32), 1 - rest
 
     def loss(
@@ -250,8 +250,8 @@ class R2D2(ReplayAgent):
         slow = outputs if target is None else self._unroll(target, b)
         steps = jnp.arange(c.length, dtype=jnp.int32)[:, None] + b.returns.steps
         index = jnp.expand_dims(steps, (-1, -2))
-        following = [jnp.take_along_axis(x, index, axis=0) for x in (outputs, slow)]
-        return outputs[: c.length], *map(lax.stop_gradient, following)
+        online, slow = (jnp.take_along_axis(x, index, axis=0) for x in (outputs, slow))
+        return outputs[: c.length], lax.stop_gradient(online), lax.stop_gradient(slow)
 
     def renew(self, learner: LearnerState, key: Array) -> LearnerState:
         """Every `reset_every` updates core and heads begin anew, the encoder in part.

@@ -32,8 +32,8 @@ class PixelEncoder(nn.Module):
 
     uint8 becomes 0 .. 1 here and nowhere before; other dtypes come as they are. Layers whose
     stride is their side see all of an image, for which zeros are added at its right and bottom
-    unless `fill` is False; the others leave out what does not fill a kernel. Initialisation and `norm`, at each place over
-    its channels, as in `DenseStack`.
+    unless `fill` is False; the others leave out what does not fill a kernel. Initialisation
+    and `norm`, at each place over its channels, as in `DenseStack`.
     """
 
     layers: Layers

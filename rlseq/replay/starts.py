@@ -109,7 +109,9 @@ class PrioritisedStarts:
         share = jnp.where(allowed, state.rows, 0).reshape(-1)
         place, total = draw_proportional(key, share, count)
         chance = share[place] / jnp.maximum(total, 1e-30)
-        weight = (jnp.maximum(chance, 1e-30) * allowed.sum(dtype=jnp.int32).astype(jnp.float32)) ** -self.beta
+        weight = (
+            jnp.maximum(chance, 1e-30) * allowed.sum(dtype=jnp.int32).astype(jnp.float32)
+        ) ** -self.beta
         size = ring_length(ring)
         return Starts(place // size, place % size, weight / weight.max())
 

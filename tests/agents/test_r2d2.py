@@ -66,7 +66,7 @@ SLOW += [("Recall", core, {}) for core in ("attention", "mamba2", "s5")]
     [*USUAL, *(pytest.param(*case, marks=pytest.mark.slow) for case in SLOW)],
 )
 def test_r2d2_solves(probe, core, changes):
-    updates = 1500 if probe == "Leak" else 800
+    updates = 3000 if probe == "Leak" else 800
     agent = make(probe, core, num_updates=updates, **changes)
 
     @jax.jit
