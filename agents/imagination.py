@@ -27,16 +27,9 @@ from rlseq.errors import InputError
 from rlseq.replay.ring import sequences
 from rlseq.replay.samplers import make_sampler
 from rlseq.replay.store import Replay, ReplayState
-from rlseq.types import (
-    AgentPart,
-    Metrics,
-    Params,
-    PyTree,
-    VecEnv,
-    WorldCarry,
-    WorldModel,
-)
+from rlseq.types import AgentPart, Metrics, Params, PyTree, VecEnv
 from rlseq.world_models import make_world_model
+from rlseq.world_models.types import WorldCarry, WorldModel
 
 
 class PolicyParams(NamedTuple):

@@ -13,7 +13,8 @@ from rlseq.agents.behaviour import Behaviour, BehaviourState
 from rlseq.agents.imagination_settings import ImaginationConfig
 from rlseq.agents.updates import gradient_step
 from rlseq.replay.store import Replay
-from rlseq.types import Metrics, Observed, Params, PyTree, Ring, Sequences, WorldModel
+from rlseq.types import Metrics, Params, PyTree, Ring, Sequences
+from rlseq.world_models.types import Observed, WorldModel
 
 
 class ModelState(NamedTuple):

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from rlseq.nn.distributions import Categorical
-from rlseq.types import Observed, Params, Sequences, WorldCarry, WorldModel
+from rlseq.types import Params, Sequences
+from rlseq.world_models.types import Observed, WorldCarry, WorldModel
 
 Policy = Callable[[Array], Categorical]  # features [N, F] -> actions [N]
 
@@ -51,11 +52,9 @@ def start_from_contexts(
     carry = model.init_carry(rows.reward.shape[1])
     if rows.reward.shape[0] > 1:
         before = jax.tree.map(lambda x: x[:-1], rows)
-        carry, _ = model.observe(
-            params, carry, before.obs, before.action, before.is_first, first_key
-        )
+        carry, _ = model.observe(params, carry, before.obs, before.action, before.reset, first_key)
     last = jax.tree.map(lambda x: x[-1], rows)
-    reset = last.is_first if rows.reward.shape[0] > 1 else jnp.ones_like(last.is_first)
+    reset = last.reset if rows.reward.shape[0] > 1 else jnp.ones_like(last.reset)
     seen = model.perceive(params, carry, last.obs, reset, last_key)
     if not after:
         carry = carry._replace(hidden=seen.hidden)
@@ -74,8 +73,8 @@ def start_from_batch(
     """
     carry = model.init_carry(rows.reward.shape[1])
     latent = lax.stop_gradient(seen.latent)
-    carry = model.remember(params, carry, latent, rows.action, rows.is_first, every)
-    parts = carry, latent[::every], rows.is_first[::every]
+    carry = model.remember(params, carry, latent, rows.action, rows.reset, every)
+    parts = carry, latent[::every], rows.reset[::every]
     carry, latent, reset = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), parts)
     return Start(carry, latent, reset, jnp.ones_like(reset))
 

@@ -81,11 +81,11 @@ class WorldModel(nn.Module):
         error = (self.decoder(latent.flatten(0, 1)) - x).square().sum((1, 2, 3)).mean()
         hidden = self.through(latent, action)
         prior = log_probabilities(self.prior(hidden[:-1]))
-        told = -(two_hot(reward) * F.log_softmax(self.reward(hidden), -1)).sum(-1).mean()
+        reward_loss = -(two_hot(reward) * F.log_softmax(self.reward(hidden), -1)).sum(-1).mean()
         ended = F.binary_cross_entropy_with_logits(self.ending(hidden)[..., 0], terminated)
         dynamics = nats(posterior[1:].detach(), prior).mean().clamp(min=1)
         representation = nats(posterior[1:], prior.detach()).mean().clamp(min=1)
-        return error + told + ended + dynamics + 0.1 * representation
+        return error + reward_loss + ended + dynamics + 0.1 * representation
 
     def through(self, latent, action):
         y = self.stem(torch.cat([latent, F.one_hot(action, ACTIONS).float()], -1))

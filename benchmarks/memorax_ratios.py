@@ -76,14 +76,14 @@ def table(rows: list[dict[str, Any]]) -> str:
     for row in rows:
         lines.append("| " + " | ".join(text(row[name]) for name in COLUMNS) + " |")
     parallel = [row for row in rows if row["core"] not in LOOPS and not row["error"]]
-    told = ""
+    notes = ""
     if parallel:
         time, memory = (statistics.median(r[k] for r in parallel) for k in ("time", "memory"))
-        told = (
+        notes = (
             f"\nMedian of the parallel cores ({', '.join(r['core'] for r in parallel)}): "
             f"{time:.2f} of the time, {memory:.2f} of the memory.\n"
         )
-    return HEAD + "\n".join(lines) + "\n" + told
+    return HEAD + "\n".join(lines) + "\n" + notes
 
 
 def text(value: Any) -> str:

@@ -3,16 +3,15 @@
 Everything heavy is imported on use, so that listing names is quick.
 """
 
-import inspect
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Annotated, Any
 
-from rlseq import registry
+from rlseq.envs.family import env_ids, family_of
 from rlseq.envs.options import check_options, checked, option_types
-from rlseq.errors import InputError, check_names, unknown_name
+from rlseq.errors import InputError
 from rlseq.fields import INT32, Length, NumEnvs, OneOf, Range, Share, Text
-from rlseq.types import VecEnv
+from rlseq.types import BatchedFamily, JaxFamily, VecEnv
 
 Observe = Annotated[str, OneOf(("obs", "state", "both"))]
 FrameSkips = Annotated[int, Range(1, 1000)]
@@ -21,13 +20,7 @@ Sigma = Annotated[float, Range(0, 1e6)]
 Delay = Annotated[int, Range(0, 4096)]
 ActionLog = Annotated[int, Range(0, INT32)]
 
-__all__ = ["check_options", "env_ids", "make_env", "option_types"]
-
-
-def env_ids() -> list[str]:
-    """Every id "family:Name", family by family."""
-    families = registry.names("env")
-    return [f"{f}:{name}" for f in families for name in registry.load("env", f).ids()]
+__all__ = ["check_options", "env_ids", "family_of", "make_env", "option_types"]
 
 
 @checked
@@ -53,39 +46,32 @@ def make_env(
 ) -> VecEnv:
     """E = num_envs copies of the environment "family:Name", usable inside jit.
 
-    `options` go to the environment (`k=8`). `observe="state"` shows the hidden state in place of
-    the observation, "both" a dict of the two, under "obs" and "state", where there is one.
-    The switches add wrappers, in this order from the inside: the action before is repeated with
-    a probability; an action is taken several times; actions and choices seen are checked
-    (`rlseq.envs.checks`); entries of observations masked, noise of this sigma, observations lost
-    with a probability, or late by some steps; the previous action beside the observation, a flag
-    on first observations, one flat float32 vector as observation, returns and lengths of episodes
-    in the state (`rlseq.envs.wrappers.episode_stats`).
+    `options` go to the environment (`k=8`). `observe="state"` returns the hidden state instead of
+    the observation, "both" a dict of the two under "obs" and "state", where there is one.
+    The switches add wrappers, in this order from the inside: the last action is repeated with
+    a probability; an action is taken several times; actions and discrete observations are checked
+    (`rlseq.envs.checks`); entries of observations are masked, get noise of this sigma, are lost
+    with a probability, or delayed by some steps; the previous action beside the observation, a
+    flag on first observations, one flat float32 vector as observation, returns and lengths of
+    episodes in the state (`rlseq.envs.wrappers.episode_stats`).
 
-    Two more say what it is for, and change only environments that know of them: `action_log` is
-    how many actions one whose state lives outside JAX keeps in sight (`rlseq.envs.action_log`);
-    `evaluation` plays as scores are counted, say without clipped rewards.
+    Two more depend on the purpose and change only some environments: `action_log` is how many
+    actions an environment outside JAX keeps in its state (`rlseq.envs.action_log`); `evaluation`
+    plays as scores are counted, without clipped rewards for example.
 
     Raises InputError for an unknown family, name or option, for impossible option values, for
     num_envs below 1, and for an environment without a state to show; unknown names come with the
     nearest match.
     """
-    made = _family(id)
     inside = {"observe": observe, "sticky_actions": sticky_actions, "frame_skip": frame_skip}
-    make = _vmapped
-    if hasattr(made, "make_batch"):
-        make = partial(_batched, purpose={"action_log": action_log, "evaluation": evaluation})
-    venv = make(made, id, num_envs, options, **inside)
+    purpose = {"action_log": action_log, "evaluation": evaluation}
+    venv = _with_choices(_built(id, num_envs, options, inside, purpose))
 
-    from rlseq.envs import checks, observation_wrappers, wrappers
+    from rlseq.envs import checks, wrappers
 
+    venv = _wrapped(venv, (debug, checks.Checked))
     return _wrapped(
-        _with_choices(venv),
-        (debug, checks.Checked),
-        (tuple(obs_mask), partial(observation_wrappers.Masked, entries=tuple(obs_mask))),
-        (obs_noise, partial(observation_wrappers.Noisy, sigma=obs_noise)),
-        (obs_flicker, partial(observation_wrappers.Flickering, probability=obs_flicker)),
-        (obs_delay, partial(observation_wrappers.Delayed, delay=obs_delay)),
+        _degraded(venv, tuple(obs_mask), obs_noise, obs_flicker, obs_delay),
         (previous_action, wrappers.PreviousAction),
         (start_flag, wrappers.StartFlag),
         (flatten, wrappers.FlattenObservation),
@@ -93,16 +79,36 @@ def make_env(
     )
 
 
-def _family(id: str) -> Any:
-    """The family of an id. Raises InputError for an unknown one."""
-    family, colon, _ = id.partition(":")
-    if not colon:
-        raise unknown_name("environment", id, env_ids())
-    return registry.load("env", family)
+def _built(
+    id: str,
+    num_envs: int,
+    options: dict[str, Any],
+    inside: dict[str, Any],
+    purpose: dict[str, Any],
+) -> VecEnv:
+    """The environment of an id with what lies inside its batch, without batched wrappers."""
+    family = family_of(id)
+    if isinstance(family, BatchedFamily):
+        return _batched(family, id, num_envs, options | purpose, **inside)
+    return _vmapped(family, id, num_envs, options, **inside)
+
+
+def _degraded(
+    venv: VecEnv, mask: tuple[int, ...], noise: float, flicker: float, delay: int
+) -> VecEnv:
+    from rlseq.envs.observation_wrappers import Delayed, Flickering, Masked, Noisy
+
+    return _wrapped(
+        venv,
+        (mask, partial(Masked, entries=mask)),
+        (noise, partial(Noisy, sigma=noise)),
+        (flicker, partial(Flickering, probability=flicker)),
+        (delay, partial(Delayed, delay=delay)),
+    )
 
 
 def _wrapped(venv: VecEnv, *wrappers: tuple[Any, Callable[[VecEnv], VecEnv]]) -> VecEnv:
-    """Inside the wrappers that are wanted, the first innermost."""
+    """Add the wrappers that are switched on, the first innermost."""
     for wanted, wrap in wrappers:
         if wanted:
             venv = wrap(venv)
@@ -110,9 +116,9 @@ def _wrapped(venv: VecEnv, *wrappers: tuple[Any, Callable[[VecEnv], VecEnv]]) ->
 
 
 def _with_choices(venv: VecEnv) -> VecEnv:
-    """Whole numbers as choices, where an action is a Box of them between finite bounds.
+    """Wrap an environment whose actions are a bounded Box of whole numbers: they become choices.
 
-    Raises InputError for spaces of more choices than an int32 tells apart.
+    Raises InputError for spaces of more choices than an int32 can count.
     """
     from rlseq.envs.action_wrappers import ChosenIntegers
     from rlseq.envs.spaces import check_space, choices_of
@@ -123,30 +129,25 @@ def _with_choices(venv: VecEnv) -> VecEnv:
 
 
 def _batched(
-    family: Any,
+    family: BatchedFamily,
     id: str,
     num_envs: int,
     options: dict[str, Any],
     *,
-    purpose: dict[str, Any],
     observe: str,
     sticky_actions: float,
     frame_skip: int,
 ) -> VecEnv:
-    """From a family that batches by itself and is given its purpose if it takes it."""
+    """From a family that builds all copies at once."""
     if observe != "obs":
         raise InputError(f"{id} has no state to show, got observe={observe!r}")
     if sticky_actions != 0 or frame_skip != 1:
         raise InputError(f"{id} has sticky actions and frame skip of its own: give it a preset")
-    known = inspect.signature(family.make_batch).parameters
-    if all(k.kind is not k.VAR_KEYWORD for k in known.values()):  # else it checks them itself
-        check_names(f"option of {id}", options, [k for k in known if k not in ("name", "num_envs")])
-    accepted = {name: value for name, value in purpose.items() if name in known}
-    return family.make_batch(id.partition(":")[2], num_envs, **options, **accepted)
+    return family.make_batch(id.partition(":")[2], num_envs, **options)
 
 
 def _vmapped(
-    family: Any,
+    family: JaxFamily,
     id: str,
     num_envs: int,
     options: dict[str, Any],
@@ -155,7 +156,7 @@ def _vmapped(
     sticky_actions: float,
     frame_skip: int,
 ) -> VecEnv:
-    """By vmap over a JAX environment."""
+    """Copies of a JAX environment by vmap."""
     env, params = family.make(id.partition(":")[2], **options)
 
     from rlseq.envs.action_wrappers import FrameSkip, StickyActions

@@ -1,21 +1,23 @@
-"""What brings environments back whose state lives outside JAX: their seeds and every action.
+"""The action log of environments whose state lives outside JAX: seeds and actions restore them.
 
-Such an environment keeps an `ActionLog` in its state when it is made with `action_log=L`. Whoever
-drives it reads the log at least every L steps; `replay` plays all of it again.
+Such an environment keeps an `ActionLog` in its state when it is built with `action_log=L`. The
+caller reads the log at least every L steps; `replay` takes all actions again.
 """
 
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from rlseq.types import PyTree
+from rlseq.envs.batched import Wrapper
+from rlseq.types import PyTree, VecEnv
 
 
 class ActionLog(NamedTuple):
-    """What E environments have been told since their reset."""
+    """Seeds and recent actions of E environments since their reset."""
 
     seeds: Array  # [E] int32, of the reset
     recent: Array  # [E, L, ...] the last L actions; that of step t lies at t % L
@@ -25,7 +27,7 @@ class ActionLog(NamedTuple):
 
 @runtime_checkable
 class HostEnv(Protocol):
-    """A VecEnv whose state lives outside JAX, and which can be brought back by its actions."""
+    """A VecEnv whose state lives outside JAX and is restored by replaying its actions."""
 
     num_envs: int
 
@@ -37,15 +39,26 @@ class HostEnv(Protocol):
         ...
 
 
-def find(env: Any) -> HostEnv | None:
+@runtime_checkable
+class FilmedEnv(HostEnv, Protocol):
+    """A HostEnv that renders its episodes."""
+
+    frames_per_second: int
+
+    def film(self, seeds: np.ndarray, actions: np.ndarray) -> Iterator[np.ndarray]:
+        """Frames uint8 [H, W, 3] of one environment: seeds [1], actions [T, 1]."""
+        ...
+
+
+def find(env: VecEnv) -> HostEnv | None:
     """The environment inside all wrappers, if its state lives outside JAX."""
-    while hasattr(env, "inner"):
+    while isinstance(env, Wrapper):
         env = env.inner
     return env if isinstance(env, HostEnv) else None
 
 
 def start(seeds: Array, action: jax.ShapeDtypeStruct, length: int, obs: PyTree) -> ActionLog:
-    """The log after a reset, whose observations are obs [E, ...]; `action` is one of its kind."""
+    """The log after a reset with obs [E, ...]; `action` is any element of the action space."""
     recent = jnp.zeros((len(seeds), length, *action.shape), action.dtype)
     nothing = jnp.zeros(len(seeds), jnp.uint32)
     return ActionLog(seeds, recent, nothing.astype(jnp.int32), look(nothing, obs))
@@ -59,7 +72,7 @@ def record(log: ActionLog, action: Array, obs: PyTree) -> ActionLog:
 
 
 def look(seen: Array, obs: PyTree) -> Array:
-    """`seen` [E] after observations [E, ...], which it tells apart by every bit and place."""
+    """`seen` [E] after observations [E, ...], a checksum of every bit and its position."""
     for leaf in jax.tree.leaves(obs):
         words = words_of(leaf)
         # Odd factors: each word moves the sum, whichever of its bits changes.

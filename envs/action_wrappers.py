@@ -1,4 +1,4 @@
-"""What happens to actions on their way: sticky actions, frame skip, whole numbers as choices."""
+"""Wrappers of actions: sticky actions, frame skip, whole numbers as choices."""
 
 from typing import Any, NamedTuple
 
@@ -24,7 +24,7 @@ class StickyState(NamedTuple):
 
 
 class StickyActions(EnvWrapper):
-    """The action before is taken again with some probability, whatever the agent says.
+    """With some probability the last action is repeated instead of the agent's.
 
     Machado et al. (1709.06009). The first action of an episode is always the agent's. Spaces,
     rewards and ends are those of `inner`.
@@ -53,8 +53,8 @@ class StickyActions(EnvWrapper):
         step_key, coin_key = jax.random.split(key)
         sticks = state.started & jax.random.bernoulli(coin_key, jnp.float32(self.probability))
 
-        def chosen(before: jax.Array, given: jax.Array) -> jax.Array:
-            return jnp.where(sticks, before, jnp.asarray(given, before.dtype))
+        def chosen(before: jax.Array, new: jax.Array) -> jax.Array:
+            return jnp.where(sticks, before, jnp.asarray(new, before.dtype))
 
         taken = jax.tree.map(chosen, state.action, action)
         stepped = self.inner.step_env(step_key, state.inner, taken, params)

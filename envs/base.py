@@ -11,7 +11,7 @@ from rlseq.types import PyTree
 
 
 class Env(Environment[Any, EnvParams]):
-    """A gymnax environment said in four functions: start, advance, observe, is_terminated.
+    """A gymnax environment as four functions: start, advance, observe, is_terminated.
 
     A subclass sets `can_truncate` and `max_steps` and keeps its options as plain attributes. Its
     state is a NamedTuple of arrays with an int32 field `time`, the steps taken so far. `params`
@@ -44,7 +44,7 @@ class Env(Environment[Any, EnvParams]):
         raise NotImplementedError
 
     def across_episodes(self, venv: Any) -> Any:
-        """The batched environment with what lives longer than an episode, if anything does."""
+        """The batched environment, wrapped where something outlives an episode."""
         return venv
 
     def is_terminated(self, state: Any, params: EnvParams) -> jax.Array:

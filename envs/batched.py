@@ -1,4 +1,4 @@
-"""The base of batched environments: whoever steps one outside jit compiles it once."""
+"""The base of batched environments; outside jit, `reset` and `step` compile once."""
 
 from collections.abc import Callable
 from typing import Any
@@ -30,8 +30,8 @@ def _compile(env: Any, function: Callable[..., Any], **how: Any) -> Callable[...
 class Batched:
     """A `rlseq.types.VecEnv` whose `reset` and `step` compile once when they are called eagerly.
 
-    Then checks of `debug` raise as well, and what an environment on the host raises is an
-    `rlseq.errors.HostEnvError` in its own words. Inside jit both methods are as they are written.
+    Then checks of `debug` raise as well, and an exception of an environment on the host becomes an
+    `rlseq.errors.HostEnvError`. Inside jit both methods are unchanged.
     """
 
     num_envs: int
@@ -60,7 +60,7 @@ class Wrapper(Batched):
         self.inner = inner
         self.num_envs = inner.num_envs
         self.spec = inner.spec._replace(**changes)
-        self.checks = getattr(inner, "checks", False)
+        self.checks = isinstance(inner, Batched) and inner.checks
 
     def reset(self, key: jax.Array) -> tuple[Any, TimeStep]:
         return self.inner.reset(key)

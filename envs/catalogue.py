@@ -1,4 +1,4 @@
-"""What `rlseq list envs` says of each id, kept in catalogue.json: building them all takes long.
+"""The lines of `rlseq list envs`, kept in catalogue.json because building all ids takes long.
 
 `python -m rlseq.envs.catalogue` writes the file anew; a test compares it with the environments.
 """
@@ -31,7 +31,7 @@ def described(env_id: str) -> dict[str, Any]:
     from rlseq.envs.spaces import describe
 
     venv = make_env(env_id)
-    low, high = getattr(getattr(venv, "env", None), "reward_range", (-math.inf, math.inf))
+    low, high = venv.spec.reward_range
     return {
         "sees": describe(venv.spec.obs_space),
         "acts": describe(venv.spec.action_space),

@@ -1,4 +1,4 @@
-"""What `debug` adds to an environment: checks that inside jit nothing else makes."""
+"""The checks of `debug=True`: actions and observations inside their spaces, also inside jit."""
 
 from typing import Any
 

@@ -1,14 +1,16 @@
-"""A family of environments as a table: name -> where its class is and with which options.
+"""Families of environments: by id, and as a table of classes with their options.
 
-Nothing here imports gymnax or jax, so that names can be listed at once.
+Nothing here imports gymnax or jax, so that listing names is quick.
 """
 
 import importlib
 import inspect
 from typing import Any, NamedTuple
 
-from rlseq import fields
-from rlseq.errors import check_names, unknown_name
+from rlseq import fields, registry
+from rlseq.docstrings import first_sentence
+from rlseq.errors import InputError, check_names, unknown_name
+from rlseq.types import BatchedFamily, JaxFamily
 
 
 class Entry(NamedTuple):
@@ -18,8 +20,8 @@ class Entry(NamedTuple):
     options: dict[str, Any]
 
 
-class Family:
-    """The environments of one prefix; `aliases` maps other names to names of the table."""
+class TableFamily:
+    """A `JaxFamily` of a table: name -> entry; `aliases` maps other names to names of the table."""
 
     def __init__(self, prefix: str, table: dict[str, Entry], aliases: dict[str, str]):
         self.prefix = prefix
@@ -33,6 +35,10 @@ class Family:
     def options(self, name: str) -> dict[str, Any]:
         """Option -> declared type. Raises InputError for an unknown name."""
         return fields.of(self._load(self._entry(name)))
+
+    def about(self, name: str) -> str:
+        """The first sentence about the module of the environment."""
+        return first_sentence(self._entry(name).target.partition(":")[0])
 
     def make(self, name: str, **options: Any) -> tuple[Any, Any]:
         """(environment, its params); options replace those of the table.
@@ -56,3 +62,26 @@ class Family:
     def _load(entry: Entry) -> Any:
         module, attribute = entry.target.split(":")
         return getattr(importlib.import_module(module), attribute)
+
+
+def env_ids() -> list[str]:
+    """Every id "family:Name", family by family."""
+    families = registry.names("env")
+    return [f"{prefix}:{name}" for prefix in families for name in _load(prefix).ids()]
+
+
+def family_of(env_id: str) -> JaxFamily | BatchedFamily:
+    """The family of an id "family:Name". Raises InputError for an unknown or incomplete one."""
+    prefix, colon, _ = env_id.partition(":")
+    if not colon:
+        raise unknown_name("environment", env_id, env_ids())
+    return _load(prefix)
+
+
+def _load(prefix: str) -> JaxFamily | BatchedFamily:
+    family = registry.load("env", prefix)
+    if not isinstance(family, JaxFamily | BatchedFamily):
+        raise InputError(
+            f"the family {prefix!r} has not all methods of rlseq.types.JaxFamily or BatchedFamily"
+        )
+    return family

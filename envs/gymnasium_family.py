@@ -1,16 +1,17 @@
 """Environments of gymnasium that exist only there, stepped on the host by ordered callbacks.
 
-The names listed are those that gymnasium brings along and that need no other package; every id of
-its registry works, also "my_package.module:Name-v0", which imports the module first.
+The names listed come with gymnasium and need no other package. Every id of its registry works, also
+"my_package.module:Name-v0", which imports the module first.
 """
 
 import importlib
 import inspect
 from typing import Annotated, Any
 
+from rlseq.docstrings import first_sentence
 from rlseq.errors import InputError, unknown_name
 from rlseq.fields import INT32, Range, Share, like
-from rlseq.types import VecEnv
+from rlseq.types import BatchedFamily, VecEnv
 
 IDS = (
     "CartPole-v1",
@@ -45,12 +46,17 @@ class GymnasiumFamily:
         }
         return {**own, "max_episode_steps": Limit, "disable_env_checker": bool | None}
 
+    def about(self, name: str) -> str:
+        """What all of gymnasium's environments have in common."""
+        return first_sentence(__name__)
+
     def make_batch(
         self,
         name: str,
         num_envs: int,
         *,
         action_log: int = 0,
+        evaluation: bool = False,
         **options: Any,
     ) -> VecEnv:
         """E = num_envs copies, all in this process.
@@ -61,6 +67,7 @@ class GymnasiumFamily:
         `gymnasium.make` refuses (an option, a missing package) and for spaces that have no
         counterpart here.
         """
+        del evaluation  # plays as in training
         if names := RESERVED & set(options):
             raise InputError(f"gymnasium.make has {', '.join(sorted(names))} already")
         _check_name(name)
@@ -78,7 +85,7 @@ def _check_name(name: str) -> None:
 
 
 def _constructor(name: str) -> dict[str, Any]:
-    """Option -> default of an environment's constructor, as far as it says them."""
+    """Option -> default of an environment's constructor, as far as they can be read."""
     import gymnasium
     from gymnasium.envs.registration import load_env_creator
 
@@ -90,10 +97,10 @@ def _constructor(name: str) -> dict[str, Any]:
         spec = gymnasium.spec(known)
         make = load_env_creator(spec.entry_point) if isinstance(spec.entry_point, str) else None
         parameters = inspect.signature(make or spec.entry_point).parameters  # type: ignore
-    except Exception:  # whatever importing it raises is said when it is made
+    except Exception:  # an error of the import is reported when the environment is built
         return {}
     defaults = {key: p.default for key, p in parameters.items() if p.default is not p.empty}
     return defaults | {key: value for key, value in spec.kwargs.items() if key in defaults}
 
 
-FAMILY = GymnasiumFamily()
+FAMILY: BatchedFamily = GymnasiumFamily()

@@ -1,4 +1,4 @@
-"""gymnasium's spaces as ours, and elements on their way between the two."""
+"""Conversion of gymnasium's spaces and their elements to ours and back."""
 
 from typing import Any
 
@@ -43,7 +43,7 @@ def convert(space: Any) -> spaces.Space:
 def convert_action(space: Any) -> spaces.Space:
     """Our space for one of gymnasium's actions, of any shape in a row.
 
-    MultiBinary is coins, a Box of whole numbers choices between its bounds, where these are finite.
+    MultiBinary stays; a Box of whole numbers becomes choices where its bounds are finite.
 
     Raises InputError as `convert`, and for actions of several parts.
     """
@@ -88,7 +88,7 @@ def fitted(numbers: Any, dtype: Any, what: str) -> np.ndarray:
 
 
 def shapes(space: Any, rows: int) -> PyTree:
-    """What JAX receives of R = rows elements."""
+    """Shapes and dtypes of R = rows elements in JAX."""
     match space:
         case theirs.Tuple():
             return tuple(shapes(part, rows) for part in space.spaces)
@@ -100,7 +100,7 @@ def shapes(space: Any, rows: int) -> PyTree:
 
 
 def received(space: Any, batch: Any) -> PyTree:
-    """R elements as a vector environment gives them, in the form of `shapes`.
+    """R elements from a vector environment, in the form of `shapes`.
 
     Raises OverflowError for numbers that 32 bits cannot hold.
     """

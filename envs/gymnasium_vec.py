@@ -30,7 +30,7 @@ from rlseq.types import EnvSpec, PyTree, TimeStep
 
 
 class StepResult(NamedTuple):
-    """What the host answers for R environments."""
+    """The result of a step or reset of R environments on the host."""
 
     obs: PyTree  # [R, ...]
     reward: Any  # [R] float32
@@ -40,19 +40,19 @@ class StepResult(NamedTuple):
 
 
 class GymnasiumState(NamedTuple):
-    """What is known of E environments outside the host, which holds them."""
+    """The state of E environments outside the host, which holds them."""
 
     seeds: jax.Array  # [E] int32, of the reset: through them a vmap knows what belongs together
-    log: ActionLog | None  # what brings them back
+    log: ActionLog | None  # seeds and actions, which restore them
 
 
 class GymnasiumVecEnv(Batched):
     """E environments of gymnasium on the host; JAX calls them in order, once a step.
 
     They restart in the step of their end, as gymnasium's SAME_STEP does. Discrete actions out of
-    range are clipped. The environments are the object's own: a state can be stepped once and is
-    not to be kept; its `log` brings them back where they are deterministic given a seed. Under
-    vmap all members' environments are one batch on the host.
+    range are clipped. The environments are the object's own: a state can be stepped once, and a
+    saved state does not restore them; its `log` does where they are deterministic for a seed.
+    Under vmap all members' environments are one batch on the host.
 
     Raises InputError for what gymnasium refuses and for spaces without a counterpart here.
     """
@@ -89,7 +89,7 @@ class GymnasiumVecEnv(Batched):
     def step(
         self, state: GymnasiumState, action: jax.Array, key: jax.Array
     ) -> tuple[GymnasiumState, TimeStep]:
-        """One step of every environment; they have dice of their own, not `key`."""
+        """One step of every environment; they use their own random numbers, not `key`."""
         action = self._fitting(action)
         result = self._step(state.seeds, action)
         log = None if state.log is None else action_log.record(state.log, action, result.obs)
@@ -121,15 +121,15 @@ class GymnasiumVecEnv(Batched):
 
     def _reset_rows(self, seeds: jax.Array) -> StepResult:
         host = self._make(len(seeds))
-        return io_callback(remembered(host.reset), self._kinds(len(seeds)), seeds, ordered=True)
+        return io_callback(remembered(host.reset), self._dtypes(len(seeds)), seeds, ordered=True)
 
     def _step_rows(self, seeds: jax.Array, actions: jax.Array) -> StepResult:
         host = self._make(len(seeds))
-        return io_callback(remembered(host.step), self._kinds(len(seeds)), actions, ordered=True)
+        return io_callback(remembered(host.step), self._dtypes(len(seeds)), actions, ordered=True)
 
-    def _kinds(self, rows: int) -> StepResult:
+    def _dtypes(self, rows: int) -> StepResult:
         obs = shapes(self.spaces[0], rows)
-        number, flag = (jax.ShapeDtypeStruct((rows,), kind) for kind in (np.float32, np.bool_))
+        number, flag = (jax.ShapeDtypeStruct((rows,), dtype) for dtype in (np.float32, np.bool_))
         return StepResult(obs, number, flag, flag, obs)
 
 
@@ -139,7 +139,7 @@ def _shown(result: StepResult, reset: jax.Array) -> TimeStep:
 
 
 class _Host:
-    """R environments and what is asked of them."""
+    """R environments of gymnasium in this process."""
 
     def __init__(self, name: str, rows: int, options: dict[str, Any]):
         makers = [functools.partial(_make, name, options)] * rows
@@ -175,11 +175,11 @@ def _put(into: np.ndarray, one: np.ndarray, row: int) -> None:
 def _make(name: str, options: dict[str, Any]) -> gymnasium.Env:
     try:
         env = gymnasium.make(name, **options)
-        if options:  # what an environment does not look at when it is made
+        if options:  # which an environment may not check when it is built
             env.reset(seed=0)
             env.step(env.action_space.sample())
         return env
     except Exception as error:
-        given = f" with {options}" if options else ""
-        said = " ".join(f"{type(error).__name__}: {error}".split())
-        raise InputError(f"gymnasium cannot make {name!r}{given}: {said}") from error
+        with_options = f" with {options}" if options else ""
+        message = " ".join(f"{type(error).__name__}: {error}".split())
+        raise InputError(f"gymnasium cannot make {name!r}{with_options}: {message}") from error

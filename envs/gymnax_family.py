@@ -8,8 +8,10 @@ import dataclasses
 import inspect
 from typing import Annotated, Any
 
+from rlseq.docstrings import first_sentence
 from rlseq.errors import InputError, check_names, unknown_name
 from rlseq.fields import INT32, Episode, Length, OneOf, Range, Share, Text, like
+from rlseq.types import JaxFamily
 
 # MNISTBandit-bsuite is left out: it downloads data when built.
 IDS = (
@@ -89,6 +91,10 @@ class GymnaxFamily:
         declared["max_steps_in_episode"] = Episode
         return {key: CONSTRUCTORS[key] for key in for_env} | declared
 
+    def about(self, name: str) -> str:
+        """What all of gymnax's environments have in common."""
+        return first_sentence(__name__)
+
     def make(self, name: str, **options: Any) -> tuple[Any, Any]:
         """(environment, its params). Raises InputError for an unknown name or option, and for
         options with which it cannot be reset and stepped."""
@@ -100,17 +106,19 @@ class GymnaxFamily:
         from rlseq.envs.gymnax_adapter import default_rules
 
         for_env, _ = _defaults(name)
-        given = {key: value for key, value in options.items() if key in for_env}
+        arguments = {key: value for key, value in options.items() if key in for_env}
         others = {key: value for key, value in options.items() if key not in for_env}
         with default_rules():
             try:
-                env, params = registration.make(name, **given)
+                env, params = registration.make(name, **arguments)
                 params = params.replace(**_typed(params, others))
                 if options:
                     _try(env, params)
             except Exception as error:
-                said = " ".join(f"{type(error).__name__}: {error}".split())
-                raise InputError(f"gymnax:{name} cannot be made with {options}: {said}") from error
+                message = " ".join(f"{type(error).__name__}: {error}".split())
+                raise InputError(
+                    f"gymnax:{name} cannot be made with {options}: {message}"
+                ) from error
         return env, params
 
 
@@ -125,8 +133,8 @@ def _defaults(name: str) -> tuple[list[str], Any]:
 
     with default_rules():
         _, params = registration.make(name)
-    given = inspect.signature(registration._registry[name]).parameters
-    return [key for key in given if key in CONSTRUCTORS], params
+    arguments = inspect.signature(registration._registry[name]).parameters
+    return [key for key in arguments if key in CONSTRUCTORS], params
 
 
 def _like(default: Any) -> Any:
@@ -138,7 +146,7 @@ def _like(default: Any) -> Any:
 
 
 def _typed(params: Any, options: dict[str, Any]) -> dict[str, Any]:
-    """Options as the params hold them; gymnax selects between floats, so whole ones are made so."""
+    """Options in the types of the params; gymnax needs floats where the default is one."""
     typed = {}
     for key, value in options.items():
         default = getattr(params, key)
@@ -166,4 +174,4 @@ def _try(env: Any, params: Any) -> None:
     jax.eval_shape(env.step_env, key, state, action, params)
 
 
-FAMILY = GymnaxFamily()
+FAMILY: JaxFamily = GymnaxFamily()

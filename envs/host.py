@@ -1,4 +1,4 @@
-"""What environments on the host raise, as they raised it: JAX hands on nothing but its text."""
+"""Exceptions of environments on the host: JAX itself passes on only their text."""
 
 import contextlib
 import functools
@@ -31,8 +31,8 @@ def remembered(call: Callable[..., Any]) -> Callable[..., Any]:
 def own_errors(when: str = "") -> Iterator[None]:
     """Raise what an environment raised on the host, in place of JAX's error that holds its text.
 
-    Raises HostEnvError in the environment's words, `when` after "the environment failed". What is
-    no error, KeyboardInterrupt or SystemExit, comes out as it is.
+    Raises HostEnvError with the environment's message, `when` after "the environment failed".
+    KeyboardInterrupt and SystemExit pass unchanged.
     """
     try:
         yield
@@ -44,7 +44,7 @@ def own_errors(when: str = "") -> Iterator[None]:
 def raise_own(error: BaseException, when: str = "") -> None:
     """As `own_errors`, for an error of JAX's; nothing for one that no environment caused."""
     raised = _raised.pop() if _raised else None
-    # The name tells it from one of another call, say one whose error nobody looked at.
+    # The name excludes an exception of another call, whose error was ignored.
     if raised is None or type(raised).__name__ not in str(error):
         return
     if not isinstance(raised, Exception):

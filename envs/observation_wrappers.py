@@ -1,4 +1,4 @@
-"""Observations made worse: masked, noisy, flickering, late. Each is a VecEnv around another one."""
+"""Degraded observations: masked, noisy, flickering, delayed. Each wraps a VecEnv."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -18,10 +18,10 @@ OWN_STREAM = 0x0B5C0DE5  # far from the numbers that splitting a key counts thro
 
 
 class ObservationWrapper(Wrapper):
-    """obs and final_obs become `change` of what they were; the state is the inner one.
+    """obs and final_obs pass through `change`; the state is the inner one.
 
-    What is drawn for an observation is drawn anew for the next, and for `final_obs` where an
-    episode ended. The same keys give the same episodes as without.
+    Random numbers are new for every observation, and for `final_obs` where an episode ended. The
+    same keys give the same episodes as without the wrapper.
     """
 
     def __init__(self, inner: VecEnv, obs_space: spaces.Space):

@@ -1,10 +1,11 @@
-"""Types and ranges of what `make_env` takes for an environment, and their one check."""
+"""Types and ranges of the options of `make_env`, and their check."""
 
 import functools
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
 
-from rlseq import fields, registry
+from rlseq import fields
+from rlseq.envs.family import family_of
 
 Make = TypeVar("Make", bound=Callable[..., Any])
 
@@ -12,15 +13,13 @@ Make = TypeVar("Make", bound=Callable[..., Any])
 def option_types(id: str) -> dict[str, Any]:
     """Option -> declared type: those of every environment and those of this one.
 
-    A family says its own in `options(name)`; one of a user's without it checks them itself.
     Raises InputError for an unknown family or environment.
     """
     from rlseq.envs import make_env
 
-    family, colon, name = id.partition(":")
-    own = getattr(registry.load("env", family), "options", None) if colon else None
+    own = family_of(id).options(id.partition(":")[2])
     known = fields.of(make_env)
-    return (own(name) if own else {}) | {key: known[key] for key in known if key != "options"}
+    return own | {key: known[key] for key in known if key != "options"}
 
 
 def check_options(id: str, values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -1,10 +1,10 @@
-"""Probe environments: tiny tasks whose optimal values are known exactly, to find what is broken.
+"""Probe environments: tiny tasks with exactly known optimal values, to find faults of an agent.
 
 An agent that fails one of these has the fault the probe's docstring names. Each class gives
 `value(gamma)`, `optimal_return`, `memoryless_return` and `needs_memory`.
 """
 
-from rlseq.envs.family import Entry, Family
+from rlseq.envs.family import Entry, TableFamily
 
 _FILES = {
     "probe_one_step": (
@@ -21,7 +21,7 @@ _FILES = {
 # The ball goes out of sight after the first row: three of eight columns without memory.
 _PIXELS = {"Catch": {}, "CatchBlind": {"visible_rows": 1}}
 
-FAMILY = Family(
+FAMILY = TableFamily(
     "probe",
     table={
         name: Entry(f"rlseq.envs.{file}:{name}", {})

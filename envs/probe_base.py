@@ -1,4 +1,4 @@
-"""What every probe environment tells about itself."""
+"""The base of probe environments: their known values."""
 
 from typing import Any
 

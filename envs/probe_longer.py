@@ -127,7 +127,7 @@ class Leak(Probe):
     """Repeat the first cue of the episode, +-1 a step, while other cues keep coming.
 
     Every observation is a uniform one-hot cue and the length is uniform in 1 .. max_steps, so
-    nothing but the reset tells where an episode starts: memory that leaks across it holds a cue
+    only the reset marks the start of an episode: memory that leaks across it holds a cue
     of the last episode and scores like a guess after the first step. Fails: the carry is not
     cleared, or cleared one step off.
     """

@@ -28,9 +28,9 @@ class Catch(Probe):
     """Catch in 64 x 64 RGB: pays 1 if the ball lands on the paddle, else -1, and ends.
 
     The ball falls a row a step; actions move the paddle to the left, not at all, or to the right.
-    The ball is seen in its first `visible_rows` rows only. Without memory the paddle's place is
-    all that can tell where the ball is: an action in each visible row leaves
-    2 visible_rows + 1 places, from each of which the paddle can go to one column of its own, so
+    The ball is seen in its first `visible_rows` rows only. Without memory only the position of
+    the paddle can encode where the ball is: an action in each visible row leaves
+    2 visible_rows + 1 positions, from each of which the paddle can go to one column of its own, so
     as many of the 8 columns can be caught. Fails: pixels do not reach the core, or, where the
     ball goes out of sight, its memory.
     """

@@ -1,4 +1,4 @@
-"""What gymnax's spaces lack: MultiDiscrete, MultiBinary, flattening to a vector, a short text."""
+"""Additions to gymnax's spaces: MultiDiscrete, MultiBinary, flattening, a short description."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -45,7 +45,7 @@ class MultiDiscrete(spaces.Space):
 
 
 class MultiBinary(spaces.Space):
-    """Coins side by side: int32 [n], each 0 or 1. Raises InputError when n is below 1."""
+    """Binary choices side by side: int32 [n], each 0 or 1. Raises InputError when n is below 1."""
 
     def __init__(self, n: int):
         if n < 1:
@@ -58,7 +58,7 @@ class MultiBinary(spaces.Space):
         return f"MultiBinary({self.n})"
 
     def sample(self, key: jax.Array) -> jax.Array:
-        """Fair coins: int32 [n]."""
+        """Uniform: int32 [n]."""
         return jax.random.bernoulli(key, 0.5, self.shape).astype(self.dtype)
 
     def contains(self, x: jax.Array) -> jax.Array:
@@ -99,7 +99,7 @@ def choices_of(space: Any) -> list[int] | None:
 
 
 def check_choices(n: int) -> None:
-    """Raise InputError for more choices than an int32 tells apart."""
+    """Raise InputError for more choices than an int32 can count."""
     if n > INT32:
         raise InputError(
             f"a space has {n:,} choices: at most {INT32:,} fit the int32 that holds one"
@@ -112,7 +112,7 @@ def check_space(space: spaces.Space) -> None:
 
 
 def flat_size(space: spaces.Space) -> int:
-    """The length of a flattened element. Raises InputError for a space of another kind."""
+    """The length of a flattened element. Raises InputError for any other space."""
     match space:
         case spaces.Discrete():
             return space.n
@@ -133,7 +133,7 @@ def flatten(space: spaces.Space, x: PyTree) -> jax.Array:
     Discrete becomes one-hot, MultiDiscrete its one-hots side by side, Box and MultiBinary are
     ravelled, Tuple and Dict put their parts side by side in order. A choice out of its range
     becomes zeros, and float32 rounds whole numbers beyond 2**24. Raises InputError for a space of
-    another kind.
+    any other space.
     """
     match space:
         case spaces.Discrete():
@@ -173,13 +173,13 @@ def map_parts(function: Callable[..., Any], space: spaces.Space, *trees: PyTree)
 
 
 def as_declared(space: spaces.Space, x: PyTree) -> PyTree:
-    """Elements of a space in its dtypes where they are of the same kind: int64 becomes int32."""
+    """Elements in the dtypes of a space, integers and floats kept apart: int64 becomes int32."""
 
     def cast(part: Any, leaf: Any) -> jax.Array:
         leaf = jnp.asarray(leaf)
         same = any(
-            jnp.issubdtype(leaf.dtype, kind) and jnp.issubdtype(part.dtype, kind)
-            for kind in (jnp.integer, jnp.floating)
+            jnp.issubdtype(leaf.dtype, number) and jnp.issubdtype(part.dtype, number)
+            for number in (jnp.integer, jnp.floating)
         )
         return leaf.astype(part.dtype) if same else leaf
 

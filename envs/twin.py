@@ -1,4 +1,4 @@
-"""The fully observed twin of an environment: the same episodes, with the hidden state in sight."""
+"""The fully observed twin of an environment: the same episodes, with the hidden state visible."""
 
 from typing import Any
 

@@ -47,6 +47,7 @@ class JaxVecEnv(Batched):
             action_space=env.action_space(params),
             can_truncate=env.can_truncate,
             max_steps=env.max_steps,
+            reward_range=env.reward_range,
         )
 
     def reset(self, key: jax.Array) -> tuple[Any, TimeStep]:
@@ -67,9 +68,9 @@ class JaxVecEnv(Batched):
         shown = TimeStep(obs, new.reward, new.terminated, new.truncated, ended, new.obs)
         return state, shown
 
-    def _restart(self, key: jax.Array, places: jax.Array) -> tuple[PyTree, Any]:
-        """Fresh (obs, state) of the copies at places [K]; each has a key of its own."""
-        keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, places)
+    def _restart(self, key: jax.Array, indices: jax.Array) -> tuple[PyTree, Any]:
+        """Fresh (obs, state) of the copies with indices [K]; each has its own key."""
+        keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, indices)
         return jax.vmap(self.env.reset_env, in_axes=(0, None))(keys, self.params)
 
     def _restart_ended(
@@ -92,12 +93,12 @@ class JaxVecEnv(Batched):
         """`fresh_at_once` copies after another, as long as there are ended ones."""
         size = self.fresh_at_once
         last = self.num_envs - 1
-        # Places of the ended ones, then one that is out of bounds.
-        (places,) = jnp.nonzero(ended, size=self.num_envs + size, fill_value=self.num_envs)
+        # Indices of the ended ones, then one that is out of bounds.
+        (indices,) = jnp.nonzero(ended, size=self.num_envs + size, fill_value=self.num_envs)
 
         def restart(carried: tuple[jax.Array, tuple[PyTree, Any]]):
             done, tree = carried
-            some = jax.lax.dynamic_slice(places, (done,), (size,))
+            some = jax.lax.dynamic_slice(indices, (done,), (size,))
             fresh = self._restart(key, jnp.minimum(some, last))
             tree = jax.tree.map(lambda a, b: a.at[some].set(b, mode="drop"), tree, fresh)
             return done + size, tree

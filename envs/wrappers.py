@@ -1,7 +1,7 @@
 """Batched wrappers: each is a `rlseq.types.VecEnv` around another one.
 
 All work on the time step that comes out of autoreset and key on its `reset`, so nothing of an
-episode can show in the next one.
+episode leaks into the next one.
 """
 
 from typing import Any, NamedTuple
@@ -83,7 +83,7 @@ class FlattenObservation(Wrapper):
 
 
 class StatisticsState(NamedTuple):
-    """The inner state and what is known of the running and the last ended episode of each env."""
+    """The inner state, and sums over the running and the last ended episode of each env."""
 
     inner: Any
     running_return: jax.Array  # [E] float32, rewards of the running episode so far

@@ -1,4 +1,4 @@
-"""What a run is made of: composed by Hydra from `configs/` and dotted overrides, checked once.
+"""The configuration of a run: composed by Hydra from `configs/` and overrides, checked once.
 
 `rlseq.schema` says what each field may be. Hydra composes values of any type; `finish` checks
 every one of them before anything is built, for the command line and for saved runs alike.
@@ -55,18 +55,18 @@ def compose(words: list[str]) -> Config:
     that its field does not allow.
     """
     register_groups()
-    given = overrides.split(words)
+    split = overrides.split(words)
     with initialize_config_module(CONFIG_MODULE, version_base="1.3"):
-        parsed = overrides.parse(given.hydra)
+        parsed = overrides.parse(split.hydra)
         for one in parsed:
             if one.is_sweep_override():
                 raise InputError(f"{one.input_line} names several values: a sweep is `train -m`")
         overrides.check_groups(parsed)
         try:
-            composed = hydra_compose("config", overrides=given.hydra)
+            composed = hydra_compose("config", overrides=split.hydra)
         except Exception as error:
             raise explain(parsed, error) from error
-    return finish(composed, given.paths)
+    return finish(composed, split.paths)
 
 
 def finish(composed: DictConfig, paths: dict[str, str | None] | None = None) -> Config:
@@ -91,10 +91,10 @@ def load(path: Path) -> Config:
     raw = config_yaml.read(path)
     try:
         schema = OmegaConf.structured(untyped(Config))
-        for kind in GROUPS:
-            if kind in raw:  # runs of before there were world models have none
-                name = config_yaml.name_of(raw, kind)
-                schema[kind] = OmegaConf.structured(group_schema(kind, name))
+        for group in GROUPS:
+            if group in raw:  # older runs have no world model
+                name = config_yaml.name_of(raw, group)
+                schema[group] = OmegaConf.structured(group_schema(group, name))
         return finish(typing.cast(DictConfig, OmegaConf.merge(schema, raw)))
     except (OmegaConfBaseException, InputError, TypeError, ValueError, OverflowError) as error:
         key = getattr(error, "full_key", None)
@@ -137,7 +137,7 @@ def _checked(tree: dict[str, Any]) -> Config:
     env = EnvConfig(**_values(fields.of(EnvConfig), tree["env"], "env"))
     run = RunConfig(**_values(fields.of(RunConfig), tree["run"], "run"))
     own = {key: tree[key] for key in ("seed", "seeds", "total_steps")}
-    groups = {kind: _group(kind, tree[kind]) for kind in GROUPS}
+    groups = {group: _group(group, tree[group]) for group in GROUPS}
     config = Config(env=env, run=run, **groups, **_values(fields.of(Config), own, ""))
     if config.seed + config.seeds - 1 > LAST_SEED:
         raise InputError(
@@ -151,16 +151,16 @@ def _checked(tree: dict[str, Any]) -> Config:
     return config
 
 
-def _group(kind: str, given: Any) -> dict[str, Any]:
+def _group(group: str, value: Any) -> dict[str, Any]:
     """The name of a group's entry and its options."""
-    name = given.get("name") if isinstance(given, dict) else given
-    if name not in names_of(kind):
-        raise unknown_name(kind, name, names_of(kind))
-    known = options_of(kind, name)
-    values = {key: value for key, value in given.items() if key != "name"}
-    check_names(f"option of {kind} {name!r}:", values, known)
+    name = value.get("name") if isinstance(value, dict) else value
+    if name not in names_of(group):
+        raise unknown_name(group, name, names_of(group))
+    known = options_of(group, name)
+    values = {key: value[key] for key in value if key != "name"}
+    check_names(f"option of {group} {name!r}:", values, known)
     declared = {key: annotation for key, (annotation, _) in known.items()}
-    return {"name": name, **_values(declared, values, kind)}
+    return {"name": name, **_values(declared, values, group)}
 
 
 def _env_options(env: EnvConfig) -> dict[str, Any]:
@@ -179,11 +179,11 @@ def _env_options(env: EnvConfig) -> dict[str, Any]:
     return _plain(check_options(env.id, read, "env.options."))
 
 
-def _values(declared: dict[str, Any], given: Any, part: str) -> dict[str, Any]:
+def _values(declared: dict[str, Any], values: Any, part: str) -> dict[str, Any]:
     """The values of one part as its fields take them."""
-    if not isinstance(given, dict):
-        raise InputError(f"{part} reads like {part}.KEY=VALUE, got {shown(given)}")
-    read = {key: fields.whole(declared[key], value) for key, value in given.items()}
+    if not isinstance(values, dict):
+        raise InputError(f"{part} reads like {part}.KEY=VALUE, got {shown(values)}")
+    read = {key: fields.whole(declared[key], value) for key, value in values.items()}
     return _plain(fields.check_all(declared, read, f"{part}." if part else ""))
 
 

@@ -1,4 +1,4 @@
-"""What was wrong with a command line's overrides, in our words rather than Hydra's."""
+"""Errors in the overrides of a command line, explained without Hydra's own messages."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from rlseq.overrides import OPEN_KEY
 
 
 def explain(parsed: list[Override], error: Exception) -> InputError:
-    """Which override Hydra stumbled over, in our words; called where Hydra is initialised."""
+    """The InputError for an error of Hydra, naming the override; needs Hydra initialised."""
     loader = GlobalHydra.instance().config_loader()
     single = [one for one in parsed if "." not in one.key_or_group]
     groups = [one for one in single if loader.get_group_options(one.key_or_group)]

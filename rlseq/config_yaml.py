@@ -1,4 +1,4 @@
-"""The YAML of a run folder, read as a stranger's: plain values, and one line on what is wrong."""
+"""The YAML of a run folder, read as untrusted input: plain values only; an error is one line."""
 
 import re
 from pathlib import Path
@@ -40,12 +40,12 @@ def read(path: Path) -> dict[str, Any]:
     return {str(key): value for key, value in found.items()}
 
 
-def name_of(raw: dict[str, Any], kind: str) -> str:
-    """The name that the part `kind` of a configuration has. Raises InputError without one."""
-    part = raw[kind]
+def name_of(raw: dict[str, Any], group: str) -> str:
+    """The name of the chosen entry of `group`. Raises InputError without one."""
+    part = raw[group]
     name = part.get("name") if isinstance(part, dict) else None
     if not isinstance(name, str):
-        raise InputError(f"{kind} holds no name")
+        raise InputError(f"{group} holds no name")
     return name
 
 

@@ -1,4 +1,4 @@
-"""Errors that a user can mend: each names what was given, what is allowed and the nearest match."""
+"""Errors that a user can correct: each names the value, what is allowed and the nearest match."""
 
 import difflib
 from collections.abc import Iterable
@@ -11,13 +11,13 @@ class InputError(ValueError):
 
 
 class HostEnvError(RuntimeError):
-    """An environment outside JAX failed or cannot be brought back; exit code 1."""
+    """An environment outside JAX failed or cannot be restored; exit code 1."""
 
 
-def unknown_name(kind: str, given: object, known: Iterable[object]) -> InputError:
+def unknown_name(kind: str, name: object, known: Iterable[object]) -> InputError:
     """An InputError for a name that is not among the known ones, with the nearest match."""
     names = sorted(str(name) for name in known)
-    text = shown(given)
+    text = shown(name)
     close = difflib.get_close_matches(text.strip("'"), names, n=1, cutoff=0.4)
     hint = f" Did you mean {close[0]!r}?" if close else ""
     return InputError(f"unknown {kind} {text}.{hint} Known: {', '.join(names) or 'none'}")
@@ -32,9 +32,9 @@ def shown(value: object) -> str:
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
 
 
-def check_names(kind: str, given: Iterable[str], known: Iterable[str]) -> None:
-    """Raise InputError for the first given name that is not known."""
+def check_names(kind: str, names: Iterable[str], known: Iterable[str]) -> None:
+    """Raise InputError for the first of the names that is not known."""
     allowed = list(known)
-    for name in given:
+    for name in names:
         if name not in allowed:
             raise unknown_name(kind, name, allowed)

@@ -47,13 +47,13 @@ INT64 = Range(-(2**63), 2**63 - 1)
 
 
 class OneOf(NamedTuple):
-    """One of some names; a function gives those that are registered by the time of the check.
+    """One of some names; a function returns those that are registered when the check runs.
 
-    `kind` says in messages what the names are of, where the option's own name does not.
+    `noun` says in messages what is named, where the option's own name does not.
     """
 
     names: Iterable[str] | Callable[[], Iterable[str]]
-    kind: str = ""
+    noun: str = ""
 
     def known(self) -> list[str]:
         """The names."""
@@ -61,7 +61,7 @@ class OneOf(NamedTuple):
 
 
 class Text(NamedTuple):
-    """Any text, which its owner reads."""
+    """Any text; its owner checks it."""
 
 
 class Length(NamedTuple):
@@ -73,10 +73,10 @@ class Length(NamedTuple):
 
 @dataclass(frozen=True)
 class Declared:
-    """What an annotation says: `kind` is bool, int, float, str, tuple or None where it is none
-    of them, and so checked by its owner alone."""
+    """What an annotation declares. `base` is bool, int, float, str or tuple; None for any other
+    type, whose values only the owner checks."""
 
-    kind: type | None
+    base: type | None
     optional: bool = False
     range: Range | None = None
     names: OneOf | Text | None = None
@@ -86,13 +86,13 @@ class Declared:
     def wanted(self) -> str:
         """In words, as "a whole number"."""
         words = {bool: "true or false", int: "a whole number", float: "a finite number"}
-        if self.kind is tuple:
+        if self.base is tuple:
             of = {int: "whole numbers", float: "finite numbers", str: "names"}
             text = f"a list of {of.get(self.item, 'values')}"  # type: ignore[arg-type]
-            if isinstance(self.names, OneOf) and self.names.kind:
-                text = f"names of {self.names.kind}s"
+            if isinstance(self.names, OneOf) and self.names.noun:
+                text = f"names of {self.names.noun}s"
         else:
-            text = words.get(self.kind, "text")  # type: ignore[arg-type]
+            text = words.get(self.base, "text")  # type: ignore[arg-type]
         return f"{text} or null" if self.optional else text
 
     def allowed(self) -> str:
@@ -124,23 +124,23 @@ def parse(annotation: Any) -> Declared:
     """What an annotation declares: `int`, `float | None`, `Annotated[tuple[int, ...], ...]`."""
     marks: dict[type, Any] = {}
     if typing.get_origin(annotation) is Annotated:
-        annotation, *given = typing.get_args(annotation)
-        marks = {type(mark): mark for mark in given}
+        annotation, *metadata = typing.get_args(annotation)
+        marks = {type(mark): mark for mark in metadata}
     members = [annotation]
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):
         members = list(typing.get_args(annotation))
     optional = type(None) in members
-    kinds = [member for member in members if member is not type(None)]
-    if len(kinds) == 1 and typing.get_origin(kinds[0]) is Annotated:
-        return _optional(parse(kinds[0]), optional)
-    kind = kinds[0] if len(kinds) == 1 else None
+    choices = [member for member in members if member is not type(None)]
+    if len(choices) == 1 and typing.get_origin(choices[0]) is Annotated:
+        return _optional(parse(choices[0]), optional)
+    base = choices[0] if len(choices) == 1 else None
     item = None
-    if typing.get_origin(kind) in (tuple, list, Sequence):
-        kind, item = tuple, typing.get_args(kind)[0]
-    if kind not in (bool, int, float, str, tuple):
-        kind = None
+    if typing.get_origin(base) in (tuple, list, Sequence):
+        base, item = tuple, typing.get_args(base)[0]
+    if base not in (bool, int, float, str, tuple):
+        base = None
     names = marks.get(OneOf) or marks.get(Text)
-    return Declared(kind, optional, marks.get(Range), names, marks.get(Length), item)
+    return Declared(base, optional, marks.get(Range), names, marks.get(Length), item)
 
 
 def of(owner: Any) -> dict[str, Any]:
@@ -174,11 +174,11 @@ def check(key: str, annotation: Any, value: Any) -> Any:
     """The value as the option takes it: floats for whole numbers where it holds floats, tuples
     for lists. Raises InputError that names the key, the value and what is allowed."""
     declared = parse(annotation)
-    if declared.kind is None or (value is None and declared.optional):
+    if declared.base is None or (value is None and declared.optional):
         return value
-    if declared.kind is tuple:
+    if declared.base is tuple:
         return _checked_list(key, declared, value)
-    return _checked_one(key, declared, declared.kind, value, value)
+    return _checked_one(key, declared, declared.base, value, value)
 
 
 def check_all(
@@ -202,7 +202,7 @@ def check_instance(options: Any, prefix: str) -> None:
 
 def whole(annotation: Any, value: Any) -> Any:
     """1e6, as people write a million, where whole numbers are wanted."""
-    if parse(annotation).kind is int and isinstance(value, float) and value.is_integer():
+    if parse(annotation).base is int and isinstance(value, float) and value.is_integer():
         return int(value)
     return value
 
@@ -223,36 +223,36 @@ def _checked_list(key: str, declared: Declared, value: Any) -> tuple:
     return tuple(_checked_one(key, declared, declared.item, entry, value) for entry in entries)
 
 
-def _checked_one(key: str, declared: Declared, kind: type, value: Any, given: Any) -> Any:
-    """One value, or one entry of the list `given`."""
-    if kind is str:
-        return _checked_text(key, declared, value, given)
-    if not _is_of(kind, value):
-        raise _misfit(key, declared, given)
-    if kind is bool:
+def _checked_one(key: str, declared: Declared, base: type, value: Any, entered: Any) -> Any:
+    """One value, or one entry of the list `entered`, which messages show."""
+    if base is str:
+        return _checked_text(key, declared, value, entered)
+    if not _is_of(base, value):
+        raise _misfit(key, declared, entered)
+    if base is bool:
         return value
-    bounds = declared.range or (INT64 if kind is int else Range(-FLOAT32, FLOAT32))
+    bounds = declared.range or (INT64 if base is int else Range(-FLOAT32, FLOAT32))
     if fault := bounds.fault(value):
-        raise InputError(f"{key} must be {fault}, got {shown(given)} (allowed: {bounds})")
-    return kind(value)
+        raise InputError(f"{key} must be {fault}, got {shown(entered)} (allowed: {bounds})")
+    return base(value)
 
 
-def _is_of(kind: type, value: Any) -> bool:
+def _is_of(base: type, value: Any) -> bool:
     """NumPy's numbers are numbers, truth values are none, and floats are finite."""
-    if kind is bool or isinstance(value, bool):
-        return kind is bool and isinstance(value, bool)
+    if base is bool or isinstance(value, bool):
+        return base is bool and isinstance(value, bool)
     if isinstance(value, Integral):  # it may be too long for a float
         return True
-    return kind is float and isinstance(value, Real) and math.isfinite(value)
+    return base is float and isinstance(value, Real) and math.isfinite(value)
 
 
-def _checked_text(key: str, declared: Declared, value: Any, given: Any) -> str:
+def _checked_text(key: str, declared: Declared, value: Any, entered: Any) -> str:
     if not isinstance(value, str):
-        raise _misfit(key, declared, given)
+        raise _misfit(key, declared, entered)
     names = declared.names
     if isinstance(names, OneOf) and value not in (known := names.known()):
-        fault = unknown_name(names.kind or key, value, known)
-        raise InputError(f"{key}: {fault}") if names.kind else fault
+        fault = unknown_name(names.noun or key, value, known)
+        raise InputError(f"{key}: {fault}") if names.noun else fault
     return value
 
 

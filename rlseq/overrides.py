@@ -1,4 +1,4 @@
-"""What stands on the command line: `key=value` words, before Hydra composes them."""
+"""The `key=value` words of a command line, before Hydra composes them."""
 
 import os
 import re
@@ -16,7 +16,7 @@ PATHS = ("run.dir", "run.root")  # taken as they are typed
 
 
 class Words(NamedTuple):
-    """Overrides as Hydra takes them, and paths, which it does not get to see."""
+    """Overrides for Hydra, and paths, which Hydra does not parse."""
 
     hydra: list[str]
     paths: dict[str, str | None]
@@ -73,10 +73,10 @@ def parse(words: list[str]) -> list[Override]:
         try:
             parsed.append(parser.parse_override(word))
         except Exception as error:
-            said = " ".join(str(error).split("\n")[0].split())
+            message = " ".join(str(error).split("\n")[0].split())
             hint = "a value with special characters stands in quotes: key=\"'...'\""
             text = word.removeprefix("++")
-            raise InputError(f"cannot read {shown(text)}: {said}; {hint}") from error
+            raise InputError(f"cannot read {shown(text)}: {message}; {hint}") from error
     return parsed
 
 
@@ -93,11 +93,11 @@ def check_groups(parsed: list[Override]) -> None:
             continue
         if one.package is not None:
             raise InputError(f"{one.input_line}: write {key}=NAME")
-        given = [value]
+        values = [value]
         if isinstance(value, ChoiceSweep):
-            given = list(value.list)
+            values = list(value.list)
         elif isinstance(value, list) and key == "experiment":
-            given = value
-        for name in given:
+            values = value
+        for name in values:
             if name not in options:
                 raise unknown_name(key, name, options)

@@ -1,7 +1,7 @@
 """Methods that compile once for each object when they are called outside jit.
 
-Called eagerly, a method of scans and branches would compile these anew at every call, since they
-hold new functions each time. Inside jit, and under vmap or grad, such a method is what it was.
+Called eagerly, a method with scans and branches would compile them again at every call, since
+they hold new functions each time. Inside jit, vmap or grad such a method is unchanged.
 """
 
 import functools
@@ -41,8 +41,8 @@ def compiled_once(
             programs = _PROGRAMS.setdefault(self, {})
             if method not in programs:
                 bound = _bound(method, self)
-                made = jax.jit if compile is None else functools.partial(compile, self)
-                programs[method] = made(bound, static_argnames=static)
+                jit = jax.jit if compile is None else functools.partial(compile, self)
+                programs[method] = jit(bound, static_argnames=static)
             return programs[method](*args, **kwargs)
 
         return call  # type: ignore[return-value]

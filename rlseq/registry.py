@@ -35,7 +35,7 @@ TABLES: dict[str, dict[str, str]] = {
         "universal": "rlseq.cores.universal:Universal",
         "window": "rlseq.cores.window:Window",
     },
-    # A family makes the environments of one prefix: ids() and make(name, **options).
+    # A family builds the environments of one prefix: `rlseq.types.Family`.
     "env": {
         "atari": "rlseq.envs.atari:FAMILY",
         "gymnasium": "rlseq.envs.gymnasium_family:FAMILY",
@@ -73,7 +73,7 @@ def load(kind: str, name: str) -> Any:
 
 
 def register(kind: str, name: str, target: str) -> None:
-    """Add an id of your own: target is "module:attribute". An id is never given twice.
+    """Add an id of your own: target is "module:attribute". An id keeps its target.
 
     Raises InputError for an unknown kind, a malformed target or an id that has another target.
     """

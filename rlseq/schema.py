@@ -37,12 +37,12 @@ class EnvConfig:
 
 @dataclasses.dataclass
 class RunConfig:
-    """Where a run lies and how it is kept; nothing here changes what is learned."""
+    """The folder, checkpoints and logs of a run; nothing here changes what is learned."""
 
     dir: Annotated[str | None, Text()] = None  # exactly this folder; null: a new one below root
     root: Annotated[str, Text()] = "runs"
     mesh: Annotated[str | None, Text()] = None  # devices by axis: "env=4" or "seed=2,env=2"
-    chunks: Chunks = 100  # about how many log lines; between two of them the host is asked nothing
+    chunks: Chunks = 100  # about how many log lines; the device runs alone in between
     checkpoint_every: Chunks = 10  # chunks
     keep: Annotated[int, Range(1, 10_000)] = 3  # newest checkpoints kept, beside the best
     eval_episodes: Episodes = 128  # per seed, after training; 0: none
@@ -68,31 +68,31 @@ class Config:
 def register_groups() -> None:
     """Tell Hydra the schemas of every registered core, agent and world model."""
     ConfigStore.instance().store(name="schema", node=untyped(Config))
-    for kind in GROUPS:
-        for name in names_of(kind):
-            _store(kind, name, registry.TABLES[kind].get(name))
+    for group in GROUPS:
+        for name in names_of(group):
+            _store(group, name, registry.TABLES[group].get(name))
 
 
 @functools.cache  # OmegaConf takes a quarter of a second for all of them
-def _store(kind: str, name: str, target: str | None) -> None:
+def _store(group: str, name: str, target: str | None) -> None:
     store = ConfigStore.instance()
-    store.store(group=kind, name=name, node=group_schema(kind, name))
-    presets = getattr(registry.load(kind, name), "presets", {}) if target else {}
+    store.store(group=group, name=name, node=group_schema(group, name))
+    presets = registry.load(group, name).presets if target and group == "world_model" else {}
     for preset, values in presets.items():
-        store.store(group=kind, name=preset, node=group_schema(kind, name, values))
+        store.store(group=group, name=preset, node=group_schema(group, name, values))
 
 
-def names_of(kind: str) -> list[str]:
+def names_of(group: str) -> list[str]:
     """What a group takes: the registered names, "stack" for mixed cores, "none" for no model."""
     from rlseq.cores import STACK
 
-    return [*registry.names(kind), *{"core": [STACK], "world_model": [NO_MODEL]}.get(kind, [])]
+    return [*registry.names(group), *{"core": [STACK], "world_model": [NO_MODEL]}.get(group, [])]
 
 
-def options_of(kind: str, name: str) -> dict[str, tuple[Any, Any]]:
+def options_of(group: str, name: str) -> dict[str, tuple[Any, Any]]:
     """Option -> (declared type, default) of an entry of a group."""
     # Imported here: `rlseq.config` itself must not pull in flax and every agent.
-    if kind == "core":
+    if group == "core":
         from rlseq.cores import core_fields
 
         return core_fields(name)
@@ -101,20 +101,20 @@ def options_of(kind: str, name: str) -> dict[str, tuple[Any, Any]]:
     from rlseq.agents import agent_config
     from rlseq.world_models import world_model_config
 
-    schema = agent_config(name) if kind == "agent" else world_model_config(name)
+    schema = agent_config(name) if group == "agent" else world_model_config(name)
     types = fields.of(schema)
     return {f.name: (types[f.name], f.default) for f in dataclasses.fields(schema)}
 
 
-def group_schema(kind: str, name: str, preset: dict[str, Any] | None = None) -> type:
+def group_schema(group: str, name: str, preset: dict[str, Any] | None = None) -> type:
     """A dataclass of an entry's options as Hydra composes them, its name as the first field."""
     entries: list[Any] = [("name", Any, dataclasses.field(default=name))]
-    for key, (_, default) in options_of(kind, name).items():
+    for key, (_, default) in options_of(group, name).items():
         default = (preset or {}).get(key, default)
         value = list(default) if isinstance(default, tuple) else default
         factory = dataclasses.field(default_factory=lambda value=value: value)
         entries.append((key, Any, factory))
-    return dataclasses.make_dataclass(f"{name}_{kind}", entries)
+    return dataclasses.make_dataclass(f"{name}_{group}", entries)
 
 
 def untyped(schema: type) -> type:

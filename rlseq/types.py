@@ -5,6 +5,7 @@ Letters, the same everywhere: T time, B batch, E envs, D features, N state, A ac
 `x[t]` is read.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -66,6 +67,55 @@ class EnvSpec(NamedTuple):
     max_steps: int | None  # the longest episode, in environment steps
     reference: Reference | None = None  # where known
     settings: str = ""  # how it is played, for the records of results
+    reward_range: tuple[float, float] = (-math.inf, math.inf)  # of a step, where known
+
+
+@runtime_checkable
+class Family(Protocol):
+    """The environments of one prefix: what JaxFamily and BatchedFamily share."""
+
+    def ids(self) -> list[str]:
+        """The names after the prefix that lists show; others may work too."""
+        ...
+
+    def options(self, name: str) -> dict[str, Any]:
+        """Option -> declared type (`rlseq.fields`). Raises InputError for an unknown name."""
+        ...
+
+    def about(self, name: str) -> str:
+        """One line about a name, for lists. Builds nothing."""
+        ...
+
+
+@runtime_checkable
+class JaxFamily(Family, Protocol):
+    """A family of JAX environments; `make_env` copies one by vmap."""
+
+    def make(self, name: str, **options: Any) -> tuple[Any, Any]:
+        """(gymnax environment, its params). Raises InputError for an unknown name or option, and
+        for impossible values."""
+        ...
+
+
+@runtime_checkable
+class BatchedFamily(Family, Protocol):
+    """A family that builds E environments at once."""
+
+    def make_batch(
+        self,
+        name: str,
+        num_envs: int,
+        *,
+        action_log: int = 0,
+        evaluation: bool = False,
+        **options: Any,
+    ) -> "VecEnv":
+        """E = num_envs environments, which `rlseq.envs.batched.Batched` compiles once outside jit.
+
+        `action_log` and `evaluation` are those of `make_env`; a family ignores what does not
+        concern it. Raises InputError for an unknown name or option, and for impossible values.
+        """
+        ...
 
 
 class VecEnv(Protocol):
@@ -183,7 +233,7 @@ class AgentClass(Protocol):
     """What the registry holds of an agent: a class with its settings, constructed in one way."""
 
     Config: type  # a frozen dataclass; every field has a default
-    needs_world_model: bool  # True: `world_model` is given; False: it is None
+    needs_world_model: bool  # True: it takes a world model; False: `world_model` is None
 
     @staticmethod
     def update_steps(config: Any, num_envs: int) -> int:
@@ -228,13 +278,6 @@ class AgentWithParts(Protocol):
         ...
 
 
-@runtime_checkable
-class AgentWithModel(Protocol):
-    """An agent that imagines; `policy_params(state).model` are the parameters of its model."""
-
-    model: "WorldModel"
-
-
 class Sequences(NamedTuple):
     """Recorded experience, time first; what a world model learns from.
 
@@ -245,141 +288,4 @@ class Sequences(NamedTuple):
     action: jax.Array  # [T, B] int32
     reward: jax.Array  # [T, B] float32
     terminated: jax.Array  # [T, B] bool, it ended the episode for good
-    is_first: jax.Array  # [T, B] bool, obs begins an episode
-
-
-class WorldCarry(NamedTuple):
-    """The memory of a world model between two steps."""
-
-    core: Carry
-    hidden: jax.Array  # [B, H] what the core said after the last action; 0 in a fresh episode
-
-
-class Observed(NamedTuple):
-    """A sequence as a world model sees it; features of time t are (latent[t], hidden[t])."""
-
-    latent: jax.Array  # [T, B, L] drawn from the posterior of obs[t]
-    hidden: jax.Array  # [T, B, H] the memory when obs[t] arrived; 0 where it begins an episode
-    next_hidden: jax.Array  # [T, B, H] the memory after action[t]: reward[t] is told from it
-    prior: jax.Array  # [T, B, K, C] log-probabilities of latent[t] from hidden[t] alone
-    posterior: jax.Array  # [T, B, K, C] its log-probabilities given obs[t] alone
-
-
-class Perceived(NamedTuple):
-    """What can be known before acting at one step; features are (latent or guess, hidden)."""
-
-    latent: jax.Array  # [B, L] drawn from the posterior of the current observation
-    guess: jax.Array  # [B, L] drawn from the prior; equals latent where an episode begins
-    hidden: jax.Array  # [B, H]
-
-
-class Imagined(NamedTuple):
-    """What follows an action in imagination; the next features are (latent, hidden)."""
-
-    latent: jax.Array  # [B, L] of the next time step, drawn from the prior
-    hidden: jax.Array  # [B, H] the memory after the action
-    reward: jax.Array  # [B] float32
-    ending: jax.Array  # [B] logit of "the action ends the episode for good"
-
-    @property
-    def terminated(self) -> jax.Array:
-        """bool [B]: the end is likelier than not."""
-        return self.ending > 0
-
-
-class WorldModel(Protocol):
-    """Pure functions around one sequence core; the object holds configuration, never progress.
-
-    Every method is traceable inside jit. L latent_size, H hidden_size, K x C categoricals.
-    """
-
-    latent_size: int
-    hidden_size: int
-    num_actions: int
-    two_hot: str  # the form of its rewards, "symexp" or "symlog", and of the agent's critic
-
-    def init(self, key: jax.Array) -> Params:
-        """Fresh parameters."""
-        ...
-
-    def optimiser(self) -> Any:
-        """The optax transformation of the configured optimiser."""
-        ...
-
-    def init_carry(self, batch: int) -> WorldCarry:
-        """The memory of `batch` fresh episodes; needs no parameters."""
-        ...
-
-    def loss(
-        self, params: Params, batch: Sequences, key: jax.Array
-    ) -> tuple[jax.Array, tuple[Metrics, Observed]]:
-        """The loss of a batch from a fresh memory: (scalar, (its parts, what was observed))."""
-        ...
-
-    def encode(self, params: Params, obs: PyTree, key: jax.Array) -> jax.Array:
-        """Observations [..., *obs] -> latents [..., L] drawn from their posteriors."""
-        ...
-
-    def decode(self, params: Params, latent: jax.Array) -> jax.Array:
-        """Latents [..., L] -> observations, float32 in the units of the observation space."""
-        ...
-
-    def observe(
-        self,
-        params: Params,
-        carry: WorldCarry,
-        obs: PyTree,
-        action: jax.Array,
-        is_first: jax.Array,
-        key: jax.Array,
-    ) -> tuple[WorldCarry, Observed]:
-        """Whole sequences obs [T, B, ...], action and is_first [T, B], parallel over time."""
-        ...
-
-    def remember(
-        self,
-        params: Params,
-        carry: WorldCarry,
-        latent: jax.Array,
-        action: jax.Array,
-        is_first: jax.Array,
-        every: int = 1,
-    ) -> WorldCarry:
-        """The carries before steps 0, every, 2 every, ... of a sequence, [T / every, B, ...].
-
-        Imagination may begin at any of them, with latent[t] and reset is_first[t], which `hidden`
-        fits already. `every` divides T; nothing is encoded or dropped out, and no gradient flows.
-        """
-        ...
-
-    def perceive(
-        self, params: Params, carry: WorldCarry, obs: PyTree, is_first: jax.Array, key: jax.Array
-    ) -> Perceived:
-        """What to act on: obs [B, ...] arrives, is_first bool [B]. The carry does not move."""
-        ...
-
-    def advance(
-        self,
-        params: Params,
-        carry: WorldCarry,
-        latent: jax.Array,
-        action: jax.Array,
-        reset: jax.Array,
-    ) -> WorldCarry:
-        """The memory after latent [B, L] and action int32 [B]; one step of the core, O(1).
-
-        reset bool [B]: the latent is the first of an episode, what came before is forgotten.
-        """
-        ...
-
-    def imagine_step(
-        self,
-        params: Params,
-        carry: WorldCarry,
-        latent: jax.Array,
-        action: jax.Array,
-        reset: jax.Array,
-        key: jax.Array,
-    ) -> tuple[WorldCarry, Imagined]:
-        """`advance`, then reward, end and the next latent as the model foresees them."""
-        ...
+    reset: jax.Array  # [T, B] bool, obs begins an episode

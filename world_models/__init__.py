@@ -5,7 +5,7 @@ from typing import Any
 
 from rlseq import registry
 from rlseq.errors import check_names, unknown_name
-from rlseq.types import WorldModel
+from rlseq.world_models.types import WorldModel
 
 __all__ = ["make_world_model", "world_model_config"]
 
@@ -34,13 +34,13 @@ def make_world_model(
         InputError: an unknown name, preset or option, a value out of its range, an observation
             that the encoder cannot divide, or a core that cannot step.
     """
-    kind = registry.load("world_model", name)
-    if preset not in kind.presets:
-        raise unknown_name(f"preset of {name}", preset, kind.presets)
+    model_class = registry.load("world_model", name)
+    if preset not in model_class.presets:
+        raise unknown_name(f"preset of {name}", preset, model_class.presets)
     config = world_model_config(name)
     check_names(f"option of world model {name!r}:", options, config.__dataclass_fields__)
-    values = {**kind.presets[preset], **options}
-    return kind(obs_space, num_actions, config(**values), dict(core or {"name": "mamba2"}))
+    values = {**model_class.presets[preset], **options}
+    return model_class(obs_space, num_actions, config(**values), dict(core or {"name": "mamba2"}))
 
 
 def world_model_config(name: str) -> type:

@@ -1,7 +1,7 @@
-"""Which encoder and decoder an observation space gets, and what lies between them and the space.
+"""Which encoder and decoder an observation space gets, and how observations are converted for them.
 
 An encoder turns observations into features for the posterior head; a decoder turns latents into
-observations. Pictures live in [0, 1] inside, those of patches in patches, vectors in symlog space.
+observations. Images live in [0, 1] inside, those of patches in patches, vectors in symlog space.
 """
 
 import math
@@ -34,8 +34,8 @@ from rlseq.world_models.coders import (
 )
 from rlseq.world_models.losses import bernoulli, squared
 
-GRID = 16  # pictures up to this size are grids: MinAtar's are 10 x 10
-GROUP = 8  # ours, pictures at a time on a CPU: what lies between two convolutions fits its caches
+GRID = 16  # images up to this size are grids: MinAtar's are 10 x 10
+GROUP = 8  # ours, images at a time on a CPU: what lies between two convolutions fits its caches
 
 
 def in_groups(function: Callable[[Array], Array], x: Array) -> Array:
@@ -60,9 +60,9 @@ class Autoencoder(NamedTuple):
 
     encoder: nn.Module
     decoder: nn.Module
-    inward: Callable[[PyTree], Array]  # [..., *obs] -> what the encoder reads and the loss compares
-    outward: Callable[[Array], Array]  # what the decoder says -> units of the space
-    error: Callable[[Array, Array], Array]  # (what the decoder says, x) -> the loss of each number
+    preprocess: Callable[[PyTree], Array]  # [..., *obs] -> encoder input, loss target
+    postprocess: Callable[[Array], Array]  # decoder output -> units of the space
+    error: Callable[[Array, Array], Array]  # (decoder output, x) -> the loss of each number
     grouped: bool  # convolutions: `in_groups` pays
 
 
@@ -77,35 +77,35 @@ def make_autoencoder(
 ) -> Autoencoder:
     """The autoencoder of an observation space.
 
-    `encoder` "conv" and "patch" are for pictures [H, W, C]; those of up to 16 x 16 places take
-    "grid" in their place, and every other space takes "vector", which any space may.
+    `encoder` "conv" and "patch" are for images [H, W, C]; those of up to 16 x 16 positions take
+    "grid" instead, and every other space takes "vector", which any space may.
 
-    Raises InputError for sides that the encoder cannot divide and pictures without finite bounds.
+    Raises InputError for sides that the encoder cannot divide and images without finite bounds.
     """
-    kind = encoder_of(space, encoder)
-    if kind == "vector":
+    encoder = encoder_of(space, encoder)
+    if encoder == "vector":
         decoder = VectorDecoder(flat_size(space), widths[::-1])
-        inward = partial(_flat_symlog, space)
-        return Autoencoder(NormedStack(widths), decoder, inward, symexp, squared, grouped=False)
-    top = _brightest(space)
-    inward, lit = partial(_scaled, 1 / top), partial(_lit, top)
+        preprocess = partial(_flat_symlog, space)
+        return Autoencoder(NormedStack(widths), decoder, preprocess, symexp, squared, grouped=False)
+    top = _highest_value(space)
+    preprocess, scaled_sigmoid = partial(_scaled, 1 / top), partial(_scaled_sigmoid, top)
     # Ours: a square behind a sigmoid has next to no gradient where a rare thing goes unseen, such
-    # as the ball of a game on its one place of a hundred; hence `bernoulli` of all but "conv".
-    if kind == "grid":
+    # as the ball of a game on its one position of a hundred; hence `bernoulli` of all but "conv".
+    if encoder == "grid":
         pair = GridEncoder(channels[0]), GridDecoder(space.shape, channels[0])
-        return Autoencoder(*pair, inward, lit, bernoulli, grouped=False)
-    if kind == "patch":
-        _check_sides(space, kind, patch)
+        return Autoencoder(*pair, preprocess, scaled_sigmoid, bernoulli, grouped=False)
+    if encoder == "patch":
+        _check_sides(space, encoder, patch)
         number, size = math.prod(space.shape[:2]) // patch**2, patch**2 * space.shape[2]
         pair = PatchEncoder(widths), PatchDecoder(number, size, widths)
-        # The loss compares patches: to put what the decoder says back into pictures, and its
+        # The loss compares patches: to put what the decoder says back into images, and its
         # gradient into patches, costs a third of an update. Bytes are cheaper to move.
-        inward = partial(_in_patches, patch, 1 / top)
-        outward = partial(_out_of_patches, patch, space.shape, top)
-        return Autoencoder(*pair, inward, outward, bernoulli, grouped=False)
-    _check_sides(space, kind, 2 ** (len(channels) - 1))
+        preprocess = partial(_in_patches, patch, 1 / top)
+        postprocess = partial(_out_of_patches, patch, space.shape, top)
+        return Autoencoder(*pair, preprocess, postprocess, bernoulli, grouped=False)
+    _check_sides(space, encoder, 2 ** (len(channels) - 1))
     pair = ConvEncoder(channels, kernel), ConvDecoder(space.shape, channels, kernel)
-    return Autoencoder(*pair, inward, partial(_scaled, top), squared, grouped=True)
+    return Autoencoder(*pair, preprocess, partial(_scaled, top), squared, grouped=True)
 
 
 def _flat_symlog(space: Any, x: PyTree) -> Array:
@@ -116,7 +116,7 @@ def _scaled(factor: float, x: Array) -> Array:
     return x.astype(jnp.float32) * factor
 
 
-def _lit(factor: float, logits: Array) -> Array:
+def _scaled_sigmoid(factor: float, logits: Array) -> Array:
     return factor * jax.nn.sigmoid(logits)
 
 
@@ -125,31 +125,31 @@ def _in_patches(patch: int, factor: float, x: Array) -> Array:
 
 
 def _out_of_patches(patch: int, shape: tuple[int, ...], factor: float, logits: Array) -> Array:
-    return from_patches(patch, shape, _lit(factor, logits))
+    return from_patches(patch, shape, _scaled_sigmoid(factor, logits))
 
 
 def encoder_of(space: Any, wanted: str) -> str:
-    """Which encoder a space gets. Raises InputError for one of pictures on another space."""
-    picture = isinstance(space, spaces.Box) and len(space.shape) == 3
-    if not picture:
+    """Which encoder a space gets. Raises InputError for one of images on another space."""
+    image = isinstance(space, spaces.Box) and len(space.shape) == 3
+    if not image:
         if wanted == "grid":
-            raise InputError(f"encoder 'grid' needs pictures [H, W, C], got {describe(space)}")
+            raise InputError(f"encoder 'grid' needs images [H, W, C], got {describe(space)}")
         return "vector"
     small = max(space.shape[:2]) <= GRID
     return "grid" if small and wanted in ("conv", "patch") else wanted
 
 
-def _check_sides(space: spaces.Box, kind: str, divisor: int) -> None:
+def _check_sides(space: spaces.Box, encoder: str, divisor: int) -> None:
     height, width, _ = space.shape
     if height % divisor or width % divisor:
         raise InputError(
-            f"encoder {kind!r} divides both sides of a picture by {divisor}, which {height} x "
+            f"encoder {encoder!r} divides both sides of an image by {divisor}, which {height} x "
             f"{width} do not: choose another size of frames, or world_model.channels or .patch"
         )
 
 
-def _brightest(space: spaces.Box) -> float:
+def _highest_value(space: spaces.Box) -> float:
     low, high = float(jnp.min(jnp.asarray(space.low))), float(jnp.max(jnp.asarray(space.high)))
     if low < 0 or not 0 < high < math.inf:
-        raise InputError(f"a picture's values lie between 0 and a bound, got {low} to {high}")
+        raise InputError(f"an image's values lie between 0 and a bound, got {low} to {high}")
     return high

@@ -1,4 +1,4 @@
-"""The networks of encoders and decoders: of pictures, patches, small grids and vectors."""
+"""The networks of encoders and decoders: of images, patches, small grids and vectors."""
 
 import math
 
@@ -12,14 +12,14 @@ from rlseq.nn.encoders import NormedStack
 from rlseq.nn.initialisers import fan_average
 
 EPSILON = 1e-5  # of norms
-KEPT = "convolution"  # all that the backward pass keeps of a group of pictures
+KEPT = "convolution"  # all that the backward pass keeps of a group of images
 
 
 class ConvEncoder(nn.Module):
-    """Pictures [..., H, W, C] -> features; each convolution after the first halves both sides.
+    """Images [..., H, W, C] -> features; each convolution after the first halves both sides.
 
     Drama's five (Wang et al. 2410.08893): kernel 5, SiLU. It normalises by batch statistics, which
-    differ between training and acting; here each place is normalised over its channels (as in
+    differ between training and acting; here each position is normalised over its channels (as in
     DreamerV3), with as many parameters.
     """
 
@@ -30,12 +30,12 @@ class ConvEncoder(nn.Module):
     def __call__(self, x: Array) -> Array:
         for i, width in enumerate(self.channels):
             x = checkpoint_name(Conv2D(width, self.kernel, stride=2 if i else 1)(x), KEPT)
-            x = _active(x)
+            x = _norm_silu(x)
         return x.reshape(*x.shape[:-3], -1)
 
 
 class ConvDecoder(nn.Module):
-    """Latents [..., L] -> pictures of `shape`: the encoder backwards."""
+    """Latents [..., L] -> images of `shape`: the encoder backwards."""
 
     shape: tuple[int, ...]
     channels: tuple[int, ...]
@@ -50,17 +50,17 @@ class ConvDecoder(nn.Module):
         self.last = Conv2D(self.shape[-1], self.kernel)
 
     def __call__(self, latent: Array) -> Array:
-        return self.paint(self.spread(latent))
+        return self.upsample(self.project(latent))
 
-    def spread(self, latent: Array) -> Array:
-        """Latents [..., L] -> what convolutions make a picture of [..., h, w, C].
+    def project(self, latent: Array) -> Array:
+        """Latents [..., L] -> what convolutions make an image of [..., h, w, C].
 
-        For all pictures at once: in groups the matrix would be read again for each.
+        For all images at once: in groups the matrix would be read again for each.
         """
         return self.dense(latent).reshape(*latent.shape[:-1], *self.low)
 
-    def paint(self, x: Array) -> Array:
-        """[..., h, w, C] -> pictures [..., *shape]."""
+    def upsample(self, x: Array) -> Array:
+        """[..., h, w, C] -> images [..., *shape]."""
         x = nn.silu(self.norms[0](x))
         for double, norm in zip(self.doublings, self.norms[1:], strict=True):
             x = nn.silu(norm(checkpoint_name(double(x), KEPT)))
@@ -89,14 +89,14 @@ class PatchDecoder(nn.Module):
     @nn.compact
     def __call__(self, latent: Array) -> Array:
         x = nn.Dense(self.number * self.widths[-1], kernel_init=fan_average())(latent)
-        x = _active(x.reshape(-1, self.widths[-1]))
+        x = _norm_silu(x.reshape(-1, self.widths[-1]))
         x = NormedStack(self.widths[-2::-1])(x)
         x = nn.Dense(self.size, kernel_init=fan_average())(x)
         return x.reshape(*latent.shape[:-1], self.number, self.size)
 
 
 def to_patches(patch: int, x: Array) -> Array:
-    """Pictures [..., H, W, C] -> patches [..., N, D] of `patch` x `patch` places, row by row."""
+    """Images [..., H, W, C] -> patches [..., N, D] of `patch` x `patch` positions, row by row."""
     *lead, height, width, channels = x.shape
     rows, columns = height // patch, width // patch
     x = jnp.moveaxis(x.reshape(*lead, rows, patch, columns, patch, channels), -3, -4)
@@ -104,7 +104,7 @@ def to_patches(patch: int, x: Array) -> Array:
 
 
 def from_patches(patch: int, shape: tuple[int, ...], x: Array) -> Array:
-    """`to_patches` undone: patches [..., N, D] -> pictures [..., *shape]."""
+    """`to_patches` undone: patches [..., N, D] -> images [..., *shape]."""
     height, width, channels = shape
     lead = x.shape[:-2]
     x = x.reshape(*lead, height // patch, width // patch, patch, patch, channels)
@@ -112,13 +112,13 @@ def from_patches(patch: int, shape: tuple[int, ...], x: Array) -> Array:
 
 
 class GridEncoder(nn.Module):
-    """Small grids [..., H, W, C] -> features: one 3 x 3 convolution, every place kept. Ours."""
+    """Small grids [..., H, W, C] -> features: one 3 x 3 convolution, every position kept. Ours."""
 
     width: int
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        x = _active(Conv2D(self.width, 3)(x))
+        x = _norm_silu(Conv2D(self.width, 3)(x))
         return x.reshape(*x.shape[:-3], -1)
 
 
@@ -130,9 +130,9 @@ class GridDecoder(nn.Module):
 
     @nn.compact
     def __call__(self, latent: Array) -> Array:
-        places = (*self.shape[:2], self.width)
-        x = nn.Dense(math.prod(places), kernel_init=fan_average())(latent)
-        x = _active(x.reshape(*latent.shape[:-1], *places))
+        positions = (*self.shape[:2], self.width)
+        x = nn.Dense(math.prod(positions), kernel_init=fan_average())(latent)
+        x = _norm_silu(x.reshape(*latent.shape[:-1], *positions))
         return Conv2D(self.shape[-1], 3)(x)
 
 
@@ -148,5 +148,5 @@ class VectorDecoder(nn.Module):
         return nn.Dense(self.size, kernel_init=fan_average())(x)
 
 
-def _active(x: Array) -> Array:
+def _norm_silu(x: Array) -> Array:
     return nn.silu(nn.LayerNorm(epsilon=EPSILON)(x))

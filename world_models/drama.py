@@ -14,34 +14,26 @@ import jax.numpy as jnp
 import optax
 from jax import Array, lax
 
-from rlseq.cores import STACK, make_core
 from rlseq.errors import InputError
 from rlseq.programs import compiled_once
 from rlseq.rl.optimisers import laprop
 from rlseq.rl.two_hot import two_hot_loss, two_hot_mean
-from rlseq.types import (
-    Imagined,
-    Metrics,
-    Observed,
-    Params,
-    Perceived,
-    PyTree,
-    Sequences,
-    WorldCarry,
-)
+from rlseq.types import Metrics, Params, PyTree, Sequences
 from rlseq.world_models.autoencoder import Autoencoder, in_groups, make_autoencoder
 from rlseq.world_models.initial import like_mamba
-from rlseq.world_models.latents import draw, entropy
-from rlseq.world_models.losses import balanced_kl, ending_loss
+from rlseq.world_models.latents import entropy, sample
+from rlseq.world_models.losses import balanced_kl, termination_loss
 from rlseq.world_models.network import DramaNetwork
+from rlseq.world_models.sequence import sequence_core
 from rlseq.world_models.settings import PRESETS, DramaConfig
+from rlseq.world_models.types import Imagined, Observed, Perceived, WorldCarry
 
 PARTS = ("reconstruction", "reward", "termination", "dynamics", "representation")
 
 
 class Drama:
-    """The world model: configuration and networks; see `rlseq.types.WorldModel` for its methods,
-    which compile once when they are called outside jit.
+    """The world model: configuration and networks. `rlseq.world_models.types.WorldModel` documents
+    its methods, which compile once when they are called outside jit.
 
     Raises InputError for settings out of range, an observation that the encoder cannot divide, or
     a core that cannot step.
@@ -75,12 +67,12 @@ class Drama:
     @compiled_once()
     def init(self, key: Array) -> Params:
         """Fresh parameters."""
-        x = self.autoencoder.inward(_nothing(self.obs_space))
+        x = self.autoencoder.preprocess(_zeros_like_batch(self.obs_space))
         action, reset = jnp.zeros((1, 1), jnp.int32), jnp.zeros((1, 1), bool)
-        made: Any = self.network.init(key, self.core.init_carry(1), x, action, reset)
+        params: Any = self.network.init(key, self.core.init_carry(1), x, action, reset)
         if self.config.initial != "released":
-            return made
-        parts = made["params"]
+            return params
+        parts = params["params"]
         return {"params": parts | {"core": like_mamba(parts["core"], self.core.layers)}}
 
     def init_carry(self, batch: int) -> WorldCarry:
@@ -94,12 +86,12 @@ class Drama:
     ) -> tuple[Array, tuple[Metrics, Observed]]:
         """The loss of a batch from a fresh memory: (scalar, (its parts, what was observed))."""
         key, drop_key = jax.random.split(key)
-        x = self.autoencoder.inward(batch.obs)
+        x = self.autoencoder.preprocess(batch.obs)
         carry = self.init_carry(batch.action.shape[1])
-        _, seen = self._observe(params, carry, x, batch.action, batch.is_first, key, drop_key)
-        valid = jnp.ones_like(batch.is_first) if self.config.cross_episodes else ~batch.is_first
-        valid = valid.at[0].set(False)  # nothing foresaw the first step of a fresh memory
-        parts = self._parts(params, batch, x, seen, valid)
+        _, seen = self._observe(params, carry, x, batch.action, batch.reset, key, drop_key)
+        mask = jnp.ones_like(batch.reset) if self.config.cross_episodes else ~batch.reset
+        mask = mask.at[0].set(False)  # nothing foresaw the first step of a fresh memory
+        parts = self._parts(params, batch, x, seen, mask)
         c = self.config
         weights = {
             "reward": c.reward,
@@ -111,37 +103,39 @@ class Drama:
         return total, (parts, seen)
 
     def _parts(
-        self, params: Params, batch: Sequences, x: Array, seen: Observed, valid: Array
+        self, params: Params, batch: Sequences, x: Array, seen: Observed, mask: Array
     ) -> Metrics:
         c = self.config
         error = self.autoencoder.error(self._decoded(params, seen.latent), x)
         hidden = seen.next_hidden
         logits = self._run(params, hidden, method="reward")
         reward = two_hot_loss(logits, batch.reward, form=self.two_hot)
-        ending = ending_loss(self._run(params, hidden, method="ending"), batch.terminated)
-        apart = balanced_kl(
-            seen.posterior, seen.prior, valid, free=c.free_bits, per_element=c.free_bits_per_element
+        termination = termination_loss(
+            self._run(params, hidden, method="termination_logit"), batch.terminated
+        )
+        kl = balanced_kl(
+            seen.posterior, seen.prior, mask, free=c.free_bits, per_element=c.free_bits_per_element
         )
         return {
             "reconstruction": error.reshape(*batch.action.shape, -1).sum(-1).mean(),
             "reward": reward.mean(),
-            "termination": ending.mean(),
-            "dynamics": apart.dynamics,
-            "representation": apart.representation,
-            "kl": apart.kl,
+            "termination": termination.mean(),
+            "dynamics": kl.dynamics,
+            "representation": kl.representation,
+            "kl": kl.kl,
             "entropy": lax.stop_gradient(entropy(seen.posterior).mean()),
         }
 
     @compiled_once()
     def encode(self, params: Params, obs: PyTree, key: Array) -> Array:
         """Observations [..., *obs] -> latents [..., L] drawn from their posteriors."""
-        x = self.autoencoder.inward(obs)
-        return draw(self._posterior(params, x), key)
+        x = self.autoencoder.preprocess(obs)
+        return sample(self._posterior(params, x), key)
 
     @compiled_once()
     def decode(self, params: Params, latent: Array) -> Array:
         """Latents [..., L] -> observations, float32 in the units of the observation space."""
-        return self.autoencoder.outward(self._decoded(params, latent))
+        return self.autoencoder.postprocess(self._decoded(params, latent))
 
     def _posterior(self, params: Params, x: Array) -> Array:
         """Log-probabilities [..., K, C]; x [..., *obs] as the encoder reads it."""
@@ -156,8 +150,8 @@ class Drama:
         """Latents [..., L] -> [..., *obs] as the loss compares them."""
         if not self.autoencoder.grouped:
             return self._run(params, latent, method="decode")
-        x = self._run(params, latent.reshape(-1, latent.shape[-1]), method="spread")
-        x = in_groups(partial(self._run, params, method="paint"), x)
+        x = self._run(params, latent.reshape(-1, latent.shape[-1]), method="project")
+        x = in_groups(partial(self._run, params, method="upsample"), x)
         return x.reshape(*latent.shape[:-1], *x.shape[1:])
 
     @compiled_once()
@@ -167,11 +161,11 @@ class Drama:
         carry: WorldCarry,
         obs: PyTree,
         action: Array,
-        is_first: Array,
+        reset: Array,
         key: Array,
     ) -> tuple[WorldCarry, Observed]:
-        """Whole sequences obs [T, B, ...], action and is_first [T, B], parallel over time."""
-        return self._observe(params, carry, self.autoencoder.inward(obs), action, is_first, key)
+        """Whole sequences obs [T, B, ...], action and reset [T, B], parallel over time."""
+        return self._observe(params, carry, self.autoencoder.preprocess(obs), action, reset, key)
 
     def _observe(
         self,
@@ -179,17 +173,15 @@ class Drama:
         carry: WorldCarry,
         x: Array,
         action: Array,
-        is_first: Array,
+        reset: Array,
         key: Array,
         drop_key: Array | None = None,
     ) -> tuple[WorldCarry, Observed]:
         posterior = self._posterior(params, x)
-        latent = draw(posterior, key)
-        reset = self._reset(is_first)
+        latent = sample(posterior, key)
+        reset = self._effective_reset(reset)
         rngs = None if drop_key is None else {"dropout": drop_key}
-        core, after = self._run(
-            params, carry.core, latent, action, reset, method="through", rngs=rngs
-        )
+        core, after = self._run(params, carry.core, latent, action, reset, method="scan", rngs=rngs)
         hidden = jnp.concatenate([carry.hidden[None], after[:-1]])
         hidden = jnp.where(reset[..., None], 0, hidden)
         prior = self._run(params, hidden, method="prior")
@@ -202,38 +194,38 @@ class Drama:
         carry: WorldCarry,
         latent: Array,
         action: Array,
-        is_first: Array,
+        reset: Array,
         every: int = 1,
     ) -> WorldCarry:
         """The carries before steps 0, every, 2 every, ... of a sequence, [T / every, B, ...].
 
-        Imagination may begin at any of them, with latent[t] and reset is_first[t], which `hidden`
+        Imagination may begin at any of them, with latent[t] and reset[t], which `hidden`
         fits already. Nothing is encoded or dropped out, and no gradient flows. Raises InputError
         if `every` does not divide T.
         """
         if every < 1 or latent.shape[0] % every:
             raise InputError(f"every must divide {latent.shape[0]} steps, got {every}")
-        inputs = (latent, action, self._reset(is_first))
+        inputs = (latent, action, self._effective_reset(reset))
         parts = jax.tree.map(lambda leaf: leaf.reshape(-1, every, *leaf.shape[1:]), inputs)
 
         def body(carry, part):
-            core, after = self._run(params, carry.core, *part, method="through")
-            begun = part[-1][0, :, None]
-            start = carry._replace(hidden=jnp.where(begun, 0, carry.hidden))
+            core, after = self._run(params, carry.core, *part, method="scan")
+            is_start = part[-1][0, :, None]
+            start = carry._replace(hidden=jnp.where(is_start, 0, carry.hidden))
             return WorldCarry(core, after[-1]), start
 
         return lax.stop_gradient(lax.scan(body, carry, parts)[1])
 
     @compiled_once()
     def perceive(
-        self, params: Params, carry: WorldCarry, obs: PyTree, is_first: Array, key: Array
+        self, params: Params, carry: WorldCarry, obs: PyTree, reset: Array, key: Array
     ) -> Perceived:
-        """What to act on: obs [B, ...] arrives, is_first bool [B]. The carry does not move."""
+        """What to act on: obs [B, ...] arrives, reset bool [B]. The carry does not move."""
         key, guess_key = jax.random.split(key)
         latent = self.encode(params, obs, key)
-        reset = self._reset(is_first)[:, None]
+        reset = self._effective_reset(reset)[:, None]
         hidden = jnp.where(reset, 0, carry.hidden)
-        guess = draw(self._run(params, hidden, method="prior"), guess_key)
+        guess = sample(self._run(params, hidden, method="prior"), guess_key)
         return Perceived(latent, jnp.where(reset, latent, guess), hidden)
 
     @compiled_once()
@@ -244,7 +236,7 @@ class Drama:
 
         reset bool [B]: the latent is the first of an episode, what came before is forgotten.
         """
-        reset = self._reset(reset)
+        reset = self._effective_reset(reset)
         core, hidden = self._run(params, carry.core, latent, action, reset, method="step")
         return WorldCarry(core, hidden)
 
@@ -261,35 +253,17 @@ class Drama:
         """`advance`, then reward, end and the next latent as the model foresees them."""
         before = carry.hidden
         carry = self.advance(params, carry, latent, action, reset)
-        told_from = before if self.config.reward_before_action else carry.hidden
-        reward = two_hot_mean(self._run(params, told_from, method="reward"), form=self.two_hot)
-        ending = self._run(params, told_from, method="ending")
-        following = draw(self._run(params, carry.hidden, method="prior"), key)
-        return carry, Imagined(following, carry.hidden, reward, ending)
+        source = before if self.config.reward_before_action else carry.hidden
+        reward = two_hot_mean(self._run(params, source, method="reward"), form=self.two_hot)
+        termination_logit = self._run(params, source, method="termination_logit")
+        following = sample(self._run(params, carry.hidden, method="prior"), key)
+        return carry, Imagined(following, carry.hidden, reward, termination_logit)
 
-    def _reset(self, is_first: Array) -> Array:
-        return jnp.zeros_like(is_first) if self.config.cross_episodes else is_first
+    def _effective_reset(self, reset: Array) -> Array:
+        return jnp.zeros_like(reset) if self.config.cross_episodes else reset
 
     def _run(self, params: Params, *args: Any, **kwargs: Any) -> Any:
         return self.network.apply(params, *args, **kwargs)
-
-
-def sequence_core(config: DramaConfig, core: dict[str, Any]) -> Any:
-    """The core with what it leaves unsaid from the world model's settings. Raises InputError."""
-    options = dict(core)
-    name = options.pop("name", "mamba2")
-    block = {"norm": "pre_rms", "residual": True, "dropout": config.dropout}
-    block |= {"features": config.features}
-    if name != STACK:
-        block["layers"] = config.layers
-    made = make_core(name, **(block | options))
-    mute = [layer for layer in made.layers if not callable(getattr(layer, "step", None))]
-    if mute:
-        raise InputError(
-            f"core {name!r} cannot step, which imagination needs: "
-            f"{type(mute[0]).__name__} has no method step"
-        )
-    return made
 
 
 def _autoencoder(obs_space: Any, c: DramaConfig) -> Autoencoder:
@@ -303,7 +277,7 @@ def _autoencoder(obs_space: Any, c: DramaConfig) -> Autoencoder:
     )
 
 
-def _nothing(space: Any) -> PyTree:
+def _zeros_like_batch(space: Any) -> PyTree:
     """Zeros like a batch of one step of one observation, [1, 1, ...]."""
     like = jax.eval_shape(space.sample, jax.random.key(0))
     return jax.tree.map(lambda leaf: jnp.zeros((1, 1, *leaf.shape), leaf.dtype), like)

@@ -34,14 +34,14 @@ def like_mamba(params: dict[str, Any], layers: Sequence[nn.Module]) -> dict[str,
     divided by the square root of the number of layers too (Dao and Gu's initialisation of
     pre-norm residuals, which Drama keeps). Layers of other cores stay as they are.
     """
-    made = dict(params)
+    scaled = dict(params)
     for i, layer in enumerate(layers):
         if not isinstance(layer, Mamba1 | Mamba2):
             continue
         name = f"layers_{i}"
-        made[name] = dict(params[name])
+        scaled[name] = dict(params[name])
         for part in set(_PROJECTIONS) & set(params[name]):
             variance = _THIRD / len(layers) if part == "output" else _THIRD
             kernel = math.sqrt(variance) * params[name][part]["dense"]["kernel"]
-            made[name][part] = {"dense": params[name][part]["dense"] | {"kernel": kernel}}
-    return made
+            scaled[name][part] = {"dense": params[name][part]["dense"] | {"kernel": kernel}}
+    return scaled

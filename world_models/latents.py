@@ -16,7 +16,7 @@ def log_probabilities(logits: Array, unimix: float) -> Array:
     return jnp.log((1 - unimix) * jax.nn.softmax(logits) + uniform)
 
 
-def draw(log_p: Array, key: Array) -> Array:
+def sample(log_p: Array, key: Array) -> Array:
     """One-hot draws side by side, [..., K * C]; their gradient is that of the probabilities."""
     probability = jnp.exp(log_p)
     chosen = jax.random.categorical(key, lax.stop_gradient(log_p))

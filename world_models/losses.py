@@ -11,7 +11,7 @@ from rlseq.world_models.latents import kl
 
 
 class Balanced(NamedTuple):
-    """How far prior and posterior are apart, once for the gradient of each; scalars."""
+    """KL of posterior and prior, once for the gradient of each; scalars."""
 
     dynamics: Array  # pulls the prior to the posterior
     representation: Array  # pulls the posterior to the prior
@@ -41,14 +41,14 @@ def balanced_kl(
     )
 
 
-def ending_loss(logit: Array, terminated: Array) -> Array:
+def termination_loss(logit: Array, terminated: Array) -> Array:
     """Binary cross entropy [...] of logits and bool [...]."""
     return jax.nn.softplus(jnp.where(terminated, -logit, logit))
 
 
-def squared(told: Array, x: Array) -> Array:
+def squared(prediction: Array, x: Array) -> Array:
     """The square of the difference, number by number."""
-    return jnp.square(told - x)
+    return jnp.square(prediction - x)
 
 
 def bernoulli(logits: Array, x: Array) -> Array:

@@ -10,7 +10,7 @@ from rlseq.nn.encoders import NormedStack
 from rlseq.nn.initialisers import fan_average
 from rlseq.types import Carry
 from rlseq.world_models.initial import dense_kernel
-from rlseq.world_models.latents import draw, log_probabilities
+from rlseq.world_models.latents import log_probabilities, sample
 from rlseq.world_models.sequence import SequenceModel
 from rlseq.world_models.settings import DramaConfig
 
@@ -38,10 +38,10 @@ class DramaNetwork(nn.Module):
 
     def __call__(self, carry: Carry, x: Array, action: Array, reset: Array) -> None:
         """Everything once, which makes all parameters."""
-        latent = draw(self.posterior(self.features(x)), jax.random.key(0))
+        latent = sample(self.posterior(self.features(x)), jax.random.key(0))
         self.decode(latent)
-        _, hidden = self.through(carry, latent, action, reset)
-        for head in (self.prior, self.reward, self.ending):
+        _, hidden = self.scan(carry, latent, action, reset)
+        for head in (self.prior, self.reward, self.termination_logit):
             head(hidden)
 
     def features(self, x: Array) -> Array:
@@ -60,17 +60,15 @@ class DramaNetwork(nn.Module):
         """Latents [..., L] -> [..., *obs] as the loss compares them."""
         return self.decoder(latent)
 
-    def spread(self, latent: Array) -> Array:
+    def project(self, latent: Array) -> Array:
         """The first part of `decode`, of decoders in two parts."""
-        return self.decoder.spread(latent)
+        return self.decoder.project(latent)
 
-    def paint(self, x: Array) -> Array:
-        """The second part, from what `spread` gives."""
-        return self.decoder.paint(x)
+    def upsample(self, x: Array) -> Array:
+        """The second part, from what `project` gives."""
+        return self.decoder.upsample(x)
 
-    def through(
-        self, carry: Carry, latent: Array, action: Array, reset: Array
-    ) -> tuple[Carry, Array]:
+    def scan(self, carry: Carry, latent: Array, action: Array, reset: Array) -> tuple[Carry, Array]:
         """The sequence model over [T, B, L]."""
         return self.sequence(carry, latent, action, reset)
 
@@ -82,7 +80,7 @@ class DramaNetwork(nn.Module):
         """Two-hot logits [..., bins]."""
         return self.reward_head(self.reward_body(hidden))
 
-    def ending(self, hidden: Array) -> Array:
+    def termination_logit(self, hidden: Array) -> Array:
         """The logit [...] of an end."""
         return self.ending_head(self.ending_body(hidden))[..., 0]
 

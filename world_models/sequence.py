@@ -1,12 +1,17 @@
 """The sequence model of Drama: latents and actions through a stem into any core."""
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import Array
 
+from rlseq.cores import STACK, make_core
+from rlseq.errors import InputError
 from rlseq.types import Carry
 from rlseq.world_models.initial import dense_kernel
+from rlseq.world_models.settings import DramaConfig
 
 
 class SequenceModel(nn.Module):
@@ -46,3 +51,21 @@ class SequenceModel(nn.Module):
     def _finish(self, y: Array) -> Array:
         y = y.astype(jnp.float32)  # the core may have another dtype
         return self.norm(self.drop(y, deterministic=not self.has_rng("dropout")))
+
+
+def sequence_core(config: DramaConfig, core: dict[str, Any]) -> Any:
+    """The core with what it leaves unsaid from the world model's settings. Raises InputError."""
+    options = dict(core)
+    name = options.pop("name", "mamba2")
+    block = {"norm": "pre_rms", "residual": True, "dropout": config.dropout}
+    block |= {"features": config.features}
+    if name != STACK:
+        block["layers"] = config.layers
+    stack = make_core(name, **(block | options))
+    without_step = [layer for layer in stack.layers if not callable(getattr(layer, "step", None))]
+    if without_step:
+        raise InputError(
+            f"core {name!r} cannot step, which imagination needs: "
+            f"{type(without_step[0]).__name__} has no method step"
+        )
+    return stack

@@ -22,9 +22,7 @@ class DramaConfig:
     """Sources: [D] the code released with Drama (Wang et al. 2410.08893), whose values are the
     defaults here and the preset drama_xs; [V3] DreamerV3 (2301.04104); [O] ours."""
 
-    encoder: Encoder = (
-        "conv"  # [D] of pictures; or patch [O]; small grids and vectors have their own
-    )
+    encoder: Encoder = "conv"  # [D] of images; or patch [O]; small grids and vectors have their own
     channels: Channels = (16, 32, 48, 64, 64)  # [D] of the convolutions
     kernel: Annotated[int, Range(1, 32)] = 5  # [D]
     patch: Annotated[int, Range(1, 256)] = 8  # [O] side of the patches of encoder=patch
@@ -92,7 +90,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "dropout": 0.0,
         "two_hot": "symexp",
         "initial": "fan_average",
-        "reward": 10.0,  # rewards are rare, and told by one number of thousands
+        "reward": 10.0,  # rewards are rare, and predicted by one number of thousands
         "free_bits_per_element": True,
         "lr": 5e-4,
         "warmup": 100,

@@ -1,6 +1,6 @@
 """The 26 Atari games of the Atari100k benchmark (Kaiser et al., 1903.00374) on ALE's emulator.
 
-Nothing here imports the emulator, so that names can be listed at once.
+Nothing here imports the emulator, so that listing names is quick.
 """
 
 import importlib.util
@@ -13,7 +13,7 @@ from rlseq.envs.atari.presets import PRESETS, Preset, choose
 from rlseq.envs.atari.scores import REFERENCES
 from rlseq.errors import InputError, check_names, unknown_name
 from rlseq.fields import OneOf, Range
-from rlseq.types import EnvSpec, VecEnv
+from rlseq.types import BatchedFamily, EnvSpec, VecEnv
 
 GAMES = tuple(REFERENCES)
 Backend = Annotated[str, OneOf(("ffi", "callback"))]
@@ -92,4 +92,4 @@ def _settings(name: str, preset: Preset) -> str:
     return f"{name} ({values}), ale-py {metadata.version('ale-py')}"
 
 
-FAMILY = AtariFamily()
+FAMILY: BatchedFamily = AtariFamily()

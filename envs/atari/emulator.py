@@ -35,7 +35,7 @@ class Frames(NamedTuple):
 
 
 class Emulator(NamedTuple):
-    """R games; `token` is uint8 [8], all zeros, but known only once the call is through."""
+    """R games; `token` is uint8 [8], all zeros, but known only once the call has returned."""
 
     reset: Callable[[jax.Array], tuple[jax.Array, Frames]]  # seeds int32 [R]
     step: Callable[[jax.Array, jax.Array], tuple[jax.Array, Frames]]  # token, actions int32 [R]
@@ -86,7 +86,7 @@ def check_memory(game: str, rows: int, preset: Preset) -> None:
     """Raise InputError where `rows` games take more memory than the machine has left."""
     side = NATIVE if preset.resize != "emulator" else (preset.size, preset.size)
     frame = side[0] * side[1] * (1 if preset.grey else 3) * preset.stack
-    each = GAME_BYTES + 4 * frame  # kept by the emulator, on its way, in the state, in a carry
+    each = GAME_BYTES + 4 * frame  # in the emulator, in transfer, in the state, in a carry
     left = _memory_left()
     if rows * each > left:
         raise InputError(
@@ -96,7 +96,7 @@ def check_memory(game: str, rows: int, preset: Preset) -> None:
 
 
 def _memory_left() -> int:
-    """Bytes the system can still give without swapping; where it does not say, all it has."""
+    """Bytes available without swapping; all memory where the system does not report it."""
     info = Path("/proc/meminfo")
     if info.exists():
         for line in info.read_text(encoding="utf-8").splitlines():
@@ -126,8 +126,8 @@ def _foreign(env: AtariVectorEnv, rows: int) -> Emulator:
 
 def _called_back(env: AtariVectorEnv, rows: int) -> Emulator:
     obs_shape = env.observation_space.shape
-    kinds = ((obs_shape, np.uint8), ((rows,), np.int32), *2 * [((rows,), np.bool_)])
-    shapes = Frames(*(jax.ShapeDtypeStruct(*kind) for kind in (*kinds, ((rows,), np.int32))))
+    leaves = ((obs_shape, np.uint8), ((rows,), np.int32), *2 * [((rows,), np.bool_)])
+    shapes = Frames(*(jax.ShapeDtypeStruct(*leaf) for leaf in (*leaves, ((rows,), np.int32))))
     call = functools.partial(io_callback, result_shape_dtypes=shapes, ordered=True)
     token = np.zeros(8, np.uint8)
 

@@ -1,4 +1,4 @@
-"""How the games are played: frozen settings of published benchmarks, and `custom` for others."""
+"""Settings of the games: fixed presets of published benchmarks, and `custom` for others."""
 
 from typing import Annotated, Any, NamedTuple
 
@@ -17,7 +17,7 @@ Resize = Annotated[str, OneOf(RESIZES)]
 
 
 class Preset(NamedTuple):
-    """All that decides what an agent sees and what it is paid; frames are skipped by four."""
+    """Everything that decides observations and rewards; frames are skipped by four."""
 
     size: Size  # height and width of an observation
     grey: bool  # one channel a frame, else three
@@ -49,15 +49,15 @@ PRESETS = {
     "atari100k_der": Preset(84, True, 1, 0.0, 30, False, 108_000, True, True),
     # Machado et al. 1709.06009, section 5: sticky actions, all actions, whole games.
     "atari_machado": Preset(84, True, 4, 0.25, 0, True, 108_000, False, False),
-    CUSTOM: ATARI100K,  # where settings of one's own begin
+    CUSTOM: ATARI100K,  # starts as atari100k and may be changed
 }
 
 
 def choose(name: str, settings: dict[str, Any]) -> Preset:
     """The preset of a name with `settings` in place of its own.
 
-    Only `custom` takes others than its own: a result that carries a name was made by what that
-    name means. `resize="area"` at size 64 shows what `"emulator"` shows and breaks no name.
+    Only `custom` takes others than its own: a result with a preset's name used exactly
+    its settings. `resize="area"` at size 64 shows what `"emulator"` shows and breaks no name.
 
     Raises InputError for an unknown preset, with the nearest, for a setting that breaks the
     preset's name.

@@ -1,4 +1,4 @@
-"""What random play and a human reach in the 26 games of Atari100k: whole games, raw scores.
+"""Scores of random play and of a human in the 26 games of Atari100k: whole games, raw scores.
 
 Wang et al. (1511.06581), tables of the appendix for starts with up to 30 idle frames, as dqn_zoo
 and rliable hold them: the constants behind the published human-normalised scores of Atari100k.

@@ -31,20 +31,20 @@ _ACTION = jax.ShapeDtypeStruct((), jnp.uint8)  # as the log keeps it: there are 
 
 
 class AtariState(NamedTuple):
-    """What is known of E games outside the emulator, which holds the games themselves."""
+    """The state of E games outside the emulator, which holds the games themselves."""
 
     token: jax.Array  # [E, 8] uint8: orders the calls
     lives: jax.Array  # [E] int32
     ended: jax.Array  # [E] bool, the next step restarts and ignores its action
-    log: ActionLog | None  # what brings the games back
+    log: ActionLog | None  # seeds and actions, which restore the games
 
 
 class AtariVecEnv(Batched):
-    """E games of one kind in one emulator; observations are uint8 [E, H, W, channels].
+    """E copies of one game in one emulator; observations are uint8 [E, H, W, channels].
 
     A game that ended starts anew in the next step, whose action is ignored: `valid` is False and
     `reset` True there. `learn_terminal` marks lost lives when the preset says so. Actions out of
-    range are clipped, because the emulator would wait for ever on one. The emulator is one for
+    range are clipped, because the emulator would wait for ever. The emulator is one for
     the object: a state can be stepped once and is not to be kept; its `log` brings the games
     back (`rlseq.envs.action_log`). Under vmap the rows of all members play in one emulator of
     their own.
@@ -65,7 +65,7 @@ class AtariVecEnv(Batched):
         self.num_envs = num_envs
         self.preset = preset
         self.log_length = log_length
-        # Started when a program is traced that plays with so many.
+        # Created when a program with so many rows is traced.
         self._make = functools.cache(
             lambda rows: make_emulator(game, rows, preset, backend, threads)
         )
@@ -93,7 +93,7 @@ class AtariVecEnv(Batched):
     def step(
         self, state: AtariState, action: jax.Array, key: jax.Array
     ) -> tuple[AtariState, TimeStep]:
-        """One step of every game; action int [E]; the games have dice of their own, not `key`."""
+        """One step of every game; action int [E]; their random numbers are ALE's, not `key`'s."""
         action = clipped(self.spec.action_space, jnp.asarray(action))
         token, frames = self._step(state.token, action)
         shown = self._shown(frames, state.ended, (frames.lives < state.lives) & ~state.ended)
@@ -112,18 +112,18 @@ class AtariVecEnv(Batched):
         def run(seeds: jax.Array, actions: jax.Array) -> jax.Array:
             token, frames = emulator.reset(seeds)
             seen = jnp.zeros(len(seeds), jnp.uint32)
-            begun = token, action_log.look(seen, self._pixels(frames.obs))
-            return jax.lax.scan(body, begun, actions)[0][1]
+            start = token, action_log.look(seen, self._pixels(frames.obs))
+            return jax.lax.scan(body, start, actions)[0][1]
 
         return run(jnp.asarray(seeds), jnp.asarray(actions))
 
     @property
-    def pictures_per_second(self) -> int:
+    def frames_per_second(self) -> int:
         """Of `film`, at the speed of the console."""
         return 60 // SKIP
 
     def film(self, seeds: np.ndarray, actions: np.ndarray) -> Iterator[np.ndarray]:
-        """Native pictures uint8 [210, 160, 3] of one game: seeds [1], actions [T, 1].
+        """Native images uint8 [210, 160, 3] of one game: seeds [1], actions [T, 1].
 
         The game is played again, in an emulator that shows it in colour and unshrunk.
         """

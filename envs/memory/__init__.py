@@ -4,9 +4,9 @@ Each class gives `optimal_return` and `memoryless_return`, the expected returns 
 and of the best player who sees only the current observation.
 """
 
-from rlseq.envs.family import Entry, Family
+from rlseq.envs.family import Entry, TableFamily
 
-FAMILY = Family(
+FAMILY = TableFamily(
     "memory",
     table={
         "MemoryLength": Entry(

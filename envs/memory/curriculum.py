@@ -147,8 +147,12 @@ def curriculum_level(state: Any) -> jax.Array:
 
     Raises InputError for the state of another environment.
     """
-    while not isinstance(state, CurriculumState):
-        if not hasattr(state, "inner"):
-            raise InputError("this is not the state of a curriculum")
-        state = state.inner
-    return state.level[0]
+    parts = jax.tree.leaves(state, is_leaf=_is_curriculum)
+    found = [part for part in parts if _is_curriculum(part)]
+    if not found:
+        raise InputError("this is not the state of a curriculum")
+    return found[0].level[0]
+
+
+def _is_curriculum(part: Any) -> bool:
+    return isinstance(part, CurriculumState)

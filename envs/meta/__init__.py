@@ -1,4 +1,4 @@
-"""Meta-learning: each episode is a task of its own that is to be found out while it lasts.
+"""Meta-learning: each episode is a new task that the agent must identify while it acts.
 
 Random projections of observations and actions over several trials (Lu et al., 2303.03982), and
 gymnax's bandits and maze, whose episodes are such tasks already.
@@ -6,7 +6,7 @@ gymnax's bandits and maze, whose episodes are such tasks already.
 
 from typing import Any
 
-from rlseq.envs.family import Entry, Family
+from rlseq.envs.family import Entry, TableFamily
 
 PROJECTED = "rlseq.envs.meta.projected:Projected"
 WHOLE = "rlseq.envs.meta.whole:whole_episodes"
@@ -18,7 +18,7 @@ def _control(task: str, **options: Any) -> Entry:
     return Entry(PROJECTED, {"task": f"gymnax:{task}", **SIZES, **options})
 
 
-FAMILY = Family(
+FAMILY = TableFamily(
     "meta",
     table={
         # The paper: POPGym's position-only cart-pole, 16 trials; 4 numbers as in its code.

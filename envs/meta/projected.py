@@ -7,14 +7,14 @@ import jax
 import jax.numpy as jnp
 from gymnax.environments.spaces import Box, Discrete, Space
 
-from rlseq import registry
 from rlseq.envs.base import Env
+from rlseq.envs.family import family_of
 from rlseq.envs.gymnax_adapter import Adapted
 from rlseq.envs.meta.projection import action_map, mapped, rotation
 from rlseq.envs.spaces import describe, flat_size, flatten
 from rlseq.errors import InputError
 from rlseq.fields import Range, Text
-from rlseq.types import PyTree
+from rlseq.types import JaxFamily, PyTree
 
 
 class ProjectedState(NamedTuple):
@@ -34,14 +34,14 @@ class Projected(Env):
     reward of the step before and 1 where it ended a trial (0 at the start). Actions: for a Box
     [action_size] numbers in -1 .. 1, times a random matrix; for Discrete one of action_size
     choices, dealt at random to the task's. Both keep the task solvable: observations lose
-    nothing, every choice of the task can be made. A trial that ends, either way or after
+    nothing, and every choice of the task is reachable. A trial that ends, either way or after
     `trial_steps`, is followed by the next; the last one terminates, and there alone is a reset,
-    so that a memory lives through all trials. Rewards are the task's.
+    so that the memory spans all trials. Rewards are the task's.
 
     With `num_projections` they come from a set of that many, with `held_out` from a second one
     that has none in common with it; 0 draws new ones always. `same_start` begins each trial of an
     episode in the same state and `project_actions=False` leaves actions alone: both as in the
-    paper's code, which its text does not say.
+    paper's code, but not in its text.
 
     Raises InputError for an unknown task, one whose actions are neither a bounded Box nor
     Discrete, sizes below the task's and held_out without num_projections.
@@ -160,9 +160,8 @@ class Projected(Env):
 
 
 def _task(task: str) -> tuple[Env, Any]:
-    family, _, name = task.partition(":")
-    made = registry.load("env", family)
-    if not hasattr(made, "make"):
+    family = family_of(task)
+    if not isinstance(family, JaxFamily):
         raise InputError(f"{task} does not run in JAX alone and cannot be projected")
-    env, params = made.make(name)
+    env, params = family.make(task.partition(":")[2])
     return (env if isinstance(env, Env) else Adapted(env, params)), params

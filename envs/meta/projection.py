@@ -1,4 +1,4 @@
-"""Random maps of observations and actions that lose nothing."""
+"""Random maps of observations and actions that keep all information."""
 
 import jax
 import jax.numpy as jnp

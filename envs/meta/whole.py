@@ -11,7 +11,7 @@ Limit = Annotated[int | None, Range(1, 1_000_000)]
 
 
 def whole_episodes(task: Task, max_steps: Limit = None) -> Adapted:
-    """gymnax's environment `task`: what is drawn at its reset is to be found out in the episode.
+    """gymnax's environment `task`: the agent must identify in the episode what its reset samples.
 
     Raises InputError for an unknown task.
     """

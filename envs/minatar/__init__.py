@@ -1,10 +1,10 @@
 """The five MinAtar games (Young and Tian, 1903.03176) as gymnax has them, seen whole or in part.
 
-A masked game hides the channels that tell where things move to, so that it takes two observations
-to know; a flickering one loses every other observation (Hausknecht and Stone, 1507.06527).
+A masked game hides the channels that show directions, so that these follow from two observations
+only; a flickering one loses every other observation (Hausknecht and Stone, 1507.06527).
 """
 
-from rlseq.envs.family import Entry, Family
+from rlseq.envs.family import Entry, TableFamily
 
 # game -> channels that show directions and speeds; ours, after each game's list of channels
 MOTION = {
@@ -16,7 +16,7 @@ MOTION = {
 }
 GAME = "rlseq.envs.minatar.game:MinAtar"
 
-FAMILY = Family(
+FAMILY = TableFamily(
     "minatar",
     table={
         name: Entry(GAME, options)

@@ -21,7 +21,7 @@ class MinAtar(Adapted):
 
     obs float32 [10, 10, C] of zeros and ones; action int32 [], the game's minimal set. Dynamics,
     rewards, ends and the limit of 1000 steps (Freeway: 2500) are gymnax's. The hidden state that
-    `observe="state"` shows is the whole picture.
+    `observe="state"` shows is the whole image.
 
     Raises InputError for a channel that does not exist.
     """
@@ -35,8 +35,8 @@ class MinAtar(Adapted):
     ):
         limit = {} if max_steps is None else {"max_steps_in_episode": max_steps}
         super().__init__(*FAMILY.make(f"{game}-MinAtar", **limit))
-        picture: Any = super().observation_space(self.params)
-        channels = picture.shape[-1]
+        image: Any = super().observation_space(self.params)
+        channels = image.shape[-1]
         if not all(0 <= channel < channels for channel in masked):
             raise InputError(f"masked takes channels in 0 .. {channels - 1}, got {tuple(masked)}")
         self.shown = ~np.isin(np.arange(channels), masked)
@@ -63,6 +63,6 @@ class MinAtar(Adapted):
     def state_space(self, params: Any) -> spaces.Space:
         return self.observation_space(params)
 
-    def _seen(self, key: jax.Array, picture: jax.Array) -> jax.Array:
+    def _seen(self, key: jax.Array, image: jax.Array) -> jax.Array:
         light = ~jax.random.bernoulli(key, jnp.float32(self.flicker))
-        return jnp.where(light & self.shown.reshape(1, 1, -1), picture, 0)
+        return jnp.where(light & self.shown.reshape(1, 1, -1), image, 0)

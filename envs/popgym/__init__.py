@@ -5,7 +5,7 @@ A new family is one file and one line of `LEVELS`.
 
 from typing import Any
 
-from rlseq.envs.family import Entry, Family
+from rlseq.envs.family import Entry, TableFamily
 
 # family -> (where its class is, options of Easy, Medium and Hard; source: popgym 1.0.7)
 LEVELS: dict[str, tuple[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]]] = {
@@ -104,7 +104,7 @@ OLD_NAMES = {
 
 DIFFICULTIES = ("Easy", "Medium", "Hard")
 
-FAMILY = Family(
+FAMILY = TableFamily(
     "popgym",
     table={
         name + difficulty: Entry(f"rlseq.envs.popgym.{target}", options)

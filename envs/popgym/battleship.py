@@ -91,7 +91,7 @@ class Battleship(Env):
 
 
 def fits(board_size: int, ship_sizes: tuple[int, ...]) -> bool:
-    """Every ship finds a place, wherever those before it lie.
+    """Every ship finds a position, wherever those before it lie.
 
     A ship of size t takes at most s + t - 1 places along its own axis from one of size s, and at
     most s * t across; in all there are twice board_size * (board_size - s + 1).
@@ -104,7 +104,7 @@ def fits(board_size: int, ship_sizes: tuple[int, ...]) -> bool:
 
 
 def placed(key: jax.Array, ships: jax.Array, size: int) -> jax.Array:
-    """ships bool [N, N] with one more ship of this size, uniform over its free places."""
+    """ships bool [N, N] with one more ship of this size, uniform over its free positions."""
     num_starts = len(ships) - size + 1
     along = jnp.stack([free(ships, size), free(ships.T, size)])  # [axis, line, start]
     so_far = jnp.cumsum(along.ravel(), dtype=jnp.int32)

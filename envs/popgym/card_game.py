@@ -65,7 +65,7 @@ class CardGame(Env):
         return shown.astype(jnp.float32) / (self.num_cards // self.num_kinds)
 
     def card(self, state: CardGameState, at: jax.Array) -> jax.Array:
-        """int32, the kinds of the cards at these places; the first or last one beyond the ends."""
+        """int32, the kinds of the cards at these positions; beyond the ends, the nearest one."""
         return state.cards[jnp.clip(at, 0, self.num_cards - 1)].astype(jnp.int32)
 
 

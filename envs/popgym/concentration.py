@@ -16,25 +16,25 @@ from rlseq.types import PyTree
 DECK_TYPES = ("colors", "ranks")  # an odd number of cards of each suit cannot be paired
 FewDecks = Annotated[int, Range(1, 20)]  # an observation shows all cards
 DeckType = Annotated[str, OneOf(DECK_TYPES)]
-NONE = -1  # no place
+NONE = -1  # no position
 
 
 class ConcentrationState(NamedTuple):
     time: jax.Array  # int32 [], steps taken
-    cards: jax.Array  # int8 [N], the kind at each place
+    cards: jax.Array  # int8 [N], the value at each position
     face_up: jax.Array  # bool [N], pairs found so far
-    turned: jax.Array  # int32 [2], places of the cards turned in this try, NONE where none was
+    turned: jax.Array  # int32 [2], positions of the cards turned in this try, NONE where none was
 
 
 class Concentration(Env):
-    """Turn cards two at a time to find all pairs of one kind among N = 52 * num_decks cards.
+    """Turn cards two at a time to find all pairs of equal cards among N = 52 * num_decks cards.
 
     L = ceil(2 N - N / (2 N - 1)) steps at most. Two of a kind pay 2 / N and stay face up; two
     others, or one card twice, cost 2 / L and are turned back, after they were seen. Turning a
     card that is face up already costs 1 / L for each card of the try and ends the try. The last
     pair terminates, L steps truncate.
-    obs int32 [N], the kind at each place or T where face down, T kinds by `deck_type`: "colors"
-    (2) or "ranks" (13); action int32 [], a place.
+    obs int32 [N], the value at each position, or T where face down, T values by `deck_type`:
+    "colors" (2) or "ranks" (13); action int32 [], a position.
     """
 
     can_truncate = True
@@ -84,7 +84,7 @@ class Concentration(Env):
         return MultiDiscrete([self.num_kinds + 1] * self.num_cards)
 
     def reveal(self, state: ConcentrationState) -> tuple[jax.Array, ...]:
-        """The kinds, which lie face up, and the two places turned last; T stands for none."""
+        """The values, which lie face up, and the two positions turned last; T stands for none."""
         first, second = jnp.where(state.turned == NONE, self.num_kinds, state.turned)
         return state.cards.astype(jnp.int32), state.face_up.astype(jnp.int32), first, second
 
@@ -94,6 +94,6 @@ class Concentration(Env):
         return Tuple((kinds, face_up, Discrete(n), Discrete(n)))
 
     def _at(self, pair: jax.Array) -> jax.Array:
-        """bool [N], True at these two places; a comparison is faster than a scatter."""
-        places = jnp.arange(self.num_cards, dtype=jnp.int32)
-        return (places == pair[0]) | (places == pair[1])
+        """bool [N], True at these two positions; a comparison is faster than a scatter."""
+        positions = jnp.arange(self.num_cards, dtype=jnp.int32)
+        return (positions == pair[0]) | (positions == pair[1])

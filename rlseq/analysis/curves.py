@@ -37,7 +37,7 @@ def of_run(run: runs.Run, metric: str = "return") -> Curve:
     """As `read`, of a run that is open."""
     rows = logging.read(run.folder / logging.METRICS)
     if not rows:
-        raise InputError(f"{str(run.folder)!r} has no metrics yet: nothing to plot")
+        raise InputError(f"{str(run.folder)!r} has no metrics yet, so there is nothing to plot")
     named = dict.fromkeys(name for row in rows for name in row)
     known = [name for name in named if name not in _NO_METRICS]
     if metric not in known:
@@ -95,4 +95,6 @@ def _known(
 
 
 def _nothing(folder: Path, metric: str) -> InputError:
-    return InputError(f"{str(folder)!r} has no values of {metric!r} yet: nothing to plot")
+    return InputError(
+        f"{str(folder)!r} has no values of {metric!r} yet, so there is nothing to plot"
+    )

@@ -1,4 +1,4 @@
-"""A picture of every environment: a GIF of what is an image, else a strip over time."""
+"""An image of every environment: a GIF of what is an image, else a strip over time."""
 
 import contextlib
 from collections.abc import Callable, Sequence
@@ -23,7 +23,7 @@ from rlseq.types import TimeStep, VecEnv
 
 STEPS = 64
 PIXELS = 200  # of the longer side of a GIF, about
-# Okabe and Ito's colours, one a channel: told apart with any colour vision.
+# Okabe and Ito's colours, one a channel: distinct with any colour vision.
 CHANNELS = np.array(
     [
         (0, 114, 178), (213, 94, 0), (0, 158, 115), (230, 159, 0), (204, 121, 167),
@@ -36,12 +36,12 @@ _STYLE: dict[Any, Any] = {"font.size": 8, "axes.spines.top": False, "axes.spines
 def gallery(
     out: Path, ids: Sequence[str] = (), show: Callable[[str], object] = print
 ) -> list[Path]:
-    """Play each environment at random and write its picture, and README.md with all of them.
+    """Play each environment at random and write its image, and README.md with all of them.
 
     Args:
-        out: the folder, made if it is missing; its pictures are replaced.
+        out: the folder, created if it is missing; its images are replaced.
         ids: environments; all without any.
-        show: gets a line a picture, or why there is none.
+        show: is called with a line for each image, or why there is none.
 
     Returns the files written. Raises InputError for an unknown id, and Interrupted after SIGINT or
     SIGTERM: what was drawn until then is whole, and on the page.
@@ -51,11 +51,11 @@ def gallery(
     make_folder(out)
     written: list[Path] = []
     with Stop() as stop:
-        watch = Watch(stop, lambda progress: None, f"what was drawn is in {out}")
+        watch = Watch(stop, lambda progress: None, f"the images so far are in {out}")
         for number, env_id in enumerate(ids):
             watch(f"{number} of {len(ids)} environments")
             try:
-                written.append(_picture(out, env_id))
+                written.append(_image(out, env_id))
             except InputError as missing:  # a package, say
                 show(f"{env_id}: {missing}")
                 continue
@@ -64,19 +64,19 @@ def gallery(
     return [*written, out / "README.md"]
 
 
-def _write_page(out: Path, pictures: Sequence[Path]) -> None:
+def _write_page(out: Path, images: Sequence[Path]) -> None:
     """README.md: a chapter a family, and of each environment what `rlseq list envs` says."""
     about, page, family = catalogue.lines(), "# Environments under random actions\n\n", ""
-    for picture in pictures:
-        env_id = picture.stem.replace("_", ":", 1)
+    for image in images:
+        env_id = image.stem.replace("_", ":", 1)
         if env_id.partition(":")[0] != family:
             family = env_id.partition(":")[0]
             page += f"## {family}\n\n"
-        page += f"### {env_id}\n\n{about.get(env_id, '')}\n\n![{env_id}]({picture.name})\n\n"
+        page += f"### {env_id}\n\n{about.get(env_id, '')}\n\n![{env_id}]({image.name})\n\n"
     write_atomic(out / "README.md", page)
 
 
-def _picture(out: Path, env_id: str) -> Path:
+def _image(out: Path, env_id: str) -> Path:
     env = rlseq.make_env(env_id)
     stem = out / env_id.replace(":", "_")
     if is_image(env.spec.obs_space):
@@ -110,7 +110,7 @@ def _play(env: VecEnv) -> TimeStep:
 
 
 def frames(images: np.ndarray) -> np.ndarray:
-    """uint8 [T, H, W, 3], enlarged, of uint8 pictures or of channels [T, H, W(, C)] in 0 .. 1."""
+    """uint8 [T, H, W, 3], enlarged, of uint8 images or of channels [T, H, W(, C)] in 0 .. 1."""
     if images.ndim == 3:
         images = images[..., None]
     if images.dtype != np.uint8:
@@ -150,5 +150,5 @@ def strip(env: VecEnv, steps: TimeStep) -> Figure:
 
 
 def is_image(space: Any) -> bool:
-    """A Box of two or three axes whose first two are a picture's."""
+    """A Box of two or three axes whose first two are an image's."""
     return isinstance(space, spaces.Box) and len(space.shape) in (2, 3) and min(space.shape[:2]) > 1

@@ -15,7 +15,7 @@ from rlseq.errors import InputError, check_names
 from rlseq.train.files import CannotWrite
 
 AXES = {"steps": "environment steps", "seconds": "seconds of training"}
-# Okabe and Ito's colours: told apart with any colour vision, and in print.
+# Okabe and Ito's colours: distinct with any colour vision, and in print.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 STYLE: dict[Any, Any] = {
     "font.size": 10,
@@ -41,7 +41,7 @@ def plot_runs(
     Raises InputError and CannotWrite.
     """
     if not folders:
-        raise InputError("no run given to plot")
+        raise InputError("no run to plot")
     check_names("axis", [x], AXES)
     curves = [read(folder) for folder in {Path(f).resolve(): f for f in folders}.values()]
     place = out or (curves[0].folder / "plots" if len(curves) == 1 else Path("plots"))
@@ -51,7 +51,7 @@ def plot_runs(
         try:
             _save(figure, paths)
         except CannotWrite as error:
-            hint = "" if out else "; --out FOLDER draws elsewhere"
+            hint = "" if out else "; --out FOLDER writes to another folder"
             raise CannotWrite(f"{error}{hint}", error.errno) from error
     return paths
 
@@ -104,7 +104,7 @@ def _panel(panel: Any, env: str, curves: list[Curve], x: str) -> None:
 
 
 def _labels(curves: list[Curve]) -> list[str]:
-    """Core and agent, with the folder's name where that does not tell runs apart."""
+    """Core and agent, with the folder's name where those are equal."""
     plain = [curve.label for curve in curves]
     return [
         label if plain.count(label) == 1 else f"{label} ({curve.folder.absolute().name})"
@@ -113,12 +113,12 @@ def _labels(curves: list[Curve]) -> list[str]:
 
 
 def _band(curves: list[Curve]) -> str | None:
-    """What line and band are; of FEW seeds, whose interquartile mean is the mean, the range."""
+    """The legend of lines and bands; below FEW seeds the band is the range."""
     several = [len(curve.values) for curve in curves if len(curve.values) > 1]
     few, many = (sorted({n for n in several if (n < FEW) == fewer}) for fewer in (True, False))
-    said = []
+    parts = []
     if few:
-        said.append(f"mean of {' or '.join(map(str, few))} seeds, from the lowest to the highest")
+        parts.append(f"mean of {' or '.join(map(str, few))} seeds, from the lowest to the highest")
     if many:
-        said.append(f"IQM of {' or '.join(map(str, many))} seeds, 95 % bootstrap interval")
-    return "\n".join(said) or None
+        parts.append(f"IQM of {' or '.join(map(str, many))} seeds, 95 % bootstrap interval")
+    return "\n".join(parts) or None

@@ -17,7 +17,7 @@ Measure = Callable[[Groups, int], np.ndarray]  # (groups, axis of the runs) -> o
 
 
 class Estimate(NamedTuple):
-    """An aggregate with its interval; the ends are NaN where the data tell none."""
+    """An aggregate with its interval; the ends are NaN where there is none."""
 
     value: np.ndarray
     low: np.ndarray
@@ -79,7 +79,7 @@ def interval(
     Runs are resampled within their task, whole and equally at every point of the other axes.
     Where a group has one run there is nothing to resample: both ends are NaN.
 
-    With few runs a group it is too narrow, for it takes their spread for that of all runs: of
+    With few runs a group it is too narrow, as it takes their spread for that of all runs: of
     normal scores, "95 %" hold the mean of a single group in 51, 74, 84 and 91 % of cases with 2,
     3, 5 and 10 runs, and the mean of 26 groups in 83, 90, 93 and 95 %.
     """

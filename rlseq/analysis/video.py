@@ -1,7 +1,7 @@
 """Films of a trained policy: GIF or MP4 of evaluation episodes.
 
 Atari games are shown at their native 210 x 160, by playing the actions again in an emulator that
-draws; other environments as the gallery draws them.
+renders; other environments as in the gallery.
 """
 
 import importlib.util
@@ -16,6 +16,8 @@ import jax
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+from rlseq.agents.acting import Act, act_once
+from rlseq.agents.rollout import Actor, start_actor
 from rlseq.analysis.gallery import frames, is_image, strip
 from rlseq.analysis.whole import whole
 from rlseq.envs import action_log
@@ -25,11 +27,11 @@ from rlseq.train.stop import Stop, Watch
 from rlseq.types import PyTree, TimeStep, VecEnv
 
 FORMATS = (".gif", ".mp4")
-CHUNK = 64  # steps between two looks of the host
+CHUNK = 64  # steps of one call of the device
 
 
-class Moment(NamedTuple):
-    """What one environment showed, and what was done then."""
+class Recorded(NamedTuple):
+    """A time step of one environment and the action that led to it."""
 
     timestep: TimeStep  # [1, ...]
     action: PyTree  # [1, ...]
@@ -46,21 +48,21 @@ def film(
     step: str | None = None,
     say: Callable[[str], object] = lambda line: None,
 ) -> str:
-    """Film a run's policy in evaluation episodes: a line that says what is in the file.
+    """Write a video of a run's policy in evaluation episodes; a line that describes it.
 
-    The episodes are the same each time, and none of those that are evaluated.
+    The episodes are the same each time, and differ from those of evaluations.
 
     Args:
         path: the run folder.
         out: a new file that ends in .gif or .mp4.
         episodes: how many, one after the other.
-        steps: where the film ends at the latest, in environment steps.
+        steps: the most environment steps that are shown.
         greedy: the likeliest action instead of a sample.
         seed_index: which of the run's seeds plays.
         step: of the checkpoint, or "best"; the newest without it.
-        say: gets a line now and then.
+        say: is called with a line of progress from time to time.
 
-    Raises InputError for another kind of file, one that exists, a missing package for MP4 and as
+    Raises InputError for another type of file, one that exists, a missing package for MP4 and as
     `rlseq.load_policy`, and Interrupted after SIGINT or SIGTERM: no file is left then.
     """
     check_file(out)
@@ -72,16 +74,16 @@ def film(
     key = jax.random.fold_in(build.seed_keys(job.config)[seed_index], 0xF117)
     act = partial(job.agent.act, params, greedy=greedy)
     with Stop() as stop:
-        watch = Watch(stop, say, "no film is written")
-        seeds, told = play(env, act, job.agent.init_carry(1), key, episodes, steps, watch)
-        pictures, rate = _pictures(env, seeds, told)
-        write(out, pictures, rate, watch)
-    return f"{out}: {_about(told, episodes, steps)}"
+        watch = Watch(stop, say, "no video is written")
+        seeds, recorded = play(env, act, job.agent.init_carry(1), key, episodes, steps, watch)
+        images, rate = _images(env, seeds, recorded)
+        write(out, images, rate, watch)
+    return f"{out}: {_about(recorded, episodes, steps)}"
 
 
-def _about(told: Moment, episodes: int, steps: int) -> str:
-    ends = told.timestep.terminated | told.timestep.truncated
-    total = float(np.where(_counted(told.timestep), told.timestep.reward, 0).sum())
+def _about(recorded: Recorded, episodes: int, steps: int) -> str:
+    ends = recorded.timestep.terminated | recorded.timestep.truncated
+    total = float(np.where(_counted(recorded.timestep), recorded.timestep.reward, 0).sum())
     ended = int(ends.sum())
     line = f"{len(ends)} steps, {ended} episodes ended, rewards sum to {total:.4g}"
     return line if ended >= episodes else f"{line}; cut after {steps} steps"
@@ -89,42 +91,42 @@ def _about(told: Moment, episodes: int, steps: int) -> str:
 
 def write(
     out: Path,
-    pictures: Iterable[np.ndarray],
+    images: Iterable[np.ndarray],
     rate: int,
     watch: Callable[[str], None] = lambda progress: None,
 ) -> None:
-    """Pictures uint8 [H, W, 3], `rate` a second, as the file's name says. Raises InputError.
+    """Images uint8 [H, W, 3], `rate` a second, as GIF or MP4 by the suffix. Raises InputError.
 
-    `watch` is called for every picture; where it or anything raises, no file is left.
+    `watch` is called for every image; where it or anything raises, no file is left.
     """
     check_file(out)
     with whole(out) as beside:
         if out.suffix == ".gif":
-            shown = np.stack(list(_watched(pictures, watch)))
+            shown = np.stack(list(_watched(images, watch)))
             imageio.imwrite(beside, shown, duration=1000 / rate, loop=0)
         else:
-            _write_mp4(beside, _watched(pictures, watch), rate)
+            _write_mp4(beside, _watched(images, watch), rate)
 
 
-def _watched(pictures: Iterable[np.ndarray], watch: Callable[[str], None]) -> Iterator[np.ndarray]:
-    for number, picture in enumerate(pictures, 1):
-        watch(f"{number:,} pictures drawn")
-        yield picture
+def _watched(images: Iterable[np.ndarray], watch: Callable[[str], None]) -> Iterator[np.ndarray]:
+    for number, image in enumerate(images, 1):
+        watch(f"{number:,} images rendered")
+        yield image
 
 
 def check_file(out: Path) -> None:
-    """Raise InputError unless a film can be written to this new file."""
+    """Raise InputError unless a video can be written to this new file."""
     if out.suffix not in FORMATS:
-        raise InputError(f"a film goes to a file that ends in .gif or .mp4, got {str(out)!r}")
+        raise InputError(f"a video needs a file name that ends in .gif or .mp4, got {str(out)!r}")
     files.check_new(out)
     if out.suffix == ".mp4" and importlib.util.find_spec("imageio_ffmpeg") is None:
         raise InputError("MP4 needs the package imageio-ffmpeg: pip install 'rlseq[video]'")
 
 
-def _write_mp4(out: Path, pictures: Iterator[np.ndarray], rate: int) -> None:
+def _write_mp4(out: Path, images: Iterator[np.ndarray], rate: int) -> None:
     import imageio_ffmpeg  # an extra
 
-    first = _even(next(pictures))
+    first = _even(next(images))
     size = first.shape[1], first.shape[0]
     # The pixels as they are; the codec's own colours need even sides.
     writer = imageio_ffmpeg.write_frames(str(out), size, fps=rate, macro_block_size=2)
@@ -134,75 +136,77 @@ def _write_mp4(out: Path, pictures: Iterator[np.ndarray], rate: int) -> None:
         writer.send(None)
     try:
         writer.send(first.tobytes())
-        for picture in pictures:
-            writer.send(_even(picture).tobytes())
+        for image in images:
+            writer.send(_even(image).tobytes())
     finally:
         writer.close()
 
 
-def _even(picture: np.ndarray) -> np.ndarray:
-    odd = [(0, side % 2) for side in picture.shape[:2]]
-    return np.ascontiguousarray(np.pad(picture, (*odd, (0, 0)), mode="edge"))
+def _even(image: np.ndarray) -> np.ndarray:
+    odd = [(0, side % 2) for side in image.shape[:2]]
+    return np.ascontiguousarray(np.pad(image, (*odd, (0, 0)), mode="edge"))
 
 
 def play(
     env: VecEnv,
-    act: Callable,
+    act: Act,
     carry: Any,
     key: jax.Array,
     episodes: int,
     steps: int,
     watch: Callable[[str], None] = lambda progress: None,
-) -> tuple[np.ndarray | None, Moment]:
-    """Until enough episodes ended: (seeds of what lives outside JAX, moments [T, 1, ...]).
+) -> tuple[np.ndarray | None, Recorded]:
+    """Play until enough episodes ended: (seeds of a host environment, time steps [T, 1, ...]).
 
     At most `steps` steps are played; `watch` is called between chunks of them.
 
-    A moment is a time step and the action that led to it; the first has no action but zeros.
+    The first time step comes from the reset; its action is zeros.
     """
 
-    def body(carried: tuple, _: None) -> tuple[tuple, Moment]:
-        state, ts, carry, key = carried
-        key, act_key, env_key = jax.random.split(key, 3)
-        carry, action = act(carry, ts.obs, ts.reset, act_key)
-        state, new = env.step(state, action, env_key)
-        return (state, new, carry, key), Moment(new, action)
+    def body(actor: Actor, _: None) -> tuple[Actor, Recorded]:
+        actor, action = act_once(env, act, actor)
+        return actor, Recorded(actor.timestep, action)
 
     key, env_key = jax.random.split(key)
-    state, first = jax.jit(env.reset)(env_key)
-    logs = host_env.logs(state)
+    actor = jax.jit(partial(start_actor, env))(carry, env_key, key)
+    first, logs = jax.device_get(actor.timestep), host_env.logs(actor.env_state)
     seeds = np.asarray(logs[0].seeds) if logs else None
-    advance = jax.jit(lambda carried: jax.lax.scan(body, carried, length=CHUNK))
-    carried, parts, ended, length = (state, first, carry, key), [], 0, 0
+    advance = jax.jit(lambda actor: jax.lax.scan(body, actor, length=CHUNK))
+    parts, ended, length = [], 0, 0
     while ended < episodes and length < steps:
-        carried, moments = advance(carried)
-        parts.append(jax.device_get(moments))
+        actor, recorded = advance(actor)
+        parts.append(jax.device_get(recorded))
         ended += int((parts[-1].timestep.terminated | parts[-1].timestep.truncated).sum())
         length += CHUNK
         watch(f"{min(length, steps):,} of at most {steps:,} steps played")
-    told = jax.tree.map(lambda *x: np.concatenate(x), *parts)
-    start = Moment(jax.device_get(first), jax.tree.map(lambda x: np.zeros_like(x[0]), told.action))
-    told = jax.tree.map(lambda a, b: np.concatenate([a[None], b]), start, told)
-    ends = np.flatnonzero(told.timestep.terminated | told.timestep.truncated)
+    return seeds, _joined(first, parts, episodes, steps)
+
+
+def _joined(first: TimeStep, parts: list[Recorded], episodes: int, steps: int) -> Recorded:
+    """The first time step and those after it, up to the end of the last episode wanted."""
+    recorded = jax.tree.map(lambda *x: np.concatenate(x), *parts)
+    start = Recorded(first, jax.tree.map(lambda x: np.zeros_like(x[0]), recorded.action))
+    recorded = jax.tree.map(lambda a, b: np.concatenate([a[None], b]), start, recorded)
+    ends = np.flatnonzero(recorded.timestep.terminated | recorded.timestep.truncated)
     last = min(steps, ends[episodes - 1] if len(ends) >= episodes else steps)
-    return seeds, jax.tree.map(lambda x: x[: last + 1], told)
+    return jax.tree.map(lambda x: x[: last + 1], recorded)
 
 
-def _pictures(
-    env: VecEnv, seeds: np.ndarray | None, told: Moment
+def _images(
+    env: VecEnv, seeds: np.ndarray | None, recorded: Recorded
 ) -> tuple[Iterator[np.ndarray], int]:
-    """(pictures of every step, how many a second)."""
-    emulator: Any = action_log.find(env)
-    if seeds is not None and hasattr(emulator, "film"):
-        return emulator.film(seeds, told.action[1:]), emulator.pictures_per_second
-    steps = jax.tree.map(lambda x: x[:, 0], told.timestep)
+    """(an image for every step, images a second)."""
+    emulator = action_log.find(env)
+    if seeds is not None and isinstance(emulator, action_log.FilmedEnv):
+        return emulator.film(seeds, recorded.action[1:]), emulator.frames_per_second
+    steps = jax.tree.map(lambda x: x[:, 0], recorded.timestep)
     if is_image(env.spec.obs_space):
         return iter(frames(steps.obs)), 8
     return _over_time(env, steps), 8
 
 
 def _over_time(env: VecEnv, steps: TimeStep) -> Iterator[np.ndarray]:
-    """The gallery's strip, of which each picture shows one more step."""
+    """The gallery's strip; each image shows one more step of it."""
     figure = strip(env, steps)
     figure.set_dpi(100)
     canvas = FigureCanvasAgg(figure)
@@ -211,9 +215,9 @@ def _over_time(env: VecEnv, steps: TimeStep) -> Iterator[np.ndarray]:
     time = figure.axes[0].transData
     edges = [int(time.transform((t - 0.5, 0))[0]) for t in range(len(steps.reward) + 1)]
     for now in edges[1:]:
-        picture = whole.copy()
-        picture[:, now : edges[-1]] = 255 - (255 - picture[:, now : edges[-1]]) // 5
-        yield picture
+        image = whole.copy()
+        image[:, now : edges[-1]] = 255 - (255 - image[:, now : edges[-1]]) // 5
+        yield image
 
 
 def _counted(ts: TimeStep) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Pictures and films that are whole or absent."""
+"""Image and video files that are complete or absent."""
 
 import contextlib
 import os
@@ -10,10 +10,10 @@ from rlseq.train import files
 
 @contextlib.contextmanager
 def whole(path: Path) -> Iterator[Path]:
-    """The name to write to in place of `path`, of the same ending; it takes its place at the end.
+    """A temporary path with the suffix of `path`, renamed to it at the end.
 
-    The folder is made if it is missing. Where anything is raised within, `path` stays as it was and
-    nothing else is left; an OSError becomes `rlseq.train.files.CannotWrite`.
+    A missing folder is created. If anything raises inside, `path` stays as it was and no other file
+    is left; an OSError becomes `rlseq.train.files.CannotWrite`.
     """
     files.make_folder(path.parent)
     beside = path.with_name(f".new-{os.getpid()}-{path.name}")

@@ -38,7 +38,7 @@ def add_greedy(parser: argparse.ArgumentParser) -> None:
 
 
 def add_film(parser: argparse.ArgumentParser) -> None:
-    """What `video` and `imagine` have in common."""
+    """Arguments of `video` and `imagine`."""
     add_run(parser)
     parser.add_argument("--out", type=Path, required=True, help="a new .gif or .mp4 file")
     add_greedy(parser)

@@ -10,7 +10,7 @@ ABOUT = "games x seeds of an experiment, then a report"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Which games and seeds, of which experiment, and where to."""
+    """Which games and seeds, of which experiment, and the output."""
     parser.add_argument(
         "--games", type=arguments.names, default=["all"], help="Boxing,Pong (default: all)"
     )

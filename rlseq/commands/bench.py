@@ -12,7 +12,7 @@ ABOUT = "measure scans, PPO, environments and cores here"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What is measured, at which sizes, and where to."""
+    """What is measured, at which sizes, and the output."""
     names = "scans, ppo (default: these two), envs, atari, cores, choices"
     parser.add_argument("names", nargs="*", metavar="NAME", help=names)
     parser.add_argument(
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     where = "folder to add to: results/core_costs, env_speed, atari_speed; choices: the file"
     parser.add_argument("--output", type=Path, help=where)
-    docs = "cores: measure nothing, write cards and held figures into this page"
+    docs = "cores: measure nothing, write cards and stored figures into this page"
     parser.add_argument("--docs", type=Path, help=docs)
 
 

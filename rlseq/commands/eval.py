@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_greedy(parser)
     parser.add_argument("--seed-index", type=int, help="one of the run's seeds (default: all)")
     arguments.add_checkpoint(parser)
-    where = "a new file for the episodes, in place of the run's episodes.jsonl"
+    where = "a new file for the episodes, instead of the run's episodes.jsonl"
     parser.add_argument("--out", type=Path, metavar="FILE", help=where)
     parser.add_argument(
         "--max-steps",
@@ -27,12 +27,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--eval-seed",
         type=int,
-        help="what draws the episodes: 0 after training (default: one not used yet)",
+        help="seed of the episodes: 0 after training (default: one not used yet)",
     )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Play, and print the score; how far it is goes to standard error."""
+    """Play, and print the score; progress goes to standard error."""
     from rlseq.train import evaluate
 
     def play() -> None:

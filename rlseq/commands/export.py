@@ -9,7 +9,7 @@ ABOUT = "write the weights as a flat .npz and a .json"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Which weights, and where to."""
+    """Which weights, and the output."""
     arguments.add_run(parser)
     parser.add_argument("out", type=Path, help="the new .npz file")
     arguments.add_checkpoint(parser)

@@ -10,7 +10,7 @@ ABOUT = "draw every environment: GIFs and strips over time"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Where to, and which environments."""
+    """The output, and which environments."""
     parser.add_argument("out", type=Path, help="the folder to write to")
     parser.add_argument(
         "--envs", type=arguments.names, default=[], help="popgym:AutoencodeEasy,..."

@@ -9,7 +9,7 @@ from rlseq.commands import DONE, FAILED, INTERRUPTED
 def exit_code(work: Callable[[], object]) -> int:
     """Run `work`; the exit code, with the reason on standard error where it ended early.
 
-    `rlseq.cli.main` speaks for the errors that any command may have.
+    `rlseq.cli.main` prints the errors that any command may have.
     """
     from rlseq.train.loop import Interrupted, NonFinite
 

@@ -4,7 +4,7 @@ import argparse
 
 from rlseq.commands import arguments, guard
 
-ABOUT = "film what a world model foresees beside what came"
+ABOUT = "a video of a world model's predictions beside the episode"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -4,20 +4,20 @@ import argparse
 
 from rlseq.commands import DONE
 
-ABOUT = "names that can go on the command line"
+ABOUT = "names for the command line"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Of what."""
+    """Which list."""
     about = "cores, envs, experiments, agents or world_models"
-    parser.add_argument("kind", metavar="KIND", help=about)
+    parser.add_argument("what", metavar="WHAT", help=about)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print a name a line, and what it is."""
+    """Print one name a line, with a description."""
     from rlseq.train.listing import listing
 
-    entries = listing(options.kind)
+    entries = listing(options.what)
     width = max((len(name) for name, _ in entries), default=0)
     for name, about in entries:
         print(f"{name:<{width}}  {about}".rstrip())

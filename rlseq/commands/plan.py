@@ -13,7 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print an amount a line."""
+    """Print one amount a line."""
     from rlseq import config
     from rlseq.train.plan import plan
 

@@ -9,7 +9,7 @@ ABOUT = "draw learning curves as PNG and SVG"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Which runs, over what, and where to."""
+    """Which runs, over what, and the output."""
     arguments.add_runs(parser, "run folders")
     parser.add_argument("--out", type=Path, help="folder to write to (one run: its plots/)")
     parser.add_argument("--x", default="steps", help="steps (the default) or seconds")

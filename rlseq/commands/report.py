@@ -11,7 +11,7 @@ ABOUT = "scores, intervals and curves of runs as one page"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Which runs, and where to."""
+    """Which runs, and the output."""
     arguments.add_runs(parser, "run folders, or folders of them")
     parser.add_argument("--out", type=Path, required=True, help="the folder to write to")
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier report there")
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Write the report, and print the files' names; what to know first goes to standard error."""
+    """Write the report, and print the files' names; warnings go to standard error."""
     from rlseq.analysis import report
 
     choice = report.Choice(options.mode, options.checkpoint)

@@ -4,7 +4,7 @@ import argparse
 
 from rlseq.commands import arguments, guard
 
-ABOUT = "carry a run on from its newest checkpoint"
+ABOUT = "continue a run from its newest checkpoint"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -8,7 +8,7 @@ ABOUT = "start a run, or a sweep of runs with -m"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Overrides, and whether they name a sweep."""
+    """Overrides, and whether they form a sweep."""
     parser.add_argument("-m", "--multirun", action="store_true", help="sweep: core=s5,gru seed=0,1")
     arguments.add_overrides(parser)
 

@@ -4,11 +4,11 @@ import argparse
 
 from rlseq.commands import arguments, guard
 
-ABOUT = "film a trained policy: GIF or MP4"
+ABOUT = "a video of a trained policy: GIF or MP4"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Which policy plays, and how much of it is filmed."""
+    """Which policy plays, and how long the video is."""
     parser.add_argument("--episodes", type=arguments.count, default=1, help="how many (default: 1)")
     parser.add_argument(
         "--steps", type=arguments.count, default=3000, help="at most (default: 3000)"

@@ -51,13 +51,13 @@ class Aaren(nn.Module):
         super().__post_init__()
 
     def setup(self) -> None:
-        kinds: dict[str, Any] = {"dtype": self.dtype, "matmul_dtype": self.matmul_dtype}
+        dtypes: dict[str, Any] = {"dtype": self.dtype, "matmul_dtype": self.matmul_dtype}
         shape = (self.heads, self.features // self.heads)
         unit = nn.initializers.normal(1.0)
         self.query = self.param("query", unit, shape, jnp.dtype(self.dtype))
         self.key = _Keys(self.heads, shape[1], self.dtype)
-        self.value = Projection(self.features, use_bias=False, **kinds)
-        self.output = Projection(self.features, use_bias=False, **kinds)
+        self.value = Projection(self.features, use_bias=False, **dtypes)
+        self.output = Projection(self.features, use_bias=False, **dtypes)
         if self.forget_gate:
             zeros = nn.initializers.zeros
             self.forget = Projection(

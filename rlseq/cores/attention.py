@@ -120,9 +120,9 @@ class Attention(nn.Module):
         super().__post_init__()
 
     def setup(self) -> None:
-        kinds: dict[str, Any] = {"dtype": self.dtype, "matmul_dtype": self.matmul_dtype}
-        self.inputs = Projection(3 * self.features, use_bias=False, **kinds)
-        self.output = Projection(self.features, **kinds)
+        dtypes: dict[str, Any] = {"dtype": self.dtype, "matmul_dtype": self.matmul_dtype}
+        self.inputs = Projection(3 * self.features, use_bias=False, **dtypes)
+        self.output = Projection(self.features, **dtypes)
 
     def init_carry(self, batch: int) -> Carry:
         """Zeros: (position [batch], keys, values [batch, window - 1, features])."""

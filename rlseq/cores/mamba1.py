@@ -61,7 +61,7 @@ class Mamba1(nn.Module):
         return self.rank or -(-self.features // RANK)
 
     def setup(self) -> None:
-        inner, rank, kind = self.expand * self.features, self._rank(), jnp.dtype(self.dtype)
+        inner, rank, dtype = self.expand * self.features, self._rank(), jnp.dtype(self.dtype)
         dense: dict[str, Any] = {"dtype": self.dtype, "matmul_dtype": self.matmul_dtype}
         self.inputs = Projection(2 * inner, use_bias=False, **dense)
         self.window = CausalConv(inner, self.conv, dtype=self.dtype)
@@ -72,7 +72,7 @@ class Mamba1(nn.Module):
             "step_bias", step_bias, (inner,), self.dtype, self.step_min, self.step_max
         )
         self.rates = self.param("rates", log_rates, (self.state, inner), self.dtype)
-        self.skip = self.param("skip", nn.initializers.ones, (inner,), kind)
+        self.skip = self.param("skip", nn.initializers.ones, (inner,), dtype)
         self.output = Projection(self.features, use_bias=False, **dense)
 
     def init_carry(self, batch: int) -> Carry:

@@ -71,23 +71,23 @@ class Mamba3(nn.Module):
         return [inner, inner, rows, rows, heads, heads, heads, angles]
 
     def setup(self) -> None:
-        kind, head = jnp.dtype(self.dtype), self._head()
+        dtype, head = jnp.dtype(self.dtype), self._head()
         heads = self.expand * self.features // head
         dense: dict[str, Any] = {"use_bias": False, "matmul_dtype": self.matmul_dtype}
         self.inputs = Projection(sum(self._widths()), dtype=self.dtype, **dense)
         ones = nn.initializers.ones
         self.key_norm, self.query_norm = rms_norm(self.dtype), rms_norm(self.dtype)
-        self.key_bias = self.param("key_bias", ones, (self.rank, heads, self.state), kind)
-        self.query_bias = self.param("query_bias", ones, (self.rank, heads, self.state), kind)
+        self.key_bias = self.param("key_bias", ones, (self.rank, heads, self.state), dtype)
+        self.query_bias = self.param("query_bias", ones, (self.rank, heads, self.state), dtype)
         self.step_bias = self.param(
             "step_bias", step_bias, (heads,), self.dtype, self.step_min, self.step_max
         )
-        self.skip = self.param("skip", ones, (heads, 1), kind)
+        self.skip = self.param("skip", ones, (heads, 1), dtype)
         if self.rank > 1:
             mean, shape = nn.initializers.constant(1 / self.rank), (self.rank, heads, head)
-            self.spread = self.param("spread", mean, shape, kind)
-            self.gates = self.param("gates", ones, shape, kind)
-            self.gather = self.param("gather", mean, shape, kind)
+            self.spread = self.param("spread", mean, shape, dtype)
+            self.gates = self.param("gates", ones, shape, dtype)
+            self.gather = self.param("gather", mean, shape, dtype)
         self.output = Projection(self.features, dtype=self.dtype, **dense)
 
     def init_carry(self, batch: int) -> Carry:

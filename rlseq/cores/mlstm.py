@@ -68,20 +68,20 @@ class MLSTM(nn.Module):
         return self.heads or (1 if self.expand * self.features % HEADS else HEADS)
 
     def setup(self) -> None:
-        inner, heads, kind = self.expand * self.features, self._heads(), jnp.dtype(self.dtype)
-        kinds: dict[str, Any] = {"dtype": self.dtype, "matmul_dtype": self.matmul_dtype}
-        self.inputs = Projection(2 * inner, use_bias=False, **kinds)
-        self.output = Projection(self.features, use_bias=False, **kinds)
+        inner, heads, dtype = self.expand * self.features, self._heads(), jnp.dtype(self.dtype)
+        dtypes: dict[str, Any] = {"dtype": self.dtype, "matmul_dtype": self.matmul_dtype}
+        self.inputs = Projection(2 * inner, use_bias=False, **dtypes)
+        self.output = Projection(self.features, use_bias=False, **dtypes)
         self.window = CausalConv(inner, self.conv, dtype=self.dtype)
         blocks = (3, inner // self.block_size, self.block_size, self.block_size)
         start = nn.initializers.normal((2 / 5 / self.block_size) ** 0.5)  # xLSTM's "small" one
-        self.maps = self.param("maps", start, blocks, kind)
+        self.maps = self.param("maps", start, blocks, dtype)
         zeros = nn.initializers.zeros
-        self.gates = self.param("gates", zeros, (3 * inner, 2 * heads), kind)
-        self.write_bias = self.param("write_bias", nn.initializers.normal(0.1), (heads,), kind)
+        self.gates = self.param("gates", zeros, (3 * inner, 2 * heads), dtype)
+        self.write_bias = self.param("write_bias", nn.initializers.normal(0.1), (heads,), dtype)
         self.forget_bias = self.param("forget_bias", forget_bias, (heads,), self.dtype)
-        self.scale = self.param("scale", nn.initializers.ones, (inner,), kind)
-        self.skip = self.param("skip", nn.initializers.ones, (inner,), kind)
+        self.scale = self.param("scale", nn.initializers.ones, (inner,), dtype)
+        self.skip = self.param("skip", nn.initializers.ones, (inner,), dtype)
 
     def init_carry(self, batch: int) -> Carry:
         """The window of zeros and empty matrices."""

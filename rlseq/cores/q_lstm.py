@@ -36,11 +36,11 @@ class QLSTM(nn.Module):
 
     def setup(self) -> None:
         n = self.expansion * self.features
-        kinds: dict[str, Any] = {"dtype": self.dtype, "matmul_dtype": self.matmul_dtype}
-        self.inputs = Projection(2 * n, use_bias=False, **kinds)
+        dtypes: dict[str, Any] = {"dtype": self.dtype, "matmul_dtype": self.matmul_dtype}
+        self.inputs = Projection(2 * n, use_bias=False, **dtypes)
         self.window = CausalConv(n, self.conv, dtype=self.dtype)
-        self.gates = Projection(3 * n, bias_init=self._initial_bias, **kinds)
-        self.output = Projection(self.features, use_bias=False, **kinds)
+        self.gates = Projection(3 * n, bias_init=self._initial_bias, **dtypes)
+        self.output = Projection(self.features, use_bias=False, **dtypes)
 
     def init_carry(self, batch: int) -> Carry:
         """Zeros: (window [batch, conv - 1, N], h [batch, N])."""

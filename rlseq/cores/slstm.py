@@ -76,16 +76,16 @@ class SLSTM(nn.Module):
         return self.heads or (wide[0] if wide else 1)
 
     def setup(self) -> None:
-        n, heads, kind = self.features, self._heads(), jnp.dtype(self.dtype)
+        n, heads, dtype = self.features, self._heads(), jnp.dtype(self.dtype)
         self.project = nn.Dense(n, dtype=self.dtype, param_dtype=self.dtype)
         self.window = CausalConv(n, self.conv, dtype=self.dtype)
         size = n // heads
         start = nn.initializers.normal((2 / 5 / n) ** 0.5)  # xLSTM's "small" one
-        self.maps = self.param("maps", start, (4, heads, size, size), kind)
+        self.maps = self.param("maps", start, (4, heads, size, size), dtype)
         shape = recurrent_shape(n, 4, heads)
-        self.recurrent = self.param("recurrent", nn.initializers.zeros, shape, kind)  # xLSTM
+        self.recurrent = self.param("recurrent", nn.initializers.zeros, shape, dtype)  # xLSTM
         self.bias = self.param("bias", self._initial_bias, (4 * n,), self.dtype)
-        self.scale = self.param("scale", nn.initializers.ones, (n,), kind)
+        self.scale = self.param("scale", nn.initializers.ones, (n,), dtype)
 
     def init_carry(self, batch: int) -> Carry:
         """Zeros: the window and (c, n, m, h); n = 0 says that a cell is empty."""

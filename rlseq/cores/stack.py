@@ -146,15 +146,15 @@ class Stack(nn.Module):
         axes = "[T, B, D]" if rank == 3 else "[B, D]"
         if x.ndim != rank:
             raise ValueError(f"x must be {axes}, got shape {x.shape}")
-        kinds = dict.fromkeys((self.dtype, "float32"))
-        if x.dtype not in map(jnp.dtype, kinds):
-            raise ValueError(f"x must be {' or '.join(kinds)}, got {x.dtype}")
+        allowed = dict.fromkeys((self.dtype, "float32"))
+        if x.dtype not in map(jnp.dtype, allowed):
+            raise ValueError(f"x must be {' or '.join(allowed)}, got {x.dtype}")
         if reset.dtype != jnp.bool_ or reset.shape != x.shape[:-1]:
             raise ValueError(f"reset must be bool {x.shape[:-1]}, got {reset.dtype} {reset.shape}")
         wanted = _signature(self.init_carry(x.shape[-2]))
-        given = _signature(carry)
-        if given != wanted:
-            raise ValueError(f"the carry must be {wanted} (from init_carry), got {given}")
+        got = _signature(carry)
+        if got != wanted:
+            raise ValueError(f"the carry must be {wanted} (from init_carry), got {got}")
 
 
 def _signature(carry: Carry) -> Any:

@@ -1,8 +1,8 @@
-"""Convolutions over pictures [..., H, W, C] that keep or divide the sides, and ones that double.
+"""Convolutions over images [..., H, W, C] that keep or divide the sides, and ones that double.
 
 On CPUs XLA's gradients of strided convolutions and of kernels take many times a forward pass.
 There the gradient of the input is a convolution of stride 1 whose channels become places, and that
-of the kernel a product of matrices per row of taps, a few pictures at a time.
+of the kernel a product of matrices per row of taps, a few images at a time.
 """
 
 from functools import partial
@@ -189,15 +189,15 @@ def _kernel_gradient(x: Array, g: Array, size: int, stride: int) -> Array:
     zero = jnp.zeros((size, size * x.shape[-1], width), x.dtype)
 
     def body(total, part):
-        pictures, gradients = part
-        return total + _row_products(pictures, gradients, size, stride), None
+        images, gradients = part
+        return total + _row_products(images, gradients, size, stride), None
 
     total, _ = lax.scan(body, zero, parts)
     return total.reshape(size, size, x.shape[-1], width)
 
 
 def _row_products(x: Array, g: Array, size: int, stride: int) -> Array:
-    """`_kernel_gradient` of few pictures, [size, size * C, D]: one product per row of taps."""
+    """`_kernel_gradient` of few images, [size, size * C, D]: one product per row of taps."""
     _, high, wide, width = g.shape
     pads = [_padding(side, size, stride) for side in x.shape[1:3]]
     x = jnp.pad(x, ((0, 0), *pads, (0, 0)))

@@ -23,7 +23,7 @@ BOARD: Layers = ((16, 3, 1),)
 PATCHES: Layers = ((32, 8, 8), (64, 2, 2))
 # Van Hasselt et al. 1906.05243 (data-efficient Rainbow), appendix: of 84 x 84 it sees 75 x 75.
 DATA_EFFICIENT: Layers = ((32, 5, 5), (64, 5, 5))
-GROUP = 8  # ours: pictures at a time on CPUs; windows of more of them leave the caches
+GROUP = 8  # ours: images at a time on CPUs; windows of more of them leave the caches
 BOARD_PATCHES: Layers = ((32, 2, 2), (64, 2, 2))
 
 
@@ -62,7 +62,7 @@ class PixelEncoder(nn.Module):
 def convolve(x: Array, kernel: Array, stride: int, method: ConvMethod = "auto") -> Array:
     """The convolution of x [B, H, W, C] with kernel [K, K, C, F], without padding.
 
-    "matmul" is one product over all windows; where they overlap, some pictures at a time and again
+    "matmul" is one product over all windows; where they overlap, some images at a time and again
     in the gradient. It needs a stride that divides K. "xla" is XLA's own. "auto" is "matmul" on
     CPUs, where it makes PPO's update on Atari more than twice as fast (`benchmarks/atari_ppo.py`).
     """

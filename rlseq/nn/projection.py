@@ -25,7 +25,7 @@ class Projection(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """x [..., D] of `dtype` -> y [..., width] of `dtype`."""
-        kind = self.matmul_dtype or self.dtype
+        dtype = self.matmul_dtype or self.dtype
         dense = nn.Dense(
             self.width,
             self.use_bias,
@@ -33,34 +33,34 @@ class Projection(nn.Module):
             param_dtype=self.dtype,
             kernel_init=self.kernel_init,
             bias_init=self.bias_init,
-            dot_general=None if kind == self.dtype else partial(_dot, kind),
+            dot_general=None if dtype == self.dtype else partial(_dot, dtype),
             name="dense",
         )
         return dense(x)
 
 
-def _dot(kind: str, x: Array, kernel: Array, dimensions: tuple, precision: None) -> Array:
+def _dot(dtype: str, x: Array, kernel: Array, dimensions: tuple, precision: None) -> Array:
     """The product of a dense layer in the form in which flax asks for it."""
-    return product(x, kernel, kind)
+    return product(x, kernel, dtype)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
-def product(x: Array, kernel: Array, kind: str) -> Array:
-    """x [..., D] times kernel [D, N], factors rounded to `kind`, summed and returned unrounded.
+def product(x: Array, kernel: Array, dtype: str) -> Array:
+    """x [..., D] times kernel [D, N], factors rounded to `dtype`, summed and returned unrounded.
 
     A result in bfloat16 would be rounded in some programs and not in others, as XLA fuses it, and a
-    sequence would differ from its steps. The gradient's products are of `kind` as well.
+    sequence would differ from its steps. The gradient's products are of `dtype` as well.
     """
-    return jnp.matmul(x.astype(kind), kernel.astype(kind), preferred_element_type=x.dtype)
+    return jnp.matmul(x.astype(dtype), kernel.astype(dtype), preferred_element_type=x.dtype)
 
 
-def _forward(x: Array, kernel: Array, kind: str) -> tuple[Array, tuple[Array, Array]]:
-    return product(x, kernel, kind), (x.astype(kind), kernel.astype(kind))
+def _forward(x: Array, kernel: Array, dtype: str) -> tuple[Array, tuple[Array, Array]]:
+    return product(x, kernel, dtype), (x.astype(dtype), kernel.astype(dtype))
 
 
-def _backward(kind: str, factors: tuple[Array, Array], g: Array) -> tuple[Array, Array]:
+def _backward(dtype: str, factors: tuple[Array, Array], g: Array) -> tuple[Array, Array]:
     x, kernel = factors
-    rounded = g.astype(kind)
+    rounded = g.astype(dtype)
     by_x = jnp.matmul(rounded, kernel.T, preferred_element_type=g.dtype)
     rows = x.reshape(-1, x.shape[-1]).T, rounded.reshape(-1, g.shape[-1])
     return by_x, jnp.matmul(*rows, preferred_element_type=g.dtype)

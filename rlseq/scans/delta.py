@@ -3,7 +3,7 @@
 S[t] = e^{g[t]} S[t-1], then S[t] += k[t] (beta[t] (v[t] - S[t]^T k[t]))^T, and y[t] = S[t]^T q[t],
 restarted where reset (Yang et al. 2412.06464, equation 10). Inside a chunk all the replaced values
 solve one unit lower triangular system, the WY form (Yang et al. 2406.06484, section 3). Episodes
-are told apart by counting resets. The backward pass computes each chunk again: only the states
+are separated by counting resets. The backward pass computes each chunk again: only the states
 between chunks are kept.
 """
 

@@ -3,7 +3,7 @@
 S[t] = e^{a[t]} S[t-1] + sum_r k[t,r] v[t,r]^T, y[t,r] = S[t]^T q[t,r], restarted where reset.
 Inside a chunk the steps see one another through a masked matrix of decays, and the state crosses
 chunks: the chunkwise form of Mamba-2 (Dao and Gu 2405.21060, section 6). R rows a step are the
-multi-input, multi-output form of Mamba-3 (2603.15569). Episodes are told apart by counting resets,
+multi-input, multi-output form of Mamba-3 (2603.15569). Episodes are separated by counting resets,
 never by a huge negative number inside a sum. The backward pass computes each chunk again: only the
 states between chunks are kept.
 """

@@ -1,4 +1,4 @@
-"""From a configuration to what the host loop drives: agent, schedule and compiled functions."""
+"""Build the parts of a run from its configuration: agent, schedule and compiled functions."""
 
 import math
 import os
@@ -19,7 +19,7 @@ from rlseq.types import Agent, PyTree, VecEnv
 
 
 class Schedule(NamedTuple):
-    """How a run is cut: whole chunks of equal size, so that one program serves them all."""
+    """The updates of a run, in chunks of equal size that share one program."""
 
     steps_per_update: int
     chunk: int  # updates in one chunk
@@ -42,7 +42,7 @@ class Schedule(NamedTuple):
 
 
 class Job(NamedTuple):
-    """A configuration made concrete; holds no progress."""
+    """What was built from a configuration; holds no progress."""
 
     config: Config
     agent: Agent
@@ -51,13 +51,13 @@ class Job(NamedTuple):
 
 def build(config: Config) -> Job:
     """The job of a configuration. Raises InputError for anything the parts refuse, shapes that do
-    not fit and a mesh that cannot be had: nothing is compiled, nothing written.
+    not fit and a mesh that this machine cannot form; nothing is compiled or written.
     """
     num_envs = config.env.num_envs
     steps_per_update = agents.update_steps(*_agent_options(config), num_envs)
     schedule = make_schedule(config.total_steps, steps_per_update, config.run.chunks)
     _check_counters(schedule, num_envs)
-    # What lives outside JAX shows its actions until the host has read them, once a chunk.
+    # A host environment logs its actions until the host has read them, once a chunk.
     env = make_env(config.env, num_envs, action_log=-(-schedule.chunk_steps // num_envs))
     job = Job(config, _make_agent(config, env, schedule.updates), schedule)
     _check_memory(abstract_state(job))
@@ -118,7 +118,7 @@ def seed_keys(config: Config) -> jax.Array:
 
 
 def init(job: Job) -> PyTree:
-    """Fresh states of every seed, [S, ...], where the mesh wants them."""
+    """Fresh states of every seed, [S, ...], on the devices of the mesh."""
     state = jax.jit(jax.vmap(job.agent.init))(seed_keys(job.config))
     return place(job, state)
 
@@ -204,7 +204,7 @@ def _check_memory(state: PyTree) -> None:
         limit = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     total = limit * jax.device_count() if device.platform != "cpu" else limit
     if (size := state_bytes(state)) > total:
-        parts = getattr(state, "_asdict", dict)()
+        parts = state._asdict()
         name, most = max(((k, state_bytes(v)) for k, v in parts.items()), key=lambda x: x[1])
         raise InputError(
             f"the state of all seeds takes {size / 1e9:,.1f} GB, of which {name} "
@@ -219,7 +219,7 @@ def _layout(job: Job) -> PyTree | None:
     if action_log.find(job.agent.env) is not None:
         raise InputError(
             f"run.mesh cannot split {config.env.id}: its environments live outside JAX, in one "
-            "process and place"
+            "process on one device"
         )
     mesh = sharding.make_mesh(config.run.mesh, seeds=config.seeds, num_envs=config.env.num_envs)
     state = abstract_state(job)

@@ -1,8 +1,8 @@
-"""Checkpoints: one folder a step, whole or absent, checked when read. Alone in using orbax.
+"""Checkpoints: one folder a step, complete or absent, checked when read. The only user of orbax.
 
 `checkpoints/<step>/` holds `arrays/` (orbax) and `index.json` (the leaves: path, shape, dtype and
 checksum). Leaves keep every bit: typed PRNG keys are stored as their key data. The rows of rings
-lie beside them in `checkpoints/rows/`, each written once: see `rlseq.train.rings`.
+are in `checkpoints/rows/`, each written once: see `rlseq.train.rings`.
 """
 
 import contextlib
@@ -13,7 +13,6 @@ import re
 import sys
 import tempfile
 import time
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,13 +23,14 @@ import numpy as np
 from rlseq.errors import InputError
 from rlseq.train import checkpoint_index as index_files
 from rlseq.train import files, rings
+from rlseq.train import leaves as leaves_of
 from rlseq.train.checkpoint_index import Index, Leaf
 from rlseq.train.files import remove, sync_folder, write_atomic, writing
 from rlseq.types import PyTree
 
 _PATTERNS = "*?[\\"  # what orbax reads in a path as more than a name
 _ASIDE = ".aside-"  # a checkpoint that is being replaced
-_LAST_WORDS = 1.0  # seconds in which the threads of orbax have said all they say of a failure
+_LAST_WORDS = 1.0  # seconds until the threads of orbax have reported a failure
 _log = logging.getLogger("rlseq")
 
 
@@ -64,7 +64,7 @@ def save(
 
 
 def sweep(folder: Path) -> None:
-    """Remove what kills and full disks left and no checkpoint needs.
+    """Remove leftovers of kills and full disks that no checkpoint needs.
 
     Only for the process that holds the run: another's work looks just the same.
     """
@@ -84,7 +84,7 @@ def sweep(folder: Path) -> None:
 def restore(folder: Path, like: PyTree, step: int | None = None) -> tuple[int, PyTree]:
     """(step, state) of the newest readable checkpoint, or of `step`.
 
-    A damaged newest checkpoint is passed over with a warning. `like` gives structure, shapes and
+    A damaged newest checkpoint is skipped with a warning. `like` gives structure, shapes and
     dtypes (`jax.eval_shape` of the agent's init will do).
 
     Raises:
@@ -102,7 +102,7 @@ def restore(folder: Path, like: PyTree, step: int | None = None) -> tuple[int, P
         except InputError:
             raise
         except Exception as error:  # orbax and its storage raise many kinds for damaged files
-            _log.warning("checkpoint %s cannot be read (%s): passed over", place, error)
+            _log.warning("checkpoint %s cannot be read (%s): skipped", place, error)
     raise InputError(f"no readable checkpoint in {str(folder)!r}")
 
 
@@ -114,7 +114,7 @@ def steps(folder: Path) -> list[int]:
 def best(folder: Path) -> int | None:
     """The step of the checkpoint with the highest score, if any has one."""
     found = ((index_files.find(folder / _name(step)), step) for step in steps(folder))
-    # A damaged one has no say.
+    # Damaged ones are left out.
     scored = [(i.score, step) for i, step in found if i is not None and i.score is not None]
     return max(scored)[1] if scored else None
 
@@ -128,7 +128,7 @@ def export(path: Path, tree: PyTree, about: dict[str, Any]) -> None:
     described = path.with_suffix(".json")
     for target in (path, described):
         files.check_new(target)
-    arrays, leaves = _to_host(tree)
+    arrays, leaves = leaves_of.to_host(tree)
     plain = {k: v if v.dtype.kind != "V" else v.astype(np.float32) for k, v in arrays.items()}
     listed = {k: {"shape": leaf.shape, "dtype": leaf.dtype} for k, leaf in leaves.items()}
     write_atomic(described, json.dumps({**about, "arrays": listed}, indent=2) + "\n")
@@ -144,40 +144,14 @@ def _name(step: int) -> str:
     return f"{step:012d}"
 
 
-def _flatten(tree: PyTree) -> dict[str, Any]:
-    pairs = jax.tree_util.tree_flatten_with_path(tree)[0]
-    return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in pairs}
-
-
-def _is_key(leaf: Any) -> bool:
-    return jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-
-
-def _to_host(state: PyTree) -> tuple[dict[str, np.ndarray], dict[str, Leaf]]:
-    flat = _flatten(state)
-    data = {k: jax.random.key_data(x) if _is_key(x) else x for k, x in flat.items()}
-    arrays = {k: np.asarray(x) for k, x in jax.device_get(data).items()}
-    leaves = {k: _describe(x, arrays[k]) for k, x in flat.items()}
-    return arrays, leaves
-
-
-def _describe(leaf: Any, array: np.ndarray) -> Leaf:
-    impl = str(jax.random.key_impl(leaf)) if _is_key(leaf) else None
-    return Leaf(list(leaf.shape), str(leaf.dtype), _checksum(array), impl)
-
-
-def _checksum(array: np.ndarray) -> int:
-    return zlib.crc32(np.ascontiguousarray(array).tobytes())
-
-
 def _write_arrays(place: Path, arrays: dict[str, np.ndarray]) -> None:
     import orbax.checkpoint as ocp  # a tenth of a second: not for those who only list steps
 
     stored = {k: x for k, x in arrays.items() if x.size}  # orbax refuses empty arrays
     overhead = 2**17 + 512 * len(stored)  # measured: its own files
     files.reserve(place.parent, sum(x.nbytes for x in stored.values()) + overhead)
-    made = ocp.Checkpointer(ocp.PyTreeCheckpointHandler())
-    with _as_os_errors(), _plainly_named(place) as plain, made as checkpointer:
+    checkpointer = ocp.Checkpointer(ocp.PyTreeCheckpointHandler())
+    with _as_os_errors(), _plainly_named(place) as plain, checkpointer:
         checkpointer.save(plain, args=ocp.args.PyTreeSave(stored))
 
 
@@ -197,8 +171,8 @@ def _plainly_named(place: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _as_os_errors() -> Iterator[None]:
-    """What orbax says of a disk that fills under its hands: the error alone, and not the
-    traceback of every array on the terminal."""
+    """The OSError behind orbax's report of a full disk, without a traceback of every array on
+    the terminal."""
     level, hook = logging.root.manager.disable, sys.unraisablehook
     logging.disable(logging.CRITICAL)
     sys.unraisablehook = lambda _: None
@@ -219,8 +193,8 @@ def _read_arrays(place: Path, names: list[str]) -> dict[str, np.ndarray]:
     import orbax.checkpoint as ocp
 
     wanted = {name: ocp.RestoreArgs(restore_type=np.ndarray) for name in names}
-    made = ocp.Checkpointer(ocp.PyTreeCheckpointHandler())
-    with _plainly_named(place) as plain, made as checkpointer:
+    checkpointer = ocp.Checkpointer(ocp.PyTreeCheckpointHandler())
+    with _plainly_named(place) as plain, checkpointer:
         return checkpointer.restore(plain, args=ocp.args.PyTreeRestore(restore_args=wanted))
 
 
@@ -228,16 +202,16 @@ def _read(place: Path, like: PyTree) -> PyTree:
     index = index_files.read(place)
     leaves = index.leaves
     bare = rings.without_rows(like)
-    wanted = _flatten(bare)
+    wanted = leaves_of.flatten(bare)
     _check_same(leaves, wanted, place)
-    data = {k: _storage(x) for k, x in wanted.items()}
+    data = {k: leaves_of.storage(x) for k, x in wanted.items()}
     stored = _read_arrays(place / "arrays", [k for k, x in data.items() if x.size])
     restored = []
     for key, shape in data.items():
         array = stored[key] if shape.size else np.zeros(shape.shape, shape.dtype)
-        if _checksum(array) != leaves[key].crc32:
+        if leaves_of.checksum(array) != leaves[key].crc32:
             raise ValueError(f"the checksum of {key} is wrong")
-        restored.append(_typed(array, leaves[key].impl))
+        restored.append(leaves_of.typed(array, leaves[key].impl))
     state = jax.tree.unflatten(jax.tree.structure(bare), restored)
     return rings.fill(place.parent, state, like, index.rows)
 
@@ -253,17 +227,6 @@ def _check_same(leaves: dict[str, Leaf], wanted: dict[str, Any], place: Path) ->
             )
 
 
-def _storage(leaf: Any) -> jax.ShapeDtypeStruct:
-    """Shape and dtype of what is stored for a leaf."""
-    bare = jax.ShapeDtypeStruct(leaf.shape, leaf.dtype)
-    return jax.eval_shape(jax.random.key_data, bare) if _is_key(leaf) else bare
-
-
-def _typed(array: np.ndarray, impl: str | None) -> jax.Array:
-    data = jax.numpy.asarray(array)
-    return jax.random.wrap_key_data(data, impl=impl) if impl else data
-
-
 def _segments_before(folder: Path, step: int) -> list[rings.Segment]:
     """Those of the newest checkpoint before `step`, which a state of that step carries on."""
     earlier = [known for known in steps(folder) if known < step]
@@ -274,7 +237,7 @@ def _segments_before(folder: Path, step: int) -> list[rings.Segment]:
 def _write(folder: Path, step: int, state: PyTree, score: float | None) -> Path:
     """A whole checkpoint beside its place."""
     segments = rings.append(folder, step, state, _segments_before(folder, step))
-    arrays, leaves = _to_host(rings.without_rows(state))
+    arrays, leaves = leaves_of.to_host(rings.without_rows(state))
     beside = folder / f".new-{step}-{os.getpid()}"
     remove(beside)
     beside.mkdir()
@@ -297,6 +260,6 @@ def _rotate(folder: Path, keep: int) -> None:
     staying = {*steps(folder)[-keep:], best(folder)}
     for step in steps(folder):
         if step not in staying:
-            # Out of sight in one rename: a kill never leaves half a checkpoint in its place.
+            # Hidden by one rename: a kill never leaves half a checkpoint.
             os.rename(folder / _name(step), folder / f".old-{_name(step)}-{os.getpid()}")
     sweep(folder)

@@ -1,4 +1,4 @@
-"""What a run says while it goes: a progress bar in a terminal, plain lines elsewhere."""
+"""Progress of a run: a bar in a terminal, plain lines elsewhere."""
 
 import math
 import sys
@@ -14,7 +14,7 @@ _LINE_EVERY = 10.0  # seconds between plain lines
 
 
 class Reporter:
-    """Progress of one run of some seeds; with `quiet` only warnings and the end are said."""
+    """Progress of one run of some seeds; with `quiet` only warnings and the end are printed."""
 
     def __init__(self, total_steps: int, *, seeds: int = 1, quiet: bool = False):
         self.total = total_steps

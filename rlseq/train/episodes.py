@@ -1,13 +1,13 @@
 """`episodes.jsonl`: which evaluation each row belongs to, so that no episode counts twice.
 
-A row says of its evaluation: `evaluation`, its number in the file; `step` of the checkpoint;
-`mode`, sampled or greedy; `num_envs`; `max_steps` of an episode; `eval_seed`, which drew the
-episodes: 0 after training, another for every later one. And of itself: `seed`, `slot`, `episode`,
-`return`, `length`, whether it was `cut`, and a checksum of its `trajectory`.
+A row holds of its evaluation: `evaluation`, its number in the file; `step` of the checkpoint;
+`mode`, sampled or greedy; `num_envs`; `max_steps` of an episode; `eval_seed`, the seed of the
+episodes: 0 after training, another for every later evaluation. And of itself: `seed`, `slot`,
+`episode`, `return`, `length`, whether it was `cut`, and a checksum of its `trajectory`.
 
 Older rows lack what was not written then. They are sampled unless `greedy` says otherwise, and
-all have the seed of evaluation 0, for they all were drawn from it; one ends where slot and
-episode begin again.
+all have the seed of evaluation 0, which all of them used; an evaluation ends where slot and
+episode start again.
 """
 
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ class Protocol(NamedTuple):
 
 
 class Evaluation(NamedTuple):
-    """Episodes of one seed from one seed of evaluation; the same two play the same again."""
+    """Episodes of one seed and one seed of evaluation; playing these two again repeats them."""
 
     seed: int
     protocol: Protocol
@@ -75,16 +75,18 @@ def rows_of(
 def evaluations(rows: Sequence[Row]) -> list[Evaluation]:
     """The evaluations that rows belong to, in the order in which they first come.
 
-    What was played from the same seeds by the same protocol is one, and each of its episodes is
-    there once, as it was written first.
+    Rows of the same seeds and protocol are one evaluation. A repeated episode counts once, as it
+    was written first.
     """
-    pieces = [(_guessed(own), own) for own in _older([row for row in rows if _is_older(row)])]
-    pieces += [(_told(row), [row]) for row in rows if not _is_older(row)]
+    pieces = [
+        (_older_evaluation(own), own) for own in _older([row for row in rows if _is_older(row)])
+    ]
+    pieces += [(_evaluation_of(row), [row]) for row in rows if not _is_older(row)]
     found: dict[tuple[int, Protocol, int], dict[tuple[int, int], Row]] = {}
     for key, own in pieces:
         episodes = found.setdefault(key, {})
         for row in own:
-            episodes.setdefault(_place(row), row)
+            episodes.setdefault(_episode_of(row), row)
     return [Evaluation(*key, list(episodes.values())) for key, episodes in found.items()]
 
 
@@ -96,23 +98,23 @@ def own_evaluation(rows: Sequence[Row], step: int, seed: int) -> int:
 
 
 def next_number(rows: Sequence[Row]) -> int:
-    """Of an evaluation that is added to rows."""
+    """The number of the next evaluation."""
     return 1 + max((row.get("evaluation", 0) for row in rows), default=-1)
 
 
 def next_eval_seed(rows: Sequence[Row]) -> int:
-    """The first seed of evaluation above all that rows were drawn from; 0 is training's own."""
+    """The first seed of evaluation above all in the rows; 0 is the one after training."""
     return 1 + max((row.get("eval_seed", 0) for row in rows), default=0)
 
 
 def is_new(before: Sequence[Row], rows: Sequence[Row]) -> bool:
     """Whether any of the rows of one evaluation adds an episode to those before."""
-    held = {(*e[:3], _place(row)) for e in evaluations(before) for row in e.rows}
-    return any((*_told(row), _place(row)) not in held for row in rows)
+    held = {(*e[:3], _episode_of(row)) for e in evaluations(before) for row in e.rows}
+    return any((*_evaluation_of(row), _episode_of(row)) not in held for row in rows)
 
 
 def distinct(rows: Sequence[Row]) -> int | None:
-    """How many different trajectories there are; None where a row does not know its own."""
+    """How many different trajectories there are; None where a row has no checksum."""
     known = [row.get("trajectory") for row in rows]
     return None if None in known else len(set(known))
 
@@ -121,11 +123,11 @@ def _is_older(row: Row) -> bool:
     return not row.keys() >= _ABOUT
 
 
-def _place(row: Row) -> tuple[int, int]:
+def _episode_of(row: Row) -> tuple[int, int]:
     return row["slot"], row["episode"]
 
 
-def _told(row: Row) -> tuple[int, Protocol, int]:
+def _evaluation_of(row: Row) -> tuple[int, Protocol, int]:
     return row["seed"], Protocol(*(row[key] for key in Protocol._fields)), row["eval_seed"]
 
 
@@ -144,10 +146,10 @@ def _older(rows: Sequence[Row]) -> list[list[Row]]:
 
 def _follows(before: Row, row: Row) -> bool:
     alike = (before["step"], _older_mode(before)) == (row["step"], _older_mode(row))
-    return alike and _place(before) < _place(row)
+    return alike and _episode_of(before) < _episode_of(row)
 
 
-def _guessed(own: Sequence[Row]) -> tuple[int, Protocol, int]:
+def _older_evaluation(own: Sequence[Row]) -> tuple[int, Protocol, int]:
     slots = 1 + max(row["slot"] for row in own)
     return own[0]["seed"], Protocol(own[0]["step"], _older_mode(own[0]), slots, None), 0
 

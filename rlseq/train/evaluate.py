@@ -1,4 +1,4 @@
-"""Scores of trained policies: episodes of a run's checkpoint, added to its `episodes.jsonl`."""
+"""Evaluate trained policies: play episodes of a checkpoint and add them to `episodes.jsonl`."""
 
 import dataclasses
 from collections.abc import Callable
@@ -32,7 +32,7 @@ def evaluate_run(
 ) -> str:
     """Play a run's checkpoint, add the episodes to its `episodes.jsonl`; the summary.
 
-    A run that one may only read has a summary as well, and a warning in the log.
+    A read-only run gets a summary too, and a warning in the log.
 
     Args:
         path: the run folder.
@@ -41,22 +41,17 @@ def evaluate_run(
         seed_index: one of the run's seeds; all without it.
         step: of the checkpoint, or "best"; the newest without it.
         max_steps: as in `protocol_of`.
-        eval_seed: what draws the episodes; without it one that none in the folder came from.
-        out: a new file for the episodes, in place of the run's.
-        say: gets a line now and then.
+        eval_seed: seed of the episodes; without it one that is new in this folder.
+        out: a new file for the episodes, instead of the run's.
+        say: is called with a line of progress from time to time.
 
     Raises InputError as `load_policy`, for an eval_seed that no key takes and an `out` that exists,
     Interrupted after SIGINT or SIGTERM, with the folder as it was, and CannotWrite for `out`.
     """
-    if out is not None:
-        files.check_new(out)
-    if eval_seed is not None and not 0 <= eval_seed <= LAST_SEED:
-        raise InputError(f"eval_seed must lie in 0 .. {LAST_SEED}, got {eval_seed}")
+    _check_options(out, eval_seed)
     run = runs.open_run(path)
     job, params, at = load_params(run, checkpoint_step(run, step))
-    if seed_index is not None:
-        check_seed(job, seed_index)
-    indices = list(range(job.config.seeds)) if seed_index is None else [seed_index]
+    indices = _seed_indices(job, seed_index)
     protocol = protocol_of(job, at, count, greedy=greedy, max_steps=max_steps)
     before = logging.read(run.folder / logging.EPISODES)
     eval_seed = episodes.next_eval_seed(before) if eval_seed is None else eval_seed
@@ -72,14 +67,28 @@ def evaluate_run(
     if out is not None or episodes.is_new(before, rows):
         logging.keep(rows, run.folder, out, score)
     else:
-        say(f"{run.folder / logging.EPISODES} has these episodes already: none is added")
+        say(f"{run.folder / logging.EPISODES} has these episodes already, so none is added")
     return score
+
+
+def _check_options(out: Path | None, eval_seed: int | None) -> None:
+    if out is not None:
+        files.check_new(out)
+    if eval_seed is not None and not 0 <= eval_seed <= LAST_SEED:
+        raise InputError(f"eval_seed must lie in 0 .. {LAST_SEED}, got {eval_seed}")
+
+
+def _seed_indices(job: build.Job, seed_index: int | None) -> list[int]:
+    if seed_index is None:
+        return list(range(job.config.seeds))
+    check_seed(job, seed_index)
+    return [seed_index]
 
 
 def export_run(path: str | Path, out: Path, *, step: str | None = None) -> tuple[Path, Path]:
     """Write a run's weights, axis 0 the seeds: (.npz, .json). Raises InputError."""
     if out.suffix != ".npz":
-        raise InputError(f"the weights go to a file that ends in .npz, got {str(out)!r}")
+        raise InputError(f"the weights need a file name that ends in .npz, got {str(out)!r}")
     run = runs.open_run(path)
     _, params, at = load_params(run, checkpoint_step(run, step))
     about = {"step": at, "first_axis": "seed", "config": dataclasses.asdict(run.config)}
@@ -104,9 +113,9 @@ def check_seed(job: build.Job, seed: int) -> None:
 def protocol_of(
     job: build.Job, step: int, count: int, *, greedy: bool = False, max_steps: int | None = None
 ) -> Protocol:
-    """How about `count` episodes of the checkpoint of a step are played.
+    """The protocol of about `count` episodes of the checkpoint of `step`.
 
-    An episode is cut after `max_steps`; without it after what `longest_episode` says.
+    An episode is cut after `max_steps`, by default `longest_episode(env)`.
     """
     limit = longest_episode(job.agent.env) if max_steps is None else max_steps
     slots = min(job.config.env.num_envs, count)
@@ -127,7 +136,7 @@ def play_job(
     slots = protocol.num_envs
     env = build.make_env(job.config.env, slots, evaluation=True)
     chosen = jax.tree.map(lambda leaf: leaf[np.array(indices)], params)
-    # Folded in so that evaluation sees other episodes than training began with.
+    # Folded in so that the episodes differ from the first ones of training.
     keys = jax.vmap(jax.random.fold_in, (0, None))(build.seed_keys(job.config), 0x5EED)
     if eval_seed:
         keys = jax.vmap(jax.random.fold_in, (0, None))(keys, jnp.uint32(eval_seed))

@@ -1,4 +1,4 @@
-"""TensorBoard and Weights & Biases, for those who installed them."""
+"""TensorBoard and Weights & Biases, where they are installed."""
 
 import importlib
 from collections.abc import Mapping
@@ -72,13 +72,13 @@ def make_extras(names: list[str], folder: Path, start: int, config: dict[str, An
 
 
 def _start(name: str, folder: Path, start: int, config: dict[str, Any]) -> Extra:
-    """A logger that cannot begin is said before anything is trained."""
+    """Raise InputError for a logger that cannot start, before anything is trained."""
     try:
         return _LOGGERS[name](folder, start, config)
     except Exception as error:  # of libraries that talk to disks and servers
-        said = str(error).strip().split("\n")[0] or type(error).__name__
+        message = str(error).strip().split("\n")[0] or type(error).__name__
         raise InputError(
-            f"the logger {name!r} cannot start: {said}; take it out of run.loggers to go without"
+            f"the logger {name!r} cannot start: {message}; take it out of run.loggers to go without"
         ) from error
 
 

@@ -1,7 +1,7 @@
-"""Files that are whole or absent, and one line that says why one could not be written.
+"""Atomic file writes, and one-line errors where a file cannot be written.
 
-What is new is made beside its place under a hidden name and renamed into it; a failure takes it
-away again, and what a kill leaves of it is swept by the next process that owns the folder.
+A new file is written under a hidden name and then renamed; a failure removes it, and the next
+process that owns the folder removes what a kill leaves.
 """
 
 import contextlib
@@ -15,12 +15,12 @@ from typing import BinaryIO
 
 from rlseq.errors import InputError
 
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _TEMPORARY = re.compile(r"\..+\.\d+")  # as `replacing` names them
 
 
 class CannotWrite(OSError):
-    """Something cannot be written; the message says what, where, why and how much room there is."""
+    """Something cannot be written; the message says what, where, why and how much space is free."""
 
     def __init__(self, message: str, code: int | None = None):
         super().__init__(message)
@@ -31,20 +31,22 @@ class CannotWrite(OSError):
 def writing(what: str, where: Path) -> Iterator[None]:
     """Raise CannotWrite for any OSError inside: `what` could not be written to `where`.
 
-    Of several around each other the outermost speaks: the checkpoint rather than one of its files.
+    Where several are nested, the outermost names the failure: the checkpoint, not one of its files.
     """
     try:
         yield
     except OSError as raised:
         cause = raised.__cause__ if isinstance(raised, CannotWrite) else raised
         error = cause if isinstance(cause, OSError) else raised
-        message = f"cannot write {what} to {str(where)!r}: {reason(error)}{_room(error, where)}"
+        message = (
+            f"cannot write {what} to {str(where)!r}: {reason(error)}{_free_space(error, where)}"
+        )
         raise CannotWrite(message, error.errno) from error
 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file to write to, which takes the place of `path` once it is whole and on the disk.
+    """A file to write to, which replaces `path` once it is complete and on disk.
 
     A reader sees the old file or the new one, never a part. Raises CannotWrite, and leaves the old
     file and nothing else.
@@ -64,7 +66,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 
 def write_atomic(path: Path, content: str | bytes) -> None:
-    """Replace `path` by `content`, text in UTF-8; whole or not at all. Raises CannotWrite."""
+    """Replace `path` by `content`, text in UTF-8; atomic. Raises CannotWrite."""
     data = content.encode() if isinstance(content, str) else content
     with replacing(path) as file:
         file.write(data)
@@ -115,16 +117,16 @@ def read(path: Path) -> bytes:
 def reserve(folder: Path, size: int) -> None:
     """Raise OSError unless a file of `size` bytes can be had in the folder now; keeps nothing.
 
-    For libraries that say in many words, or not at all, that the disk is full.
+    For libraries that report a full disk badly or not at all.
     """
     if not hasattr(os, "posix_fallocate"):
         return
-    path = folder / f".new-room-{os.getpid()}"
+    path = folder / f".new-space-{os.getpid()}"
     handle = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
     try:
         os.posix_fallocate(handle, 0, size)
     except OSError as error:
-        if error.errno in _NO_ROOM:  # others: this file system cannot tell
+        if error.errno in _NO_SPACE:  # others: this file system cannot tell
             needed = f"{os.strerror(error.errno)}, {_size(size)} needed"
             raise OSError(error.errno, needed) from error
     finally:
@@ -133,7 +135,7 @@ def reserve(folder: Path, size: int) -> None:
 
 
 def remove(path: Path) -> None:
-    """Take a file or folder away, as far as that is possible."""
+    """Remove a file or folder, as far as possible."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -142,7 +144,7 @@ def remove(path: Path) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Remove half-written files, as kills leave them beside their places."""
+    """Remove half-written files, as kills leave them."""
     for path in folder.glob(".*"):
         if _TEMPORARY.fullmatch(path.name) and path.is_file():
             remove(path)
@@ -157,8 +159,8 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def said(error: OSError) -> str:
-    """One line on any failure of the system: what, and of which file."""
+def one_line(error: OSError) -> str:
+    """One line on an OSError: what failed, and on which file."""
     if isinstance(error, CannotWrite):
         return str(error)
     where = f" {str(error.filename)!r}" if error.filename else ""
@@ -166,7 +168,7 @@ def said(error: OSError) -> str:
 
 
 def reason(error: OSError) -> str:
-    """Of a failure, in the system's words, without its number."""
+    """The system's message for a failure, without its number."""
     text = (error.strerror or str(error)).strip().split("\n")[0]
     return text[:1].lower() + text[1:]
 
@@ -177,14 +179,14 @@ def _write_all(handle: int, data: bytes) -> None:
         view = view[os.write(handle, view) :]
 
 
-def _room(error: OSError, where: Path) -> str:
-    if error.errno not in _NO_ROOM:
+def _free_space(error: OSError, where: Path) -> str:
+    if error.errno not in _NO_SPACE:
         return ""
-    place = where.absolute()
-    while not place.exists() and place != place.parent:
-        place = place.parent
+    nearest = where.absolute()
+    while not nearest.exists() and nearest != nearest.parent:
+        nearest = nearest.parent
     try:
-        found = os.statvfs(place)
+        found = os.statvfs(nearest)
     except OSError:
         return ""
     free, total = found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize

@@ -1,4 +1,4 @@
-"""Environments whose state lives outside JAX: what they were told, in a file, and told again.
+"""Environments whose state lives outside JAX: their actions are stored and replayed on resuming.
 
 `actions.bin` in a run folder holds a row of actions [S, E, ...] for every step since their reset,
 nothing else. It is only ever appended to and is on disk before a checkpoint is, so the newest
@@ -27,10 +27,10 @@ ACTIONS = "actions.bin"
 
 @contextlib.contextmanager
 def host_errors(env: Any, when: str, kept: Callable[[], str]) -> Iterator[None]:
-    """Around a program that plays `env`: its failure is a HostEnvError in its own words.
+    """Around a program that steps `env`: its failure becomes a HostEnvError with its message.
 
-    It says `when` and, as `kept` puts it, what is left. KeyboardInterrupt and SystemExit that an
-    environment raises come out as they are.
+    The error says `when` it failed and, from `kept()`, what was saved. KeyboardInterrupt and
+    SystemExit that an environment raises pass unchanged.
     """
     try:
         with own_errors(when):
@@ -40,9 +40,9 @@ def host_errors(env: Any, when: str, kept: Callable[[], str]) -> Iterator[None]:
     except jax.errors.JaxRuntimeError as error:
         if action_log.find(env) is None:
             raise
-        # Of a library that JAX calls by itself; of its traceback the last line is the error.
-        said = [line.strip() for line in str(error).splitlines() if line.strip()]
-        last = said[-1] if said else type(error).__name__
+        # Raised by a library that JAX calls itself; the last line of its traceback is the error.
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        last = lines[-1] if lines else type(error).__name__
         raise HostEnvError(f"the environment failed{when}: {last}; {kept()}") from error
 
 
@@ -61,7 +61,7 @@ class Actions:
             self.append(state)
 
     def append(self, state: PyTree) -> None:
-        """Write what the environments were told since the last call, to the disk itself.
+        """Append the actions since the last call and sync the file to disk.
 
         Raises HostEnvError if they took more steps than the log holds, and CannotWrite.
         """
@@ -97,13 +97,13 @@ class Actions:
             )
         with files.writing(self.path.name, self.path.parent):
             os.truncate(self.path, steps * row)
-        told = np.fromfile(self.path, log.recent.dtype)
-        told = told.reshape(steps, log.seeds.size, *log.recent.shape[3:])
-        seen = self.env.replay(log.seeds.reshape(-1), told)
+        actions = np.fromfile(self.path, log.recent.dtype)
+        actions = actions.reshape(steps, log.seeds.size, *log.recent.shape[3:])
+        seen = self.env.replay(log.seeds.reshape(-1), actions)
         if (np.asarray(seen) != log.seen.reshape(-1)).any():
             raise HostEnvError(
-                f"the environments, told again what {str(self.path)!r} holds, did not show what "
-                "they did: env.txt has the versions that the run began with"
+                f"the environments did not repeat themselves when the actions in "
+                f"{str(self.path)!r} were replayed: env.txt has the versions of the run's start"
             )
         self.rows = steps
 
@@ -111,11 +111,11 @@ class Actions:
 def without_actions(state: PyTree) -> PyTree:
     """The state as it is stored: the file holds the actions."""
 
-    def bare(log: ActionLog) -> ActionLog:
+    def without_log(log: ActionLog) -> ActionLog:
         shape = log.recent.shape
         return log._replace(recent=jnp.zeros((*shape[:2], 0, *shape[3:]), log.recent.dtype))
 
-    return jax.tree.map(lambda x: bare(x) if _is_log(x) else x, state, is_leaf=_is_log)
+    return jax.tree.map(lambda x: without_log(x) if _is_log(x) else x, state, is_leaf=_is_log)
 
 
 def stored(abstract: PyTree) -> PyTree:
@@ -124,14 +124,14 @@ def stored(abstract: PyTree) -> PyTree:
 
 
 def with_actions(state: PyTree, abstract: PyTree) -> PyTree:
-    """A stored state with room for actions, as `abstract` has it."""
+    """A stored state with an empty action log of the size in `abstract`."""
 
-    def roomy(x: Any, like: Any) -> Any:
+    def with_log(x: Any, like: Any) -> Any:
         if not _is_log(x):
             return x
         return x._replace(recent=jnp.zeros(like.recent.shape, like.recent.dtype))
 
-    return jax.tree.map(roomy, state, abstract, is_leaf=_is_log)
+    return jax.tree.map(with_log, state, abstract, is_leaf=_is_log)
 
 
 def logs(state: PyTree) -> list[ActionLog]:

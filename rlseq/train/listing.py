@@ -1,55 +1,38 @@
-"""Names that can go on the command line, with a line on each; nothing heavy is imported."""
+"""Names for the command line with a line about each; nothing heavy is imported."""
 
-import ast
-import functools
 import importlib.resources
-import importlib.util
-import re
-from importlib.machinery import PathFinder
-from pathlib import Path
 
 from rlseq import registry
+from rlseq.docstrings import first_sentence
 from rlseq.errors import unknown_name
 
-KINDS = ("cores", "envs", "experiments", "agents", "world_models")
+LISTS = ("cores", "envs", "experiments", "agents", "world_models")
 
 
-def listing(kind: str) -> list[tuple[str, str]]:
-    """(name, short description) of every entry. Raises InputError for an unknown kind."""
-    if kind == "experiments":
+def listing(what: str) -> list[tuple[str, str]]:
+    """(name, short description) of every entry. Raises InputError for an unknown list."""
+    if what == "experiments":
         return _experiments()
-    if kind == "envs":
+    if what == "envs":
         return _envs()
-    if kind not in KINDS:
-        raise unknown_name("list", kind, KINDS)
-    table = dict(registry.TABLES[kind.removesuffix("s")])
-    if kind == "cores":  # a row of the others rather than one more of them
+    if what not in LISTS:
+        raise unknown_name("list", what, LISTS)
+    table = dict(registry.TABLES[what.removesuffix("s")])
+    if what == "cores":  # a row of the others rather than one more of them
         table["stack"] = "rlseq.cores.stack:Stack"
-    return [(name, _first_sentence(table[name].split(":")[0])) for name in sorted(table)]
+    return [(name, first_sentence(table[name].split(":")[0])) for name in sorted(table)]
 
 
 def _envs() -> list[tuple[str, str]]:
-    """Spaces, length and rewards, then the source: what the environment's own module says."""
-    from rlseq.envs import catalogue, env_ids
+    """Spaces, length and rewards, then what the family says about each."""
+    from rlseq.envs import catalogue, env_ids, family_of
 
     known = catalogue.lines()
-    about = functools.cache(_first_sentence)
     listed = []
-    for name in env_ids():
-        family, _, own = name.partition(":")
-        # Of the environment itself where its family has something to say on each.
-        says = getattr(registry.load("env", family), "about", None)
-        text = says(own) if says else about(_module(name))
-        listed.append((name, "; ".join([*([known[name]] if name in known else []), text])))
+    for env_id in env_ids():
+        about = family_of(env_id).about(env_id.partition(":")[2])
+        listed.append((env_id, f"{known[env_id]}; {about}" if env_id in known else about))
     return listed
-
-
-def _module(env_id: str) -> str:
-    """Where an environment is written, or its family's module if that keeps no table."""
-    family, _, name = env_id.partition(":")
-    table = getattr(registry.load("env", family), "table", {})
-    target = table[name].target if name in table else registry.TABLES["env"][family]
-    return target.split(":")[0]
 
 
 def _experiments() -> list[tuple[str, str]]:
@@ -61,17 +44,3 @@ def _experiments() -> list[tuple[str, str]]:
             about = file.read_text(encoding="utf-8").split("\n")[1].removeprefix("# ")
             found.append((file.name.removesuffix(".yaml"), about))
     return found
-
-
-def _first_sentence(module: str) -> str:
-    """Of a module's docstring, read from its source: importing it could be slow or fail."""
-    parts = module.split(".")
-    spec = importlib.util.find_spec(".".join(parts[:2]))
-    for end in range(3, len(parts) + 1):
-        path = spec.submodule_search_locations if spec else None
-        spec = PathFinder.find_spec(".".join(parts[:end]), path)
-    if spec is None or spec.origin is None:
-        return ""
-    text = ast.get_docstring(ast.parse(Path(spec.origin).read_text(encoding="utf-8"))) or ""
-    paragraph = " ".join(text.split("\n\n")[0].split())
-    return re.split(r"(?<!et al)\. (?=[A-Z])", paragraph)[0].rstrip(".")

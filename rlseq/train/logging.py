@@ -32,7 +32,7 @@ class Extra(Protocol):
 
 
 class Logs:
-    """Appends rows to a run's files and hands them to the extras."""
+    """Appends rows to a run's files and passes them to the extras."""
 
     def __init__(self, folder: Path, extras: Iterable[Extra] = ()):
         self.folder = folder
@@ -64,13 +64,13 @@ class Logs:
             self._call(extra, extra.write, rows[0]["step"], values)
 
     def _call(self, extra: Extra, method: Callable[..., None], *values: Any) -> None:
-        """An extra that fails is left out from then on: the files have the same rows."""
+        """An extra that fails gets no more rows; the files have them."""
         try:
             method(*values)
         except Exception as error:  # of libraries that talk to disks and servers
             self.extras.remove(extra)
-            name, said = type(extra).__name__, str(error).split("\n")[0]
-            _log.warning("the logger %s failed and gets no more rows: %s", name, said)
+            name, message = type(extra).__name__, str(error).split("\n")[0]
+            _log.warning("the logger %s failed and gets no more rows: %s", name, message)
 
 
 def append(path: Path, rows: list[Row]) -> None:
@@ -85,7 +85,7 @@ def append(path: Path, rows: list[Row]) -> None:
 
 
 def keep(rows: list[Row], folder: Path, out: Path | None, score: str) -> None:
-    """Add episodes to a run, or put them into the new file `out`; no `score` is ever lost.
+    """Add episodes to a run, or write them to the new file `out`; errors keep the `score`.
 
     A run that cannot be written to is a warning, an `out` that cannot is CannotWrite.
     """
@@ -101,7 +101,7 @@ def keep(rows: list[Row], folder: Path, out: Path | None, score: str) -> None:
 
 @contextlib.contextmanager
 def score_in_errors(score: str) -> Iterator[None]:
-    """A CannotWrite inside holds the score, which was hard to come by, in its message as well."""
+    """Add the score to the message of a CannotWrite, as it took long to compute."""
     try:
         yield
     except files.CannotWrite as error:
@@ -111,7 +111,7 @@ def score_in_errors(score: str) -> Iterator[None]:
 def read(path: Path) -> list[Row]:
     """The sound rows of a run's METRICS or EPISODES; none of a file that is missing.
 
-    A damaged row is passed over with a warning that names it; a torn last line, as a kill leaves
+    A damaged row is skipped with a warning that names it; a torn last line, as a kill leaves
     it, without one. Raises InputError where no row is sound.
     """
     return row_files.read(path, SCHEMAS[path.name])
@@ -148,7 +148,7 @@ def _rewrite(path: Path, data: bytes) -> None:
         files.write_atomic(path, data)
         return
     with files.writing(path.name, path.parent):
-        os.truncate(path, len(data))  # takes no room
+        os.truncate(path, len(data))  # needs no space
 
 
 def _is_torn(path: Path) -> bool:

@@ -27,14 +27,14 @@ class NonFinite(RuntimeError):
 
 
 def train(config: Any) -> Run:
-    """A new run from its configuration to the end.
+    """Train a new run to its end.
 
     Raises:
-        InputError: anything wrong in the configuration, before a folder is made.
+        InputError: anything wrong in the configuration, before a folder is created.
         Interrupted: a signal came, and the state is saved.
         NonFinite: the loss is not finite any more.
-        HostEnvError: an environment outside JAX failed or cannot be brought back.
-        CannotWrite: no room or no permission; the run can be resumed from what was saved.
+        HostEnvError: an environment outside JAX failed or cannot be restored.
+        CannotWrite: no space or no permission; the run can be resumed from what was saved.
     """
     check_loggers(config.run.loggers)
     job = build.build(config)
@@ -44,7 +44,7 @@ def train(config: Any) -> Run:
 
 
 def resume(run: Run, total_steps: int | None = None) -> Run:
-    """Carry a run on from its newest readable checkpoint; errors as in `train`."""
+    """Continue a run from its newest readable checkpoint; errors as in `train`."""
     done = checkpoint.steps(run.folder / "checkpoints")
     if total_steps is not None and done and total_steps < done[-1]:
         raise InputError(f"total_steps = {total_steps}, but {done[-1]} are done already")
@@ -76,7 +76,7 @@ class Session(NamedTuple):
 
 
 def _train_on(job: Job, folder: Path, stop: Stop) -> PyTree:
-    with _said_what_is_whole(folder), stop:
+    with _naming_what_is_saved(folder), stop:
         actions = host_env.Actions(folder, job.agent.env if job.agent.steps_environment else None)
         state, step = _begin(job, folder, actions)
         settings = job.config.run
@@ -97,14 +97,14 @@ def _train_on(job: Job, folder: Path, stop: Stop) -> PyTree:
 
 
 @contextlib.contextmanager
-def _said_what_is_whole(folder: Path) -> Iterator[None]:
-    """Where something cannot be written, the message ends with what is left of the run."""
+def _naming_what_is_saved(folder: Path) -> Iterator[None]:
+    """Add to a CannotWrite what is saved of the run."""
     try:
         yield
     except CannotWrite as error:
         kept = checkpoint.steps(folder / "checkpoints")
         whole = f"is whole up to step {kept[-1]:,}" if kept else "has no checkpoint yet"
-        message = f"{error}; the run {whole} and goes on with: rlseq resume {folder}"
+        message = f"{error}; the run {whole} and continues with: rlseq resume {folder}"
         raise CannotWrite(message, error.errno) from error
 
 
@@ -158,7 +158,7 @@ def _chunks(session: Session, state: PyTree, step: int) -> tuple[PyTree, int]:
     if stop.requested and step < schedule.steps:
         raise Interrupted(
             f"interrupted at step {step:,}, saved in {seconds_saving:.2f} s; "
-            f"carry on with: rlseq resume {folder}"
+            f"continue with: rlseq resume {folder}"
         )
     return state, step
 
@@ -175,14 +175,14 @@ def _chunk(
     except KeyboardInterrupt:  # the environment's own, or a second Ctrl-C
         raise Interrupted(
             f"interrupted after step {step:,}, amid a chunk; {_kept(folder)}; "
-            f"carry on with: rlseq resume {folder}"
+            f"continue with: rlseq resume {folder}"
         ) from None
     session.actions.append(state)
     return state, metrics
 
 
 def _unknown_as_nan(metrics: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return and length of seeds in which no episode ended are not 0 but unknown.
+    """NaN for return and length of seeds in which no episode ended.
 
     On the device they are 0: jax_debug_nans stops at any NaN there.
     """
@@ -198,7 +198,7 @@ def _save(session: Session, step: int, state: PyTree, score: float) -> float:
 
 
 def _finish(session: Session, state: PyTree, step: int) -> None:
-    """Evaluate once, and say where everything is."""
+    """Evaluate once, then print the folder and the next commands."""
     folder, reporter = session.folder, session.reporter
     if not _evaluated(session.job, folder, step):
         _evaluate(session, state, step)
@@ -209,7 +209,7 @@ def _finish(session: Session, state: PyTree, step: int) -> None:
 
 
 def _evaluated(job: Job, folder: Path, step: int) -> bool:
-    """Whether every seed has its own evaluation at the end; later ones are no substitute."""
+    """Whether every seed has its evaluation after training; later ones do not count."""
     rows = logging.read(folder / logging.EPISODES)
     seeds = range(job.config.seed, job.config.seed + job.config.seeds)
     found = [episodes.own_evaluation(rows, step, seed) for seed in seeds]
@@ -280,7 +280,7 @@ def _host_errors(job: Job, when: str, folder: Path) -> contextlib.AbstractContex
 
 
 def _mean_score(metrics: dict[str, np.ndarray], before: float) -> float:
-    """Mean return over the seeds in which an episode ended, else what it was."""
+    """Mean return over the seeds in which an episode ended, else `before`."""
     values = np.asarray(metrics["return"])
     ended = values[np.isfinite(values)]
     return float(ended.mean()) if ended.size else before

@@ -1,7 +1,7 @@
-"""Where training time goes: parts of a round, timed on their own before a run begins.
+"""Where training time goes: parts of an update, timed before a run begins.
 
-Inside one compiled program no clock can be read, so each part is compiled and timed by itself; what
-a chunk takes beyond them is the environment's. Needs an agent that names its parts.
+Inside one compiled program no clock can be read, so each part is compiled and timed by itself; the
+rest of a chunk's time is the environment's. Needs an agent with `parts`.
 """
 
 import time
@@ -33,10 +33,12 @@ class Parts(NamedTuple):
 def measure(job: Job, state: PyTree) -> Parts:
     """Time the parts on a state [S, ...], which stays as it is.
 
-    Raises InputError for an agent that does not name its parts.
+    Raises InputError for an agent without `parts`.
     """
     if not isinstance(job.agent, AgentWithParts):
-        raise InputError(f"agent {job.config.agent['name']!r} names no parts: run.time_parts=false")
+        raise InputError(
+            f"agent {job.config.agent['name']!r} has no parts to time: set run.time_parts=false"
+        )
     found = {}
     for name, (function, times) in job.agent.parts().items():
         keys = seed_keys(job.config)

@@ -1,4 +1,4 @@
-"""What a run would take: sizes, counts, compiled memory. Compiles one chunk and trains nothing."""
+"""What a run needs: sizes, counts, compiled memory. Compiles one chunk and trains nothing."""
 
 import math
 import time
@@ -18,7 +18,7 @@ def plan(config: Config) -> list[tuple[str, str]]:
     Raises InputError as `train` does, and under JAX_DISABLE_JIT, where nothing can be compiled.
     """
     if build.jit_disabled():
-        raise InputError("a plan compiles a chunk, which JAX_DISABLE_JIT=1 forbids: unset it")
+        raise InputError("a plan compiles a chunk, which JAX_DISABLE_JIT=1 prevents: unset it")
     job = build.build(config)
     state = build.abstract_state(job)
     began = time.perf_counter()
@@ -60,7 +60,7 @@ def _bytes(job: build.Job, state: PyTree) -> list[tuple[str, str]]:
     env = build.make_env(job.config.env, job.config.env.num_envs)
     observed = jax.eval_shape(env.reset, jax.random.key(0))[1].obs
     rollout = seeds * steps // env.num_envs * build.state_bytes(observed)
-    parts = getattr(state, "_asdict", dict)()
+    parts = state._asdict()
     rows = [(f"  {name}", _human(build.state_bytes(part))) for name, part in parts.items()]
     return [
         ("state, all seeds", _human(build.state_bytes(state))),

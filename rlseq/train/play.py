@@ -1,4 +1,4 @@
-"""Playing whole episodes in an environment: a fixed number in every slot, none without an end."""
+"""Play whole episodes: the same number in every environment slot."""
 
 from collections.abc import Callable
 from functools import partial
@@ -9,14 +9,16 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from rlseq.agents.acting import act_once
+from rlseq.agents.rollout import Actor, start_actor
 from rlseq.envs.action_log import words_of
 from rlseq.errors import InputError
-from rlseq.types import Agent, Carry, Params, PyTree, TimeStep, VecEnv
+from rlseq.types import Agent, Params, PyTree, VecEnv
 
 # The longest episode unless a longer one is asked for: that of Atari, 108,000 frames.
 MAX_STEPS = 27_000
-_KINDS = jnp.float32, jnp.int32, jnp.bool_, jnp.uint32  # of the fields of Episodes
-_CHUNK = 64  # environment steps between two looks of the host
+_DTYPES = jnp.float32, jnp.int32, jnp.bool_, jnp.uint32  # of the fields of Episodes
+_CHUNK = 64  # environment steps of one call of the device
 
 
 class Episodes(NamedTuple):
@@ -24,21 +26,18 @@ class Episodes(NamedTuple):
 
     returns: np.ndarray  # float32
     lengths: np.ndarray  # int32
-    cut: np.ndarray  # bool, still going on after as many steps as one may have
-    trajectories: np.ndarray  # uint32, equal where all was seen, done and paid alike
+    cut: np.ndarray  # bool, stopped at the limit of steps
+    trajectories: np.ndarray  # uint32 checksum of observations, actions and rewards
 
 
 class _Play(NamedTuple):
-    env_state: Any
-    timestep: TimeStep
-    carry: Carry
-    key: Array
+    actor: Actor
     score: Array  # [E] return of the running episode
     length: Array  # [E]
     seen: Array  # [E] uint32, checksum of the running episode
-    idle: Array  # [E] bool, the last episode was cut: nothing counts until all start anew
-    count: Array  # [E] episodes over
-    told: Episodes  # [E, K]
+    idle: Array  # [E] bool, the last episode was cut: nothing counts until all environments restart
+    count: Array  # [E] episodes that ended
+    results: Episodes  # [E, K]
 
 
 def longest_episode(env: VecEnv) -> int:
@@ -61,17 +60,17 @@ def evaluate(
 
     Never the first to finish over all slots: that would favour short episodes. An episode that
     goes on after `max_steps` is cut, and counts with what it has. Environments cannot be reset
-    one by one: a slot waits then until all others are through or cut too, and all start anew.
+    one by one: the slot then waits until all others are done or cut, and all restart together.
 
     Args:
-        agent: gives `act` and `init_carry`.
+        agent: its `act` and `init_carry` are used.
         params: of every seed, leaves [S, ...].
         env: E fresh environments.
         keys: one typed key a seed, [S].
         episodes: K, per slot.
         greedy: the likeliest action instead of a sample.
         max_steps: of one episode; `longest_episode(env)` without it.
-        watch: called between chunks of steps with how far it is; what it raises ends the play.
+        watch: called with the progress after each chunk of steps; may raise to stop.
     """
     limit = longest_episode(env) if max_steps is None else max_steps
     for name, value in (("episodes", episodes), ("max_steps", limit)):
@@ -85,7 +84,7 @@ def evaluate(
         count, idle, length = jax.device_get((play.count, play.idle, play.length))
         going = count < episodes
         if not going.any():
-            return Episodes(*jax.device_get(play.told))
+            return Episodes(*jax.device_get(play.results))
         over = int(np.minimum(count, episodes).sum())
         longest = int(np.where(idle, 0, length)[going].max())
         watch(f"{over:,} of {count.size * episodes:,} episodes, {longest:,} steps into the longest")
@@ -96,37 +95,33 @@ def evaluate(
 def _start(agent: Agent, env: VecEnv, episodes: int, key: Array) -> _Play:
     key, env_key = jax.random.split(key)
     shape = env.num_envs, episodes
-    told = _episodes(*(jnp.zeros(shape, kind) for kind in _KINDS))
-    return _begun(agent, env, env_key, key, jnp.zeros(env.num_envs, jnp.int32), told)
+    results = _episodes(*(jnp.zeros(shape, dtype) for dtype in _DTYPES))
+    return _fresh_play(agent, env, env_key, key, jnp.zeros(env.num_envs, jnp.int32), results)
 
 
 def _episodes(*arrays: Any) -> Episodes:
-    """On the device; NumPy's only at the end."""
+    """`Episodes` of arrays on the device; they become NumPy's at the end."""
     return Episodes(*arrays)
 
 
 def _renew(agent: Agent, env: VecEnv, play: _Play) -> _Play:
-    """Fresh environments and memories; what is over stays."""
-    key, env_key = jax.random.split(play.key)
-    return _begun(agent, env, env_key, key, play.count, play.told)
+    """Fresh environments and memories; the results stay."""
+    key, env_key = jax.random.split(play.actor.key)
+    return _fresh_play(agent, env, env_key, key, play.count, play.results)
 
 
-def _begun(
-    agent: Agent, env: VecEnv, env_key: Array, key: Array, count: Array, told: Episodes
+def _fresh_play(
+    agent: Agent, env: VecEnv, env_key: Array, key: Array, count: Array, results: Episodes
 ) -> _Play:
-    env_state, timestep = env.reset(env_key)
     slots = env.num_envs
     return _Play(
-        env_state=env_state,
-        timestep=timestep,
-        carry=agent.init_carry(slots),
-        key=key,
+        actor=start_actor(env, agent.init_carry(slots), env_key, key),
         score=jnp.zeros(slots, jnp.float32),
         length=jnp.zeros(slots, jnp.int32),
         seen=jnp.zeros(slots, jnp.uint32),
         idle=jnp.zeros(slots, bool),
         count=count,
-        told=told,
+        results=results,
     )
 
 
@@ -140,11 +135,10 @@ def _advance(
 def _step(
     agent: Agent, env: VecEnv, greedy: bool, limit: int, params: Params, play: _Play, _: None
 ) -> tuple[_Play, None]:
-    key, act_key, env_key = jax.random.split(play.key, 3)
-    old = play.timestep
-    carry, action = agent.act(params, play.carry, old.obs, old.reset, act_key, greedy=greedy)
-    env_state, new = env.step(play.env_state, action, env_key)
-    # A step that was ignored is none: it has no reward that counts, and takes no time.
+    old = play.actor.timestep
+    actor, action = act_once(env, partial(agent.act, params, greedy=greedy), play.actor)
+    new = actor.timestep
+    # An ignored step adds no reward and no length.
     counted = jnp.ones(env.num_envs, bool) if new.valid is None else new.valid
     score = play.score + jnp.where(counted, new.reward, 0)
     length = play.length + counted.astype(jnp.int32)
@@ -153,31 +147,28 @@ def _step(
     ended = new.terminated | new.truncated
     cut = ~ended & (length >= limit)
     over = (ended | cut) & ~play.idle
-    # Episodes beyond the K-th match no column: they are played and forgotten.
-    column = jnp.arange(play.told.returns.shape[1], dtype=jnp.int32)[None] == play.count[:, None]
+    # Episodes beyond the K-th match no column, so they are not kept.
+    column = jnp.arange(play.results.returns.shape[1], dtype=jnp.int32)[None] == play.count[:, None]
     hit = over[:, None] & column
     facts = _episodes(score, length, cut, seen)
-    told = jax.tree.map(lambda x, one: jnp.where(hit, one[:, None], x), play.told, facts)
+    results = jax.tree.map(lambda x, one: jnp.where(hit, one[:, None], x), play.results, facts)
     return _Play(
-        env_state=env_state,
-        timestep=new,
-        carry=carry,
-        key=key,
+        actor=actor,
         score=jnp.where(ended, 0, score),
         length=jnp.where(ended, 0, length),
         seen=jnp.where(ended, 0, seen),
         idle=play.idle | cut,
         count=play.count + over.astype(jnp.int32),
-        told=told,
+        results=results,
     ), None
 
 
 def checksum(seen: Array, tree: PyTree) -> Array:
-    """uint32 [E] of `seen` [E] and leaves [E, ...]; every bit and place of them counts."""
+    """uint32 [E] of `seen` [E] and leaves [E, ...]; every bit and its position counts."""
     for leaf in jax.tree.leaves(tree):
         words = words_of(leaf)
-        places = jnp.arange(words.shape[1], dtype=jnp.uint32) * jnp.uint32(0x9E3779B9)
-        mixed = _mix(_mix(words) + places[None]).sum(1, dtype=jnp.uint32)
+        positions = jnp.arange(words.shape[1], dtype=jnp.uint32) * jnp.uint32(0x9E3779B9)
+        mixed = _mix(_mix(words) + positions[None]).sum(1, dtype=jnp.uint32)
         seen = _mix(seen * jnp.uint32(0x01000193) + mixed + jnp.uint32(1))
     return seen
 

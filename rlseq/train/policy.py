@@ -1,4 +1,4 @@
-"""Trained policies for other people's code."""
+"""Trained policies, to be called from other code."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -29,7 +29,7 @@ class Policy:
     def __init__(self, agent: Agent, params: Params, obs_space: Any):
         self.agent = agent
         self.params = params
-        self.obs_space = obs_space  # of the environment as it is made, before agents flatten it
+        self.obs_space = obs_space  # of the environment itself, before agents flatten it
         self._act = jax.jit(agent.act, static_argnames="greedy")
         self._init_carry = jax.jit(agent.init_carry, static_argnums=0)
         self._kinds: dict[int, Any] = {}  # of a carry, by its batch
@@ -49,8 +49,8 @@ class Policy:
         """(carry, actions [B]) for obs [B, ...], or (carry of one, action []) for one obs [...].
 
         Args:
-            carry: as the call before gave it; None begins B fresh episodes.
-            obs: as the environment gives it, a JAX or NumPy array or numbers, in pytrees as its
+            carry: the one that the last call returned; None begins B fresh episodes.
+            obs: as the environment returns it, a JAX or NumPy array or numbers, in pytrees as its
                 space has them. float64 becomes float32; integers may be of any size that fits.
             reset: bool [B], or one for all: obs is the first of an episode.
             key: samples from the policy; without it the likeliest actions.
@@ -103,8 +103,8 @@ def batched(space: spaces.Space, obs: PyTree) -> tuple[PyTree, int, bool]:
     _check_structure(space, obs, "")
     leads: list[tuple[int, ...]] = []
 
-    def taken(part: Any, given: Any) -> Array:
-        array = _array(part, given)
+    def taken(part: Any, values: Any) -> Array:
+        array = _array(part, values)
         lead = array.ndim - len(part.shape)
         if lead not in (0, 1) or array.shape[lead:] != tuple(part.shape):
             raise _unfit(part, f"got shape {array.shape}")
@@ -141,21 +141,21 @@ def _check_structure(space: spaces.Space, obs: PyTree, name: str) -> None:
                 _check_structure(part, obs[index], f"{name}[{index}]")
 
 
-def _array(part: Any, given: Any) -> Array:
-    """The given values in the dtype of a part, if none of them is changed by more than rounding."""
+def _array(part: Any, obs: Any) -> Array:
+    """The values of obs in the dtype of a part; more than rounding is refused."""
     dtype = np.dtype(part.dtype)
-    if isinstance(given, jax.Array) and given.dtype == dtype:
-        return given
-    if isinstance(given, Tracer):
-        if not np.can_cast(given.dtype, dtype, "same_kind"):
-            raise _unfit(part, f"got dtype {given.dtype}")
-        return given.astype(dtype)
+    if isinstance(obs, jax.Array) and obs.dtype == dtype:
+        return obs
+    if isinstance(obs, Tracer):
+        if not np.can_cast(obs.dtype, dtype, "same_kind"):
+            raise _unfit(part, f"got dtype {obs.dtype}")
+        return obs.astype(dtype)
     try:
-        values = np.asarray(given)
+        values = np.asarray(obs)
         with np.errstate(invalid="ignore", over="ignore"):
             cast = values.astype(dtype)
     except (TypeError, ValueError) as error:
-        raise _unfit(part, f"got {given!r:.80}") from error
+        raise _unfit(part, f"got {obs!r:.80}") from error
     if not _same(values, cast):
         raise _unfit(part, f"got {values.dtype} with values that do not fit")
     return jnp.asarray(cast)

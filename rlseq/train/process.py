@@ -1,4 +1,4 @@
-"""What a process of the command line needs of its surroundings, whatever they are."""
+"""Environment variables that a process of the command line needs."""
 
 import os
 import tempfile
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def prepare() -> None:
-    """For a process of the command line: figures go to files, and settings have a place."""
+    """Figures go to files, and libraries find a folder for settings."""
     os.environ["MPLBACKEND"] = "agg"  # ours need no display; an unknown name would end the import
     try:
         Path.home()

@@ -1,8 +1,8 @@
-"""Rings in checkpoints: a save writes the rows that came since the one before, and no others.
+"""Rings in checkpoints: a save writes the rows added since the one before, and no others.
 
-`checkpoints/rows/<step>.npz` holds the rows of one save, of every lane one after the other; the
-index of a checkpoint lists the files that make up its rings. A file is whole or absent, it is never
-changed once a checkpoint names it, and it goes when none does.
+`checkpoints/rows/<step>.npz` holds the rows of one save, one environment after the other; the
+index of a checkpoint lists the files that make up its rings. A file is complete or absent, never
+changes once a checkpoint names it, and is removed when none does.
 """
 
 import zipfile
@@ -21,7 +21,7 @@ FOLDER = "rows"
 
 
 class Segment(NamedTuple):
-    """What one file holds: of ring i and lane j the rows `first[i][j]` to `last[i][j]` - 1."""
+    """One file: rows `first[i][j]` to `last[i][j]` - 1 of environment j in ring i."""
 
     file: str
     crc32: int
@@ -30,7 +30,7 @@ class Segment(NamedTuple):
 
 
 def without_rows(state: PyTree) -> PyTree:
-    """The state with nothing in the place of the rows of its rings."""
+    """The state with its rings empty of rows."""
     return jax.tree.map(
         lambda x: x._replace(rows=()) if _is_ring(x) else x, state, is_leaf=_is_ring
     )
@@ -39,7 +39,7 @@ def without_rows(state: PyTree) -> PyTree:
 def append(folder: Path, step: int, state: PyTree, before: list[Segment]) -> list[Segment]:
     """Write what the rings hold beyond the segments `before`; the segments they then consist of.
 
-    `folder` is the run's `checkpoints/`. Segments of which nothing is held any more are left out.
+    `folder` is the run's `checkpoints/`. Segments without rows that are still held are left out.
     """
     rings = _rings(state)
     if not rings:
@@ -52,7 +52,7 @@ def append(folder: Path, step: int, state: PyTree, before: list[Segment]) -> lis
         for i, (ring, end) in enumerate(zip(rings, last, strict=True))
     ]
     arrays = {
-        name: _take(rows, _places(ring, first[i], last[i]), _lanes(ring))
+        name: _take(rows, _indices(ring, first[i], last[i]), _lead_axes(ring))
         for i, ring in enumerate(rings)
         for name, rows in _named(i, ring.rows)
     }
@@ -75,9 +75,9 @@ def fill(folder: Path, state: PyTree, like: PyTree, segments: list[Segment]) -> 
         if _checksum(arrays.values()) != segment.crc32:
             raise ValueError(f"the checksum of {segment.file} is wrong")
         for i, ring in enumerate(rings):
-            places = _places(ring, segment.first[i], segment.last[i])
+            indices = _indices(ring, segment.first[i], segment.last[i])
             for name, rows in _named(i, empty[i]):
-                rows.reshape(-1, *rows.shape[_lanes(ring) + 1 :])[places] = arrays[name]
+                rows.reshape(-1, *rows.shape[_lead_axes(ring) + 1 :])[indices] = arrays[name]
     back = iter(empty)
 
     def put(x: Any) -> Any:
@@ -87,7 +87,7 @@ def fill(folder: Path, state: PyTree, like: PyTree, segments: list[Segment]) -> 
 
 
 def prune(folder: Path, kept: Iterable[Segment]) -> None:
-    """Remove the files that no checkpoint names, and what a kill has left half written."""
+    """Remove the files that no checkpoint names, and what a kill left half written."""
     names = {segment.file for segment in kept}
     for path in (folder / FOLDER).glob("*"):
         if path.name not in names:
@@ -102,13 +102,13 @@ def _rings(state: PyTree) -> list[Ring]:
     return [x for x in jax.tree.leaves(state, is_leaf=_is_ring) if _is_ring(x)]
 
 
-def _lanes(ring: Ring) -> int:
-    """How many axes stand before that of the rows."""
+def _lead_axes(ring: Ring) -> int:
+    """How many axes come before that of the rows."""
     return len(ring.written.shape)
 
 
 def _length(ring: Ring) -> int:
-    return jax.tree.leaves(ring.rows)[0].shape[_lanes(ring)]
+    return jax.tree.leaves(ring.rows)[0].shape[_lead_axes(ring)]
 
 
 def _written(ring: Ring) -> np.ndarray:
@@ -121,18 +121,18 @@ def _named(number: int, rows: PyTree) -> list[tuple[str, Any]]:
     return [(f"{number}/{keystr(path, simple=True, separator='/')}", leaf) for path, leaf in pairs]
 
 
-def _places(ring: Ring, first: Iterable[int], last: Iterable[int]) -> np.ndarray:
-    """Of those rows in the flattened [lanes x L]."""
+def _indices(ring: Ring, first: Iterable[int], last: Iterable[int]) -> np.ndarray:
+    """Indices of those rows in the flattened axes [environments x L]."""
     length = _length(ring)
-    lanes = enumerate(zip(first, last, strict=True))
-    return np.concatenate([lane * length + np.arange(a, b) % length for lane, (a, b) in lanes])
+    bounds = enumerate(zip(first, last, strict=True))
+    return np.concatenate([env * length + np.arange(a, b) % length for env, (a, b) in bounds])
 
 
-def _take(rows: Any, places: np.ndarray, lanes: int) -> np.ndarray:
-    shape = (-1, *rows.shape[lanes + 1 :])
+def _take(rows: Any, indices: np.ndarray, lead: int) -> np.ndarray:
+    shape = (-1, *rows.shape[lead + 1 :])
     if isinstance(rows, jax.Array) and any(d.platform != "cpu" for d in rows.devices()):
-        return np.asarray(jax.device_get(rows.reshape(shape)[places]))
-    return np.asarray(rows).reshape(shape)[places]  # a view of all rows, a copy of these
+        return np.asarray(jax.device_get(rows.reshape(shape)[indices]))
+    return np.asarray(rows).reshape(shape)[indices]  # a view of all rows, a copy of these
 
 
 def _still_held(segment: Segment, rings: list[Ring], last: list[np.ndarray]) -> bool:
@@ -143,7 +143,7 @@ def _still_held(segment: Segment, rings: list[Ring], last: list[np.ndarray]) -> 
 
 
 def _follows(folder: Path, before: Segment, last: list[np.ndarray]) -> bool:
-    """The newest file is sound and of rows before these; older ones a kill cannot have touched."""
+    """The newest file is sound and ends before these rows; a kill cannot damage older ones."""
     try:
         with np.load(folder / FOLDER / before.file, allow_pickle=False) as stored:
             sound = _checksum(stored[name] for name in stored.files) == before.crc32

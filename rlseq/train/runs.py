@@ -1,4 +1,4 @@
-"""A run folder: everything that is needed to look at a run, judge it and carry it on."""
+"""A run folder: everything needed to inspect, evaluate and resume a run."""
 
 import contextlib
 import errno
@@ -94,7 +94,7 @@ def extend(run: Run, total_steps: int) -> Run:
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold the folder alone, without what kills left in it; a killed process lets go of it.
+    """Lock the folder, without what kills left in it; a killed process releases it.
 
     Raises Busy if it is taken, and CannotWrite.
     """
@@ -186,12 +186,12 @@ def _settle(beside: Path, folder: Path, named: bool) -> Path:
 def _taken(folder: Path) -> InputError:
     return InputError(
         f"run.dir {str(folder)!r} exists already and is not overwritten: name another, "
-        f"or carry it on with `rlseq resume {folder}`"
+        f"or continue it with `rlseq resume {folder}`"
     )
 
 
 def _sweep_unfinished(parent: Path) -> None:
-    """Remove what kills left of folders that were being made, which takes milliseconds."""
+    """Remove what kills left of unfinished run folders, which takes milliseconds."""
     for beside in parent.glob(f"{_NEW}*"):
         with contextlib.suppress(OSError):
             if time.time() - beside.stat().st_mtime > _MINUTE:

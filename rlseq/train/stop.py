@@ -1,4 +1,4 @@
-"""Leaving long work between two calls of the device: signals are remembered, progress is said."""
+"""Stop long work between two calls of the device: signals are kept, progress is printed."""
 
 import signal
 import threading
@@ -41,12 +41,12 @@ class Stop:
 
 
 class Watch:
-    """Called between two calls of the device: says how far the work is, and ends it on a signal.
+    """Called between two calls of the device: prints the progress, and stops on a signal.
 
     Args:
-        stop: what remembers signals.
-        say: gets a line every EVERY seconds, the first after as many.
-        left: what to say where the work ends early: what was kept, and how to go on.
+        stop: it keeps the signals.
+        say: is called with a line every EVERY seconds.
+        left: the end of the message on a signal: what was kept, and how to continue.
     """
 
     def __init__(self, stop: Stop, say: Callable[[str], object], left: str):
@@ -56,7 +56,7 @@ class Watch:
         self._last = time.monotonic()
 
     def __call__(self, progress: str) -> None:
-        """Say how far it is, now and then. Raises Interrupted after a signal."""
+        """Print the progress from time to time. Raises Interrupted after a signal."""
         if self.stop.requested:
             raise Interrupted(f"interrupted after {progress}: {self.left}")
         if time.monotonic() - self._last >= EVERY:

@@ -1,4 +1,4 @@
-"""Standard streams that may go away: what can no longer be said never stops the work.
+"""Standard streams that may close: output that cannot be written never stops the work.
 
 A pipe is closed (`rlseq train | head`), a terminal hung up, the disk under a redirection full, a
 descriptor closed from the start, or the encoding lacks a letter.
@@ -12,7 +12,7 @@ from typing import Any
 
 
 class Lasting:
-    """A text stream that drops what cannot be written, and has all else from the one inside."""
+    """A text stream that drops what cannot be written and otherwise is the one inside."""
 
     def __init__(self, stream: Any):
         self._stream = stream
@@ -59,7 +59,7 @@ class Lasting:
 
 @contextlib.contextmanager
 def lasting() -> Iterator[None]:
-    """Standard output and error that outlive their readers, while this is entered."""
+    """Standard output and error whose closed pipes raise nothing, while this is entered."""
     _open_missing()
     before = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = (Lasting(stream) for stream in before)  # type: ignore[assignment]

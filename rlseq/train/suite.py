@@ -1,7 +1,7 @@
-"""Many games and seeds of one experiment, one run folder each: what is missing is run in turn.
+"""Many games and seeds of one experiment, one run folder each: missing runs are trained in turn.
 
-The folders are the only memory: complete runs are passed over, begun ones resumed, so that the
-same command goes on after a kill at any moment.
+The folders hold all progress: complete runs are skipped, unfinished ones resumed, so that the
+same command continues after a kill at any moment.
 """
 
 import copy
@@ -35,14 +35,14 @@ class Entry(NamedTuple):
 class State(NamedTuple):
     """How far an entry is."""
 
-    begun: bool
+    started: bool
     step: int  # of the newest checkpoint
     complete: bool  # trained to the end and evaluated
 
     def __str__(self) -> str:
         if self.complete:
             return "complete"
-        return f"begun, at step {self.step:,}" if self.begun else "to run"
+        return f"started, at step {self.step:,}" if self.started else "to run"
 
 
 def plan(
@@ -90,7 +90,7 @@ def env_ids_of(games: Sequence[str], family: str) -> list[str]:
 
 
 def state(entry: Entry) -> State:
-    """What the folder says.
+    """The state of its folder.
 
     Raises InputError where it holds no run, or one of another configuration.
     """
@@ -109,7 +109,7 @@ def state(entry: Entry) -> State:
 def run_all(entries: Sequence[Entry], show: Callable[[str], object] = print) -> list[str]:
     """Run or resume what is not complete; one line for each entry whose loss was not finite.
 
-    An entry that another process trains in is passed over, so that several may share a root.
+    An entry that another process is training is skipped, so that several may share a root.
     Raises what `loop.train` raises beside that.
     """
     failed = []
@@ -122,7 +122,7 @@ def run_all(entries: Sequence[Entry], show: Callable[[str], object] = print) -> 
         try:
             _go_on(entry, found)
         except runs.Busy as busy:
-            show(f"passed over: {busy}")
+            show(f"skipped: {busy}")
         except loop.NonFinite as error:
             failed.append(f"{env}, seed {seed}: {error}")
         jax.clear_caches()  # the next game has programs and emulators of its own
@@ -138,7 +138,7 @@ def _entry(composed: Config, env_id: str, seed: int, root: Path) -> Entry:
 
 
 def _go_on(entry: Entry, found: State) -> None:
-    if found.begun:
+    if found.started:
         loop.resume(runs.open_run(entry.folder))
         return
     if entry.folder.exists() and not any(entry.folder.iterdir()):

@@ -1,4 +1,4 @@
-"""What an evaluation comes to, in lines that people read."""
+"""The summary of an evaluation as text."""
 
 from collections.abc import Sequence
 
@@ -77,5 +77,5 @@ def _repeats(seeds: Sequence[int], paths: np.ndarray) -> list[str]:
     named = f"of seed {', '.join(map(str, alike))} " if len(seeds) > 1 else ""
     return [
         f"warning: all episodes {named}are one trajectory, repeated: neither the game nor the "
-        "policy has any chance in it, and more episodes tell nothing more"
+        "policy has any chance in it, and more episodes add nothing"
     ]

@@ -26,18 +26,18 @@ def multirun(words: list[str]) -> None:
     ends the sweep.
     """
     schema.register_groups()
-    given = overrides.split(words)
-    if "run.dir" in given.paths:
+    split = overrides.split(words)
+    if "run.dir" in split.paths:
         raise InputError("run.dir is one folder, and a sweep makes several: name run.root")
-    for one in _each_value(given.hydra):
+    for one in _each_value(split.hydra):
         configuration.compose(one)
-    folder = Path(given.paths.get("run.root") or "runs") / f"sweep-{time.strftime('%Y%m%d-%H%M%S')}"
+    folder = Path(split.paths.get("run.root") or "runs") / f"sweep-{time.strftime('%Y%m%d-%H%M%S')}"
     place = overrides.quoted(str(folder))
     ours = [f"hydra.sweep.dir={place}", "hydra.sweep.subdir=.", "hydra.output_subdir=null"]
     ours += ["hydra/job_logging=disabled", f"hydra.run.dir={place}"]
     entry = hydra.main(f"pkg://{configuration.CONFIG_MODULE}", "config", version_base="1.3")(_job)
     arguments, full_error = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
-    sys.argv = [arguments[0], "--multirun", *given.hydra, *ours]
+    sys.argv = [arguments[0], "--multirun", *split.hydra, *ours]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints errors itself and exits with 1
     try:
         entry()

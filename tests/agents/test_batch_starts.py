@@ -15,7 +15,7 @@ LENGTH, BATCH, EVERY = 6, 2, 2
 def test_hidden_and_carry_are_of_one_pass_without_dropout(across):
     model = make(dropout=0.5, cross_episodes=across)
     rows = jax.tree.map(jnp.asarray, random_batch(LENGTH, BATCH))
-    starts = np.asarray(rows.is_first)[::EVERY]
+    starts = np.asarray(rows.reset)[::EVERY]
     assert starts[1:].any() and not starts[1:].all()
 
     @jax.jit
@@ -25,9 +25,9 @@ def test_hidden_and_carry_are_of_one_pass_without_dropout(across):
         start = imagined.start_from_batch(model, params, rows, seen, EVERY)
         carry, acted = model.init_carry(BATCH), []
         for t in range(LENGTH):
-            acted.append((carry, model.perceive(params, carry, rows.obs[t], rows.is_first[t], key)))
-            carry = model.advance(params, carry, seen.latent[t], rows.action[t], rows.is_first[t])
-        hidden = jnp.concatenate([told.hidden for _, told in acted[::EVERY]])
+            acted.append((carry, model.perceive(params, carry, rows.obs[t], rows.reset[t], key)))
+            carry = model.advance(params, carry, seen.latent[t], rows.action[t], rows.reset[t])
+        hidden = jnp.concatenate([seen_then.hidden for _, seen_then in acted[::EVERY]])
         core = jax.tree.map(lambda *x: jnp.concatenate(x), *[c.core for c, _ in acted[::EVERY]])
         trained = seen.hidden[::EVERY].reshape(-1, hidden.shape[-1])
         return start, hidden, core, trained

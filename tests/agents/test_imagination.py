@@ -83,12 +83,12 @@ def test_the_replay_is_what_happened():
     rows = jax.tree.map(lambda x: np.asarray(x)[:, :12], replay.ring.rows)
     assert (replay.ring.written == 12).all() and episodes.steps == 48
     # An end is followed by a first observation and nothing else is; the cue is the action or not.
-    assert rows.is_first[:, 0].all()
-    np.testing.assert_array_equal(rows.is_first[:, 1:], rows.terminated[:, :-1])
+    assert rows.reset[:, 0].all()
+    np.testing.assert_array_equal(rows.reset[:, 1:], rows.terminated[:, :-1])
     assert int(episodes.count) == rows.terminated.sum() > 4
     shown = rows.obs.argmax(-1)
     paid = np.where(shown == np.arange(ENVS)[:, None] % 2, 1, -1)
-    np.testing.assert_array_equal(rows.reward[rows.is_first], paid[rows.is_first])
+    np.testing.assert_array_equal(rows.reward[rows.reset], paid[rows.reset])
 
 
 def time_step(tag, reset, **fields):
@@ -106,7 +106,7 @@ def test_a_lost_life_is_an_end_that_begins_no_episode():
         (), old, jnp.zeros(2, jnp.int32), time_step(2.0, [False, False], learn_terminal=lost)
     )
     np.testing.assert_array_equal(row.terminated, [True, False])
-    np.testing.assert_array_equal(row.is_first, [True, False])
+    np.testing.assert_array_equal(row.reset, [True, False])
     row = as_row((), old, jnp.zeros(2, jnp.int32), time_step(2.0, [False, True], terminated=ended))
     np.testing.assert_array_equal(row.terminated, [False, True])
 
@@ -155,7 +155,7 @@ def test_ignored_actions_are_not_stored(keep, monkeypatch):
     # The frame after the reset is 3; kept from before it would be the terminal one, 2.
     np.testing.assert_array_equal(rows.obs[1, :2, 0], [1, 2 if keep else 3])
     np.testing.assert_array_equal(rows.terminated[1, :2], [True, False])
-    np.testing.assert_array_equal(rows.is_first[1, :2], [True, True])
+    np.testing.assert_array_equal(rows.reset[1, :2], [True, True])
 
 
 def test_a_shared_condition_stays_one_under_vmap():

@@ -70,9 +70,9 @@ def test_imagined_rewards_are_those_that_are_paid():
         inputs = (rows.action[6:], jax.random.split(key, 6))
         return jax.lax.scan(step, (start.carry, start.latent, start.reset), inputs)[1]
 
-    told = np.asarray(rewards(state.model.params, rows))
+    predicted = np.asarray(rewards(state.model.params, rows))
     # What comes after an end in the window is another episode, which no model foresees.
-    within = np.cumprod(~np.asarray(rows.is_first[7:]), axis=0).astype(bool)
+    within = np.cumprod(~np.asarray(rows.reset[7:]), axis=0).astype(bool)
     within = np.concatenate([np.ones((1, len(starts)), bool), within])
     paid = np.asarray(rows.reward[6:])
-    assert np.corrcoef(told[within], paid[within])[0, 1] > 0.8
+    assert np.corrcoef(predicted[within], paid[within])[0, 1] > 0.8

@@ -11,7 +11,8 @@ from rlseq import registry
 from rlseq.agents import agent_config, make_agent
 from rlseq.errors import InputError
 from rlseq.train import build, checkpoint
-from rlseq.types import Agent, AgentWithModel
+from rlseq.types import Agent
+from rlseq.world_models.types import AgentWithModel
 from tests.agents.registered import ENVS, NAMES, add_others, fresh, make, trained
 from tests.agents.small import KEY, arrays, close, differ, same
 

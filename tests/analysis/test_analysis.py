@@ -158,7 +158,7 @@ def curve_of(steps, *values, seconds=1.0):
 
 
 def test_curves_are_merged_on_steps_that_all_have():
-    """Runs that logged at other steps, with other speeds: nothing is told beyond any of them."""
+    """Runs that logged at other steps, with other speeds: there is no value beyond any of them."""
     one = curve_of([100, 200, 300], [1, 2, 3])
     two = curve_of([150, 250], [10, 20], [30, 40], seconds=3.0)
     merged = curves.merge([one, two], "both")

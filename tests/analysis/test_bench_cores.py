@@ -120,7 +120,7 @@ def test_bad_requests_are_refused(tmp_path, capsys):
     assert "Did you mean 'cores'" in capsys.readouterr().err
 
 
-def test_the_picture_takes_the_fastest_method():
+def test_the_image_takes_the_fastest_method():
     base = {"kind": "sequence", "length": 8, "batch": 4, "temp_bytes": 5}
     rows = [
         base | {"core": "a", "method": "x", "seconds": 2.0},

@@ -23,7 +23,7 @@ def folder(tmp_path_factory):
     return out
 
 
-def test_every_id_has_its_picture_and_is_on_the_page(folder):
+def test_every_id_has_its_image_and_is_on_the_page(folder):
     names = ["popgym_CountRecallEasy.png", "probe_Leak.png", "minatar_BreakoutMasked.gif"]
     assert {path.name for path in folder.iterdir()} == {*names, "README.md"}
     page = (folder / "README.md").read_text()
@@ -40,17 +40,17 @@ def test_a_gif_moves_and_has_every_step(folder):
     assert (frames[1:] != frames[:-1]).any(axis=(1, 2, 3)).sum() > gallery.STEPS / 2
 
 
-def test_channels_become_colours_and_pictures_stay():
+def test_channels_become_colours_and_images_stay():
     image = np.zeros((1, 2, 2, 4), np.float32)
     image[0, 0, 1, 2] = 1
     drawn = gallery.frames(image)
     assert drawn.shape == (1, 200, 200, 3)
     np.testing.assert_array_equal(drawn[0, 50, 150], gallery.CHANNELS[2])
     assert not drawn[0, 100:].any() and not drawn[0, :, :100].any()
-    picture = np.arange(3 * 64 * 64 * 3, dtype=np.uint8).reshape(3, 64, 64, 3)
-    np.testing.assert_array_equal(gallery.frames(picture)[:, ::3, ::3], picture)
-    grey = np.stack([picture[..., 0], picture[..., 1]], axis=-1)
-    np.testing.assert_array_equal(gallery.frames(grey)[:, ::3, ::3, 2], picture[..., 1])
+    image = np.arange(3 * 64 * 64 * 3, dtype=np.uint8).reshape(3, 64, 64, 3)
+    np.testing.assert_array_equal(gallery.frames(image)[:, ::3, ::3], image)
+    grey = np.stack([image[..., 0], image[..., 1]], axis=-1)
+    np.testing.assert_array_equal(gallery.frames(grey)[:, ::3, ::3, 2], image[..., 1])
 
 
 def test_a_strip_shows_the_hidden_state_beside_what_is_seen():
@@ -67,26 +67,26 @@ def test_unknown_ids_are_refused(tmp_path):
         gallery.gallery(tmp_path, ["probe:Leek"])
 
 
-def test_a_signal_leaves_whole_pictures_and_their_page(tmp_path, capsys):
+def test_a_signal_leaves_whole_images_and_their_page(tmp_path, capsys):
     def show(line):
         os.kill(os.getpid(), signal.SIGTERM)
 
-    with pytest.raises(Interrupted, match="after 1 of 2 environments: what was drawn is in"):
+    with pytest.raises(Interrupted, match="after 1 of 2 environments: the images so far are in"):
         gallery.gallery(tmp_path, ["probe:Leak", "probe:Constant"], show)
     assert {path.name for path in tmp_path.iterdir()} == {"probe_Leak.png", "README.md"}
     assert "probe_Leak.png" in (tmp_path / "README.md").read_text()
 
 
-def test_a_picture_that_fails_leaves_the_one_before(tmp_path, monkeypatch):
+def test_a_image_that_fails_leaves_the_one_before(tmp_path, monkeypatch):
     gallery.gallery(tmp_path, ["probe:Leak"], print)
     before = (tmp_path / "probe_Leak.png").read_bytes()
 
     def torn(self, path, **options):
         path.write_bytes(b"half")
-        raise OSError("no room")
+        raise OSError("no space")
 
     monkeypatch.setattr(gallery.Figure, "savefig", torn)
-    with pytest.raises(OSError, match="no room"):
+    with pytest.raises(OSError, match="no space"):
         gallery.gallery(tmp_path, ["probe:Leak"], print)
     assert (tmp_path / "probe_Leak.png").read_bytes() == before
     assert len(list(tmp_path.iterdir())) == 2

@@ -122,7 +122,7 @@ def test_the_page_is_whole_accessible_and_needs_no_network(atari):
     assert len(text) < 1_000_000
 
 
-def test_pictures_of_markdown_lie_beside_it(atari):
+def test_images_of_markdown_lie_beside_it(atari):
     folder = atari / "report"
     linked = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", (folder / "report.md").read_text())
     assert len(linked) == 3
@@ -204,7 +204,7 @@ def test_runs_that_are_not_comparable_are_refused(tmp_path):
         ),
         ([tmp_path / "nowhere"], "no run folder"),
         ([tmp_path / "a" / "plots"], "no run folder"),
-        ([], "no run given"),
+        ([], "no run to report on"),
     ):
         with pytest.raises(InputError, match=message):
             report.write(runs, tmp_path / "out")

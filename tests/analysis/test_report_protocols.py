@@ -187,5 +187,5 @@ def test_the_command_takes_a_choice(run, tmp_path, capsys):
 def test_the_command_warns_of_one_trajectory(run, tmp_path, capsys):
     add(run, SAMPLED, 0, [4.0] * 4, trajectories=[7] * 4)
     assert cli.main(["report", str(run), "--out", str(tmp_path / "out")]) == cli.DONE
-    told = capsys.readouterr().err
-    assert "1 of them distinct" in told and "Warning: all episodes are one trajectory" in told
+    err = capsys.readouterr().err
+    assert "1 of them distinct" in err and "Warning: all episodes are one trajectory" in err

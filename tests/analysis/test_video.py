@@ -70,7 +70,7 @@ def test_a_film_that_is_cut_says_so(breakout, tmp_path, capsys):
 @pytest.mark.parametrize("kind", ["gif", "mp4"])
 def test_a_signal_leaves_no_film(breakout, tmp_path, monkeypatch, capsys, kind, where):
     pytest.importorskip("imageio_ffmpeg")
-    name = {"playing": "play", "drawing": "_pictures"}[where]
+    name = {"playing": "play", "drawing": "_images"}[where]
     plain = getattr(video, name)
 
     def interrupted(*args):
@@ -80,17 +80,17 @@ def test_a_signal_leaves_no_film(breakout, tmp_path, monkeypatch, capsys, kind, 
     monkeypatch.setattr(video, name, interrupted)
     out = tmp_path / f"play.{kind}"
     assert cli.main(["video", str(breakout), "--out", str(out)]) == cli.INTERRUPTED
-    assert "no film is written" in capsys.readouterr().err
+    assert "no video is written" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
 
-def test_pictures_that_fail_leave_no_film(tmp_path):
-    def pictures():
+def test_images_that_fail_leave_no_film(tmp_path):
+    def images():
         yield np.zeros((4, 4, 3), np.uint8)
-        raise OSError("no room")
+        raise OSError("no space")
 
-    with pytest.raises(OSError, match="no room"):
-        video.write(tmp_path / "a.gif", pictures(), 8)
+    with pytest.raises(OSError, match="no space"):
+        video.write(tmp_path / "a.gif", images(), 8)
     assert not list(tmp_path.iterdir())
 
 
@@ -101,11 +101,11 @@ def test_a_gif_of_atari_is_native_and_in_colour(breakout, tmp_path, capsys):
     shown = imageio.imread(out, index=None)
     assert shown.shape[1:] == (210, 160, 3) and "2 episodes ended" in said
     steps = int(said.split(": ")[1].split(" ")[0])
-    assert steps - 10 < len(shown) <= steps <= 82  # pictures that do not change are one
+    assert steps - 10 < len(shown) <= steps <= 82  # images that do not change are one
     assert cli.main(["video", str(breakout), "--out", str(out)]) == cli.BAD_INPUT
 
 
-def test_an_mp4_has_a_picture_a_step(breakout, tmp_path):
+def test_an_mp4_has_a_image_a_step(breakout, tmp_path):
     """In processes without warnings as errors: JAX warns of the fork that becomes ffmpeg."""
     out = tmp_path / "play.mp4"
     words = [sys.executable, "-P", "-m", "rlseq", "video", str(breakout), "--out", str(out)]
@@ -118,18 +118,18 @@ def test_an_mp4_has_a_picture_a_step(breakout, tmp_path):
 
 
 def test_the_film_is_the_game_that_was_played():
-    """Shrunk as the policy saw them, the pictures are its observations, step by step."""
+    """Shrunk as the policy saw them, the images are its observations, step by step."""
     settings = {"preset": "custom", "sticky": 0.25, "max_frames": 160}
     env = make_env("atari:Breakout", 1, action_log=64, **settings)
 
     def act(carry, obs, reset, key):
         return carry, jax.random.randint(key, (1,), 0, 4)
 
-    seeds, told = video.play(env, act, None, jax.random.key(0), 2, 500)
-    pictures, rate = video._pictures(env, seeds, told)
-    shrunk = shrink(np.stack(list(pictures))[:, None], 64, "area")
-    np.testing.assert_array_equal(shrunk[:, 0], told.timestep.obs[:, 0])
-    assert rate == 15 and (told.timestep.truncated | told.timestep.terminated).sum() == 2
+    seeds, recorded = video.play(env, act, None, jax.random.key(0), 2, 500)
+    images, rate = video._images(env, seeds, recorded)
+    shrunk = shrink(np.stack(list(images))[:, None], 64, "area")
+    np.testing.assert_array_equal(shrunk[:, 0], recorded.timestep.obs[:, 0])
+    assert rate == 15 and (recorded.timestep.truncated | recorded.timestep.terminated).sum() == 2
 
 
 def test_vectors_are_filmed_as_the_gallery_draws_them():
@@ -138,10 +138,10 @@ def test_vectors_are_filmed_as_the_gallery_draws_them():
     def act(carry, obs, reset, key):
         return carry, jax.random.randint(key, (1,), 0, 4)
 
-    seeds, told = video.play(env, act, None, jax.random.key(0), 1, 500)
-    pictures = list(video._pictures(env, seeds, told)[0])
-    assert seeds is None and len(pictures) == 52
-    lighter = [picture.mean() for picture in pictures]
+    seeds, recorded = video.play(env, act, None, jax.random.key(0), 1, 500)
+    images = list(video._images(env, seeds, recorded)[0])
+    assert seeds is None and len(images) == 52
+    lighter = [image.mean() for image in images]
     assert lighter == sorted(lighter, reverse=True) and lighter[0] > lighter[-1]
 
 

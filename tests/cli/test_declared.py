@@ -21,19 +21,19 @@ def undeclared(options: dict[str, Any]) -> list[str]:
 
 def _says_all(annotation: Any) -> bool:
     declared = fields.parse(annotation)
-    kind = declared.kind
-    if kind is tuple:
-        kind = declared.item
+    base = declared.base
+    if base is tuple:
+        base = declared.item
         if declared.length is None:
             return False
-    if kind in (int, float):
+    if base in (int, float):
         bounds = declared.range
         return bounds is not None and abs(bounds.low) < 2**63 and abs(bounds.high) < 2**63
-    return kind is bool or (kind is str and declared.names is not None)
+    return base is bool or (base is str and declared.names is not None)
 
 
-def declared_of(kind: str, name: str) -> dict[str, Any]:
-    return {key: annotation for key, (annotation, _) in schema.options_of(kind, name).items()}
+def declared_of(base: str, name: str) -> dict[str, Any]:
+    return {key: annotation for key, (annotation, _) in schema.options_of(base, name).items()}
 
 
 @pytest.mark.parametrize("name", [*registry.names("core"), STACK])
@@ -41,10 +41,10 @@ def test_options_of_cores(name):
     assert not undeclared(declared_of("core", name))
 
 
-@pytest.mark.parametrize("kind", ["agent", "world_model"])
-def test_options_of_agents_and_world_models(kind):
-    for name in registry.names(kind):
-        assert not undeclared(declared_of(kind, name))
+@pytest.mark.parametrize("base", ["agent", "world_model"])
+def test_options_of_agents_and_world_models(base):
+    for name in registry.names(base):
+        assert not undeclared(declared_of(base, name))
 
 
 @pytest.mark.parametrize("family", registry.names("env"))
@@ -63,9 +63,9 @@ def test_fields_of_a_run():
 
 
 def test_defaults_lie_within_what_is_declared():
-    for kind in schema.GROUPS:
-        for name in schema.names_of(kind):
-            for key, (annotation, default) in schema.options_of(kind, name).items():
+    for base in schema.GROUPS:
+        for name in schema.names_of(base):
+            for key, (annotation, default) in schema.options_of(base, name).items():
                 fields.check(key, annotation, default)
     for owner in (schema.EnvConfig, schema.RunConfig):
         for field in dataclasses.fields(owner):
@@ -90,7 +90,7 @@ def test_a_core_whose_option_declares_no_range_is_found(monkeypatch):
     module.Plain = Plain
     monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setitem(registry.TABLES["core"], "plain", "a_users_plain_core:Plain")
-    assert undeclared({key: kind for key, (kind, _) in core_fields("plain").items()}) == [
+    assert undeclared({key: base for key, (base, _) in core_fields("plain").items()}) == [
         "speed", "dtype",
     ]  # fmt: skip
     # What it does say is checked, and numbers are finite.

@@ -64,9 +64,9 @@ def test_an_evaluation_that_repeats_says_so_and_adds_nothing(run, capsys):
     before = (run / EPISODES).read_bytes()
     mean = np.mean([row["return"] for row in logging.read(run / EPISODES)])
     assert run_cli("eval", run, "--episodes", 8, "--eval-seed", 0) == cli.DONE
-    told = capsys.readouterr()
-    assert f"mean return {mean:.4g} ±" in told.out
-    assert "has these episodes already: none is added" in told.err
+    captured = capsys.readouterr()
+    assert f"mean return {mean:.4g} ±" in captured.out
+    assert "has these episodes already, so none is added" in captured.err
     assert (run / EPISODES).read_bytes() == before
     assert run_cli("eval", run, "--eval-seed", -1) == cli.BAD_INPUT
     assert run_cli("eval", run, "--eval-seed", 2**32) == cli.BAD_INPUT
@@ -109,8 +109,8 @@ def test_a_signal_ends_eval_and_adds_nothing(run, monkeypatch, capsys, number):
     monkeypatch.setattr(play, "_CHUNK", 4)
     interrupting(monkeypatch, number)
     assert run_cli("eval", run, "--episodes", 8) == cli.INTERRUPTED
-    told = capsys.readouterr().err
-    assert re.search(r"interrupted after 0 of 16 episodes, 4 steps.*nothing was added to", told)
+    captured = capsys.readouterr().err
+    assert re.search(r"interrupted after 0 of 16 episodes, 4 steps.*nothing was added to", captured)
     assert (run / EPISODES).read_bytes() == before
     assert signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler)
 
@@ -123,8 +123,8 @@ def test_a_signal_while_evaluating_leaves_a_whole_run(run, tmp_path, monkeypatch
         patched.setattr(play, "_CHUNK", 4)
         overrides = ("total_steps=64", "run.eval_episodes=8", "seeds=2")
         assert train(folder, *overrides) == cli.INTERRUPTED
-    told = capsys.readouterr().err
-    assert f"step 64; evaluate it with: rlseq resume {folder}" in told
+    captured = capsys.readouterr().err
+    assert f"step 64; evaluate it with: rlseq resume {folder}" in captured
     assert checkpoint.steps(folder / "checkpoints")[-1] == 64
     assert logging.read(folder / EPISODES) == []
     assert run_cli("eval", folder, "--episodes", 4, "--greedy") == cli.DONE

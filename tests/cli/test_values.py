@@ -204,9 +204,9 @@ def near(annotation) -> list[str]:
         return [f"'{name}'" for name in names.known()]
     if not bounds:
         return ["true", "false"]
-    step = 1 if declared.kind is int else 0.5
+    step = 1 if declared.base is int else 0.5
     ends = [bounds.low - step, bounds.low, bounds.low + step, bounds.high, bounds.high + step]
-    return [f"[{end}]" if declared.kind is tuple else str(end) for end in ends]
+    return [f"[{end}]" if declared.base is tuple else str(end) for end in ends]
 
 
 def keys_of(experiment: str, core: str, env: str) -> dict[str, object]:

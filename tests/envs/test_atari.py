@@ -51,9 +51,9 @@ def some_actions(num_steps, num_actions, seed=0):
 
 def original_frames(obs, space):
     if obs.shape[2] != space.shape[0]:
-        pictures = (Image.fromarray(frame) for frame in obs[:, 0])
-        small = (p.resize(space.shape[:2], Image.Resampling.BILINEAR) for p in pictures)
-        obs = np.stack([np.asarray(picture) for picture in small])[:, None]
+        images = (Image.fromarray(frame) for frame in obs[:, 0])
+        small = (p.resize(space.shape[:2], Image.Resampling.BILINEAR) for p in images)
+        obs = np.stack([np.asarray(image) for image in small])[:, None]
     obs = obs if obs.ndim == 5 else obs[..., None]
     return np.concatenate(list(np.moveaxis(obs, 1, 0)), axis=-1).reshape(E, *space.shape)
 

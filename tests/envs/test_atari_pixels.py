@@ -43,8 +43,8 @@ def test_area_leaves_halves_open(frames):
 @pytest.mark.parametrize("size", [64, 84, 160])
 def test_triangle_is_pillows_to_the_bit(frames, size):
     ours = shrink(frames[:, None], size, "triangle")[:, 0]
-    pictures = (Image.fromarray(f).resize((size, size), Image.Resampling.BILINEAR) for f in frames)
-    np.testing.assert_array_equal(ours, np.stack([np.asarray(p) for p in pictures]))
+    images = (Image.fromarray(f).resize((size, size), Image.Resampling.BILINEAR) for f in frames)
+    np.testing.assert_array_equal(ours, np.stack([np.asarray(p) for p in images]))
 
 
 def test_a_game_looks_the_same_whoever_shrinks_it():

@@ -31,14 +31,14 @@ class Says(gymnasium.Env):
         self.observation_space = theirs.Box(-1, 1, (1,)) if sees is None else sees
         self.action_space, self.reward = acts, reward
         self.obs = np.zeros(1, np.float32) if obs is None else obs
-        self.first, self.told = self.observation_space.sample(), []
+        self.first, self.received_action = self.observation_space.sample(), []
 
     def reset(self, *, seed=None, options=None):
         return (self.obs if self.reward == 0 else self.first), {}
 
     def step(self, action):
         assert np.asarray(action) in self.action_space
-        self.told.append(action)
+        self.received_action.append(action)
         return self.obs, self.reward, False, False, {}
 
 
@@ -152,11 +152,11 @@ def test_dtypes_without_a_counterpart_are_refused():
             narrow(dtype)
 
 
-def told(venv, action):
-    """What one environment was told, and the action its log holds."""
+def received_action(venv, action):
+    """The action that one environment received, and the action its log holds."""
     state, _ = venv.reset(KEY)
     venv.step(state, jnp.asarray(action)[None], KEY)
-    return venv._make(1).env.envs[0].unwrapped.told[-1]
+    return venv._make(1).env.envs[0].unwrapped.received_action[-1]
 
 
 @pytest.mark.parametrize(
@@ -177,8 +177,8 @@ def test_actions_of_every_space_arrive(acts, mine, action, theirs_):
     venv = says(acts=acts)
     if mine is not None:
         assert repr(venv.spec.action_space) == repr(mine)
-    np.testing.assert_array_equal(told(venv, action), np.asarray(theirs_))
-    assert np.asarray(told(venv, venv.spec.action_space.sample(KEY))) in acts
+    np.testing.assert_array_equal(received_action(venv, action), np.asarray(theirs_))
+    assert np.asarray(received_action(venv, venv.spec.action_space.sample(KEY))) in acts
     kind, sizes = action_head(venv.spec.action_space)
     assert kind == ("binary" if isinstance(acts, theirs.MultiBinary) else kind) and sum(sizes) > 1
 
@@ -194,7 +194,7 @@ def test_actions_of_every_space_arrive(acts, mine, action, theirs_):
     ],
 )
 def test_actions_out_of_range_are_clipped_in_the_dtype_they_come_in(acts, given, clipped):
-    np.testing.assert_array_equal(told(says(acts=acts), given), np.asarray(clipped))
+    np.testing.assert_array_equal(received_action(says(acts=acts), given), np.asarray(clipped))
 
 
 @pytest.mark.parametrize(

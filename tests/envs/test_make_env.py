@@ -119,6 +119,8 @@ def test_a_plain_gymnax_environment_of_a_users_family_works(monkeypatch, roll):
 
     class Mine:
         ids = staticmethod(lambda: ["Catch"])
+        options = staticmethod(lambda name: {})
+        about = staticmethod(lambda name: "Catch of a user's.")
         make = staticmethod(lambda name: gymnax.make("Catch-bsuite"))
 
     module = type(sys)("gymnax_users_family")

@@ -30,7 +30,7 @@ def test_every_game_has_three_views():
     assert len(FAMILY.ids()) == 15 and FAMILY.ids()[:2] == ["Asterix", "AsterixMasked"]
 
 
-# Each game has its state in the same form as gymnax's own id: its true next picture.
+# Each game has its state in the same form as gymnax's own id: its true next image.
 @pytest.mark.parametrize("game", MOTION)
 def test_steps_are_gymnaxs(game, roll, compiled_quickly):
     """From each state met, gymnax's own step with the same key gives the same step."""
@@ -71,7 +71,7 @@ def test_half_of_the_flickering_observations_are_dark(roll):
 
 
 @pytest.mark.parametrize("view", ["", "Masked", "Flickering"])
-def test_the_twin_sees_the_whole_picture(view, roll):
+def test_the_twin_sees_the_whole_image(view, roll):
     twin = played(roll, f"Breakout{view}", observe="state")[1]
     same(twin.steps.obs, played(roll, "Breakout")[1].steps.obs)
 

@@ -85,7 +85,7 @@ def test_the_last_observation_has_noise_of_its_own(roll):
 
 def test_whole_numbers_stay_whole():
     space = spaces.Box(0, 255, (8, 8, 3), jnp.uint8)
-    spec = EnvSpec("a:Picture", space, spaces.Discrete(2), can_truncate=False, max_steps=1)
+    spec = EnvSpec("a:Image", space, spaces.Discrete(2), can_truncate=False, max_steps=1)
     noisy = Noisy(types.SimpleNamespace(spec=spec, num_envs=64), sigma=3.0)
     grey, black = (jnp.full((64, 8, 8, 3), value, jnp.uint8) for value in (128, 0))
     seen = np.asarray(noisy.change(jax.random.key(0), grey))

@@ -22,7 +22,7 @@ steady = hypothesis.settings(deadline=None, derandomize=True, max_examples=60)
 
 @pytest.fixture
 def paid(monkeypatch):
-    """What a probe of whole numbers is told, as its reward; `make` takes its action space."""
+    """What a probe of whole numbers receives, as its reward; `make` takes its action space."""
 
     def make(space, **switches):
         monkeypatch.setattr(Continuous, "action_space", lambda *_: space)

@@ -74,7 +74,7 @@ def test_conv2d_transposed_and_its_gradients(size, monkeypatch):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
 
-def test_groups_of_pictures_change_nothing(monkeypatch):
+def test_groups_of_images_change_nothing(monkeypatch):
     x, kernel = arrays(5)
     whole = jax.grad(lambda kernel: jnp.square(ours.conv2d(x, kernel, 2)).sum())(kernel)
     monkeypatch.setattr(ours, "PLACES", 1)

@@ -31,7 +31,7 @@ def test_a_convolution_equals_numpys_sum_over_windows(side, stride, method):
 
 
 @pytest.mark.parametrize("count", [1, 7, 24])
-def test_pictures_in_groups_have_the_gradients_of_one_product(count):
+def test_images_in_groups_have_the_gradients_of_one_product(count):
     x = jax.random.normal(KEY, (count, 9, 8, 3))
     kernel = jax.random.normal(jax.random.key(1), (4, 4, 3, 5))
 

@@ -35,7 +35,7 @@ action = jnp.zeros(batch, jnp.int32)
 # Every script has names and a folder of its own; its lines are those of its page.
 RUN_ALL = """
 import json, os, pathlib, runpy, traceback
-start, told = pathlib.Path.cwd(), {}
+start, failures = pathlib.Path.cwd(), {}
 for script in sorted(start.glob("*/*/*.py")):
     os.chdir(script.parent)
     try:
@@ -43,8 +43,8 @@ for script in sorted(start.glob("*/*/*.py")):
         failure = None
     except BaseException:
         failure = traceback.format_exc()
-    told[str(script.relative_to(start))] = failure
-(start / "told.json").write_text(json.dumps(told))
+    failures[str(script.relative_to(start))] = failure
+(start / "failures.json").write_text(json.dumps(failures))
 """
 
 
@@ -58,7 +58,7 @@ def tiny_run(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def told(tiny_run, tmp_path_factory) -> dict[str, str | None]:
+def failures(tiny_run, tmp_path_factory) -> dict[str, str | None]:
     """How each script failed, None if it did not; one process, as most of it is starting."""
     start = tmp_path_factory.mktemp("scripts")
     for page, heading in SCRIPTS:
@@ -72,7 +72,7 @@ def told(tiny_run, tmp_path_factory) -> dict[str, str | None]:
             script = f"exec({GIVEN!r}){script}"  # line 1 is never code
         file.write_text(script, encoding="utf-8")
     python(RUN_ALL, cwd=start, env=os.environ | {"JAX_PLATFORMS": "cpu", "MPLBACKEND": "agg"})
-    return json.loads((start / "told.json").read_text(encoding="utf-8"))
+    return json.loads((start / "failures.json").read_text(encoding="utf-8"))
 
 
 def _place(page, heading) -> str:
@@ -83,8 +83,8 @@ def _place(page, heading) -> str:
 @pytest.mark.parametrize(
     ("page", "heading"), SCRIPTS, ids=[f"{page.name}:{heading}" for page, heading in SCRIPTS]
 )
-def test_python_blocks_run(page, heading, told):
-    failure = told[_place(page, heading)]
+def test_python_blocks_run(page, heading, failures):
+    failure = failures[_place(page, heading)]
     assert failure is None, failure
 
 
@@ -100,7 +100,7 @@ def test_commands_are_understood(words):
         for overrides in combinations(options.overrides, getattr(options, "multirun", False)):
             assert config.compose(overrides).env.id in env_ids()
     elif words[0] == "list":
-        assert listing(options.kind)
+        assert listing(options.what)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

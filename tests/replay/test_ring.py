@@ -21,7 +21,7 @@ def row(step, envs=ENVS):
         action=tag.astype(jnp.int32),
         reward=tag.astype(jnp.float32),
         terminated=tag % 3 == 0,
-        is_first=tag % 5 == 0,
+        reset=tag % 5 == 0,
     )
 
 
@@ -45,7 +45,7 @@ def test_rows_are_the_last_ones_added():
                 at = (env, number % LENGTH)
                 held = jax.tree.map(lambda x, at=at: x[at], replay.ring.rows)
                 assert held.action == tag == held.reward and (held.obs == tag).all()
-                assert held.terminated == (tag % 3 == 0) and held.is_first == (tag % 5 == 0)
+                assert held.terminated == (tag % 3 == 0) and held.reset == (tag % 5 == 0)
 
 
 def test_sequences_are_runs_of_what_was_added_and_none_is_missing():

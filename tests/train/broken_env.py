@@ -1,4 +1,4 @@
-"""An environment of gymnasium that raises what it is told to, at its reset or at some step."""
+"""An environment of gymnasium that raises what it is asked to, at its reset or at some step."""
 
 import gymnasium
 import numpy as np

@@ -90,14 +90,14 @@ def cut_twin(slots: int, episodes: int, limit: int):
 
     From fresh environments slot e's k-th episode has e + k + 1 steps, as long as there are any.
     """
-    told = [[] for _ in range(slots)]
-    while any(len(own) < episodes for own in told):
-        for slot, own in enumerate(told):
+    returns_of_slots = [[] for _ in range(slots)]
+    while any(len(own) < episodes for own in returns_of_slots):
+        for slot, own in enumerate(returns_of_slots):
             steps = slot + 1
             while len(own) < episodes and not (steps > slot + 1 and own[-1][1]):
                 own.append((min(steps, limit), steps > limit))
                 steps += 1
-    return np.moveaxis(np.array(told), -1, 0)
+    return np.moveaxis(np.array(returns_of_slots), -1, 0)
 
 
 @pytest.mark.parametrize(("slots", "episodes", "limit"), [(1, 5, 1), (3, 4, 2), (4, 6, 5)])

@@ -44,10 +44,10 @@ def test_a_resumed_run_ends_where_one_without_a_stop_does(straight, tmp_path, mo
 
 def test_the_file_is_what_was_done(straight):
     """The state's own ring, two seeds and E games beside each other, is the file's last chunk."""
-    told = np.fromfile(straight[0] / host_env.ACTIONS, np.uint8).reshape(-1, 2, E)
+    stored = np.fromfile(straight[0] / host_env.ACTIONS, np.uint8).reshape(-1, 2, E)
     recent = np.asarray(straight[1].env_state.log.recent)
-    np.testing.assert_array_equal(told[-CHUNK * STEPS :], np.moveaxis(recent, 2, 0))
-    assert set(np.unique(told)) == {0, 1, 2, 3}
+    np.testing.assert_array_equal(stored[-CHUNK * STEPS :], np.moveaxis(recent, 2, 0))
+    assert set(np.unique(stored)) == {0, 1, 2, 3}
 
 
 def test_a_seed_of_many_is_that_seed_alone(straight, tmp_path):
@@ -87,14 +87,14 @@ def test_killed_at_random_moments_it_still_ends_where_it_should(tmp_path):
 def test_what_cannot_be_brought_back_is_refused(tmp_path, monkeypatch):
     folder = halt(make_folder(tmp_path), monkeypatch, 2)
     file = folder / host_env.ACTIONS
-    told = file.read_bytes()
-    file.write_bytes(told[:-1])
+    stored = file.read_bytes()
+    file.write_bytes(stored[:-1])
     with pytest.raises(HostEnvError, match="255 bytes of the 256"):
         loop.drive(player_job(CHUNKS), folder)
-    file.write_bytes(bytes([3 - told[0]]) + told[1:])
-    with pytest.raises(HostEnvError, match="did not show what they did"):
+    file.write_bytes(bytes([3 - stored[0]]) + stored[1:])
+    with pytest.raises(HostEnvError, match="did not repeat themselves"):
         loop.drive(player_job(CHUNKS), folder)
-    file.write_bytes(told)
+    file.write_bytes(stored)
     assert loop.drive(player_job(CHUNKS), folder).updates[0] == CHUNKS * CHUNK
 
 

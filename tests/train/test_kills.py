@@ -140,7 +140,7 @@ def test_a_save_that_fails_at_any_operation_keeps_the_checkpoints_there_were(tmp
 @pytest.mark.parametrize("reserved", [True, False])
 @pytest.mark.parametrize("size", [0, 300, 3000, 12_000])
 def test_a_disk_that_fills_at_any_byte_is_one_line(tmp_path, size, reserved, monkeypatch, capfd):
-    """`reserved`: the room is asked for before; another process may still take it."""
+    """`reserved`: the space is reserved before; another process may still take it."""
     folder = tmp_path / "checkpoints"
     checkpoint.save(folder, 2, ring_state(2))
     if not reserved:

@@ -67,7 +67,7 @@ def test_a_killed_suite_goes_on_and_reports(tmp_path, capsys):
     (half_made / "checkpoints").mkdir(parents=True)
     assert cli.main(command(tmp_path, "--seeds", "2", "--dry-run")) == cli.DONE
     first, second = capsys.readouterr().out.splitlines()
-    assert "begun, at step" in first and second.endswith("to run")
+    assert "started, at step" in first and second.endswith("to run")
     assert cli.main(command(tmp_path, "--seeds", "2")) == cli.DONE
     assert "report on 2 of 2 runs" in capsys.readouterr().out
     for seed in (0, 1):
@@ -98,7 +98,7 @@ def test_one_that_fails_or_is_busy_does_not_stop_the_others(tmp_path, monkeypatc
 
     monkeypatch.setattr(loop, "train", train)
     assert suite.run_all(entries, said.append) == [f"popgym:{GAME}, seed 0: the loss is not finite"]
-    assert seen == [0, 1, 2] and "passed over: another process" in said
+    assert seen == [0, 1, 2] and "skipped: another process" in said
 
 
 def test_a_folder_of_something_else_is_never_removed(tmp_path):

@@ -11,7 +11,7 @@ from rlseq.types import Reference
 
 
 def played(returns, cut=None, trajectories=None) -> Episodes:
-    """Returns of seeds and episodes [S, N], in one slot; all distinct unless told otherwise."""
+    """Returns of seeds and episodes [S, N], in one slot; all distinct by default."""
     values = np.array(returns, np.float32)[:, None]
     paths = np.arange(values.size) if trajectories is None else np.array(trajectories)
     cut = np.zeros(values.shape, bool) if cut is None else np.array(cut).reshape(values.shape)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from rlseq.types import WorldModel
+from rlseq.world_models.types import WorldModel
 from tests.compilations import again
 from tests.world_models.small import make, random_batch
 
@@ -18,7 +18,7 @@ def calls():
     """Method -> a call of it, for every method of the protocol that computes something."""
     model, batch = make(), random_batch(6)
     params, carry = model.init(KEY), model.init_carry(2)
-    rows = batch.obs, batch.action, batch.is_first
+    rows = batch.obs, batch.action, batch.reset
     first = tuple(x[0] for x in rows)
     latent = model.encode(params, batch.obs, KEY)
     return {

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rlseq.rl.two_hot import FORMS, two_hot_loss, two_hot_mean
-from rlseq.world_models.latents import draw
+from rlseq.world_models.latents import sample
 from tests import kinds
 from tests.world_models.small import WIDTH, make, random_batch
 
@@ -24,20 +24,20 @@ def test_teacher_forced_imagination_is_the_prior_of_observe(core):
     def both(key):
         params = model.init(key)
         carry = model.init_carry(2)
-        end, seen = model.observe(params, carry, batch.obs, batch.action, batch.is_first, key)
+        end, seen = model.observe(params, carry, batch.obs, batch.action, batch.reset, key)
 
         def body(carry, inputs):
             return model.imagine_step(params, carry, *inputs, key)
 
-        inputs = (seen.latent, batch.action, batch.is_first)
-        last, told = jax.lax.scan(body, carry, inputs)
-        prior = model.network.apply(params, told.hidden, method="prior")
-        return end, seen, last, told, prior
+        inputs = (seen.latent, batch.action, batch.reset)
+        last, imagined = jax.lax.scan(body, carry, inputs)
+        prior = model.network.apply(params, imagined.hidden, method="prior")
+        return end, seen, last, imagined, prior
 
-    end, seen, last, told, prior = both(KEY)
+    end, seen, last, imagined, prior = both(KEY)
     close = {"rtol": 1e-4, "atol": 2e-5}
-    np.testing.assert_allclose(told.hidden, seen.next_hidden, **close)
-    goes_on = ~np.asarray(batch.is_first)[1:]
+    np.testing.assert_allclose(imagined.hidden, seen.next_hidden, **close)
+    goes_on = ~np.asarray(batch.reset)[1:]
     assert goes_on.any() and not goes_on.all()
     np.testing.assert_allclose(prior[:-1][goes_on], seen.prior[1:][goes_on], **close)
     for a, b in zip(jax.tree.leaves(last), jax.tree.leaves(end), strict=True):
@@ -53,11 +53,11 @@ def test_remembered_carries_are_those_of_acting():
         params = model.init(key)
         carry = model.init_carry(2)
         latent = model.encode(params, batch.obs, key)
-        inputs = (latent, batch.action, batch.is_first)
+        inputs = (latent, batch.action, batch.reset)
         kept = [model.remember(params, carry, *inputs, every) for every in (1, 3)]
         stepped = []
         for t in range(6):
-            hidden = jnp.where(batch.is_first[t, :, None], 0, carry.hidden)
+            hidden = jnp.where(batch.reset[t, :, None], 0, carry.hidden)
             stepped.append(carry._replace(hidden=hidden))
             carry = model.advance(params, carry, *jax.tree.map(lambda leaf: leaf[t], inputs))  # noqa: B023
         return kept, jax.tree.map(lambda *leaves: jnp.stack(leaves), *stepped)
@@ -70,15 +70,15 @@ def test_remembered_carries_are_those_of_acting():
 
 @cache
 def observer(model):
-    def run(key, is_first):
+    def run(key, reset):
         batch, params, carry = random_batch(), model.init(key), model.init_carry(2)
-        return model.observe(params, carry, batch.obs, batch.action, is_first, key)[1]
+        return model.observe(params, carry, batch.obs, batch.action, reset, key)[1]
 
     return jax.jit(run)
 
 
-def observed(model, is_first):
-    return observer(model)(KEY, is_first)
+def observed(model, reset):
+    return observer(model)(KEY, reset)
 
 
 def test_an_episode_knows_nothing_of_the_one_before():
@@ -124,19 +124,19 @@ def test_rewards_and_ends_are_told_from_the_memory_after_the_action(late):
         carry = model.init_carry(2)._replace(hidden=jax.random.normal(key, (2, 16)))
         latent = model.encode(params, jnp.ones((2, WIDTH)), key)
         args = (latent, jnp.array([0, 2]), jnp.zeros(2, bool), key)
-        after, told = model.imagine_step(params, carry, *args)
+        after, imagined = model.imagine_step(params, carry, *args)
         source = carry.hidden if late else after.hidden
-        reward, ending = (
-            model.network.apply(params, source, method=m) for m in ("reward", "ending")
+        reward, logit = (
+            model.network.apply(params, source, method=m) for m in ("reward", "termination_logit")
         )
-        following = draw(model.network.apply(params, after.hidden, method="prior"), key)
-        return told, two_hot_mean(reward), ending, following
+        following = sample(model.network.apply(params, after.hidden, method="prior"), key)
+        return imagined, two_hot_mean(reward), logit, following
 
-    told, reward, ending, following = run(KEY)
-    np.testing.assert_allclose(told.reward, reward, rtol=1e-4)
-    np.testing.assert_allclose(told.ending, ending, rtol=1e-4)
-    np.testing.assert_array_equal(told.terminated, ending > 0)
-    np.testing.assert_array_equal(told.latent, following)
+    imagined, reward, logit, following = run(KEY)
+    np.testing.assert_allclose(imagined.reward, reward, rtol=1e-4)
+    np.testing.assert_allclose(imagined.termination_logit, logit, rtol=1e-4)
+    np.testing.assert_array_equal(imagined.terminated, logit > 0)
+    np.testing.assert_array_equal(imagined.latent, following)
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -153,16 +153,16 @@ def test_rewards_are_learned_and_told_in_the_form_that_was_chosen(form):
         args = (jnp.zeros((2, 16)), jnp.array([0, 2]), jnp.zeros(2, bool), key)
         first = model.imagine_step(params, carry, *args)[1].reward
         params["params"]["reward_head"]["kernel"] = head
-        after, told = model.imagine_step(params, carry, *args)
+        after, imagined = model.imagine_step(params, carry, *args)
         logits = model.network.apply(params, after.hidden, method="reward")
         parts, seen = model.loss(params, batch, key)[1]
         learned = model.network.apply(params, seen.next_hidden, method="reward")
         wanted = two_hot_loss(learned, batch.reward, form=form).mean()
-        return first, told.reward, two_hot_mean(logits, form=form), parts["reward"], wanted
+        return first, imagined.reward, two_hot_mean(logits, form=form), parts["reward"], wanted
 
-    first, told, mean, loss, wanted = run(KEY)
+    first, imagined, mean, loss, wanted = run(KEY)
     assert (first == 0).all()
-    np.testing.assert_allclose(told, mean, rtol=1e-4)
+    np.testing.assert_allclose(imagined, mean, rtol=1e-4)
     np.testing.assert_allclose(loss, wanted, rtol=1e-5)
 
 

@@ -42,7 +42,7 @@ def imagined(core, **changes):
     def run(key):
         carry = model.init_carry(BATCH)
         latent = model.encode(params, real.obs[0], key)
-        return imagine(model, params, carry, latent, real.action, real.is_first, key)
+        return imagine(model, params, carry, latent, real.action, real.reset, key)
 
     return run(jax.random.key(3)), real
 
@@ -52,19 +52,19 @@ CORES = ["gru", pytest.param("mamba2", marks=pytest.mark.slow)]
 
 @pytest.mark.parametrize("core", CORES)
 def test_an_imagined_reward_is_that_of_its_action(core):
-    told, real = imagined(core)
-    wrong = np.abs(np.abs(told.reward) - np.abs(real.reward))
+    predicted, real = imagined(core)
+    wrong = np.abs(np.abs(predicted.reward) - np.abs(real.reward))
     assert wrong.mean() < 0.1 and np.quantile(wrong, 0.98) < 0.5
 
 
 @pytest.mark.parametrize("core", CORES)
 def test_the_imagined_end_comes_with_the_real_one(core):
-    told, real = imagined(core)
-    assert (np.asarray(told.terminated) == np.asarray(real.terminated)).mean() > 0.99
+    predicted, real = imagined(core)
+    assert (np.asarray(predicted.terminated) == np.asarray(real.terminated)).mean() > 0.99
 
 
 @pytest.mark.parametrize("core", CORES)
 def test_imagination_remembers_what_was_seen_ten_steps_before(core):
-    told, real = imagined(core)
+    predicted, real = imagined(core)
     assert set(np.unique(np.sign(real.reward[-1]))) == {-1.0, 1.0}
-    assert (np.sign(told.reward[-1]) == np.sign(real.reward[-1])).mean() > 0.95
+    assert (np.sign(predicted.reward[-1]) == np.sign(real.reward[-1])).mean() > 0.95

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from rlseq.rl.losses import masked_mean
-from rlseq.world_models.latents import draw, entropy, kl, log_probabilities
-from rlseq.world_models.losses import balanced_kl, ending_loss
+from rlseq.world_models.latents import entropy, kl, log_probabilities, sample
+from rlseq.world_models.losses import balanced_kl, termination_loss
 
 T, B, K, C = 4, 3, 2, 5
 VALID = jnp.array([[0, 0, 0], [1, 1, 0], [0, 1, 1], [1, 1, 1]], bool)
@@ -38,12 +38,12 @@ def test_draws_are_one_hot_and_pass_the_gradient_to_the_probabilities():
     x = logits(1)[0, 0]
 
     def value(x):
-        return (draw(log_probabilities(x, 0.01), jax.random.key(0)) * weights).sum()
+        return (sample(log_probabilities(x, 0.01), jax.random.key(0)) * weights).sum()
 
     def smooth(x):
         return (jnp.exp(log_probabilities(x, 0.01)).reshape(-1) * weights).sum()
 
-    drawn = np.asarray(draw(log_probabilities(x, 0.01), jax.random.key(0))).reshape(K, C)
+    drawn = np.asarray(sample(log_probabilities(x, 0.01), jax.random.key(0))).reshape(K, C)
     assert (drawn.sum(-1) == 1).all() and set(np.unique(drawn)) == {0.0, 1.0}
     np.testing.assert_allclose(jax.grad(value)(x), jax.grad(smooth)(x), rtol=1e-5, atol=1e-6)
 
@@ -51,7 +51,7 @@ def test_draws_are_one_hot_and_pass_the_gradient_to_the_probabilities():
 def test_the_frequency_of_draws():
     log_p = log_probabilities(logits(2)[0, 0], 0.01)
     keys = jax.random.split(jax.random.key(0), 4000)
-    share = jax.vmap(lambda key: draw(log_p, key))(keys).mean(0)
+    share = jax.vmap(lambda key: sample(log_p, key))(keys).mean(0)
     np.testing.assert_allclose(share, np.exp(log_p).reshape(-1), atol=0.04)
 
 
@@ -100,7 +100,7 @@ def test_ends_and_means():
     ended = jnp.array([False, True, True, False])
     p = 1 / (1 + np.exp(-np.asarray(logit, np.float64)))
     wanted = -np.log(np.where(ended, p, 1 - p))
-    np.testing.assert_allclose(ending_loss(logit, ended), wanted, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(termination_loss(logit, ended), wanted, rtol=1e-5, atol=1e-7)
     np.testing.assert_allclose(
         masked_mean(jnp.array([1.0, jnp.nan, 4.0]), jnp.array([True, False, True])), 2.5
     )

@@ -114,7 +114,7 @@ def test_every_space_is_encoded_and_decoded(kind, space, changes):
     def run(key):
         params = model.init(key)
         latent = model.encode(params, obs, key)
-        return latent, model.decode(params, latent), model.autoencoder.inward(obs)
+        return latent, model.decode(params, latent), model.autoencoder.preprocess(obs)
 
     latent, decoded, x = run(jax.random.key(1))
     assert latent.shape == (2, 3, 16)
@@ -150,7 +150,7 @@ class Mute(MLP):
             "by 8, which 84 x 84 do not",
         ),
         ({"obs_space": spaces.Box(-1, 1, (32, 32, 1), jnp.float32)}, "lie between 0 and a bound"),
-        ({"encoder": "grid", "obs_space": spaces.Discrete(3)}, "'grid' needs pictures"),
+        ({"encoder": "grid", "obs_space": spaces.Discrete(3)}, "'grid' needs images"),
         ({"num_actions": 0}, "num_actions must be at least 1"),
         ({"latents": 0}, "world_model.latents must be at least 1"),
         ({"classes": 1}, "world_model.classes must be at least 2"),

@@ -38,7 +38,7 @@ def episode():
 @pytest.mark.parametrize("core", [pytest.param("gru", marks=pytest.mark.slow), "mamba2"])
 def test_one_episode_is_learned_by_heart(core):
     spec, rows = episode()
-    assert rows.reward.sum() > 0 and rows.terminated[-1, 0] and rows.is_first.sum() == 1
+    assert rows.reward.sum() > 0 and rows.terminated[-1, 0] and rows.reset.sum() == 1
     model = make_world_model(
         "drama", spec.obs_space, spec.action_space.n, core={"name": core}, preset="nano",
         features=64, free_bits=0.0, lr=2e-3,

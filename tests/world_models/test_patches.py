@@ -1,4 +1,4 @@
-"""The loss in the layout of patches: the gradients of that of pictures, and none of its moves."""
+"""The loss in the layout of patches: the gradients of that of images, and none of its moves."""
 
 from functools import partial
 
@@ -37,20 +37,20 @@ def frames():
 
 
 def test_patches_go_row_by_row_and_back():
-    pictures = np.asarray(frames().obs)
-    patches = np.asarray(to_patches(PATCH, jnp.asarray(pictures)))
+    images = np.asarray(frames().obs)
+    patches = np.asarray(to_patches(PATCH, jnp.asarray(images)))
     assert patches.shape == (*SHAPE, 12, 192)
     for row, column in np.ndindex(3, 4):
-        part = pictures[:, :, 8 * row : 8 * row + 8, 8 * column : 8 * column + 8]
+        part = images[:, :, 8 * row : 8 * row + 8, 8 * column : 8 * column + 8]
         np.testing.assert_array_equal(patches[:, :, 4 * row + column], part.reshape(*SHAPE, -1))
-    np.testing.assert_array_equal(from_patches(PATCH, FRAME.shape, patches), pictures)
+    np.testing.assert_array_equal(from_patches(PATCH, FRAME.shape, patches), images)
 
 
-def in_pictures(told, x):
-    """KL(x, sigmoid(told)) of whole pictures, number by number."""
-    told, x = (from_patches(PATCH, FRAME.shape, leaf) for leaf in (told, x))
+def in_images(logits, x):
+    """KL(x, sigmoid(logits)) of whole images, number by number."""
+    logits, x = (from_patches(PATCH, FRAME.shape, leaf) for leaf in (logits, x))
     dark = jnp.maximum(1 - x, 0)  # 255 / 255 may be above 1
-    return bernoulli(told, x) + xlogy(x, x) + xlogy(dark, dark)
+    return bernoulli(logits, x) + xlogy(x, x) + xlogy(dark, dark)
 
 
 def gradients(model, params, batch):
@@ -60,10 +60,10 @@ def gradients(model, params, batch):
     return loss, found
 
 
-def test_gradients_are_bitwise_those_of_whole_pictures_with_the_entropy():
+def test_gradients_are_bitwise_those_of_whole_images_with_the_entropy():
     batch = frames()
     model, other = model_of_frames(), model_of_frames()
-    other.autoencoder = other.autoencoder._replace(error=in_pictures)
+    other.autoencoder = other.autoencoder._replace(error=in_images)
     params = jax.jit(model.init)(jax.random.key(0))
     loss, ours = jax.jit(partial(gradients, model))(params, batch)
     less, theirs = jax.jit(partial(gradients, other))(params, batch)
@@ -87,7 +87,7 @@ def equations(jaxpr):
                 yield from equations(getattr(inner, "jaxpr", inner))
 
 
-def test_no_floats_of_pictures_are_moved_nor_logarithms_taken():
+def test_no_floats_of_images_are_moved_nor_logarithms_taken():
     model, batch = model_of_frames(), frames()
     params = jax.eval_shape(model.init, jax.random.key(0))
     traced = jax.make_jaxpr(partial(gradients, model))(params, batch)
@@ -100,9 +100,9 @@ def test_no_floats_of_pictures_are_moved_nor_logarithms_taken():
     assert not {("transpose", "float32"), ("log", "float32")} & found
 
 
-@pytest.mark.parametrize("told", [-3.0, 0.0, 2.5])
-def test_the_cross_entropy_is_least_where_both_agree(told):
-    p = jax.nn.sigmoid(told)
+@pytest.mark.parametrize("logits", [-3.0, 0.0, 2.5])
+def test_the_cross_entropy_is_least_where_both_agree(logits):
+    p = jax.nn.sigmoid(logits)
     entropy = -(xlogy(p, p) + xlogy(1 - p, 1 - p))
-    np.testing.assert_allclose(bernoulli(jnp.asarray(told), p), entropy, rtol=1e-5)
-    np.testing.assert_allclose(jax.grad(bernoulli)(told, p), 0, atol=1e-6)
+    np.testing.assert_allclose(bernoulli(jnp.asarray(logits), p), entropy, rtol=1e-5)
+    np.testing.assert_allclose(jax.grad(bernoulli)(logits, p), 0, atol=1e-6)

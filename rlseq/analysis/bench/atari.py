@@ -1,8 +1,8 @@
 """Atari steps per second: our jitted rollout beside loops in Python over the same games.
 
-All rivals play one game as `atari100k` shows it, in one process, round after round in turn, so
-that whatever slows the machine slows them alike. A ratio is the median over rounds of what a
-rival did against ALE's own loop in the same round; with a policy, against the loop with it.
+All candidates play one game with the `atari100k` preset, in one process and in turn, so that
+other load slows them alike. A ratio is the median over rounds of a candidate's rate over that of
+ALE's own loop in the same round; with a policy, of that loop with the policy.
 """
 
 import functools
@@ -29,10 +29,10 @@ from rlseq.train.files import write_atomic
 from rlseq.train.runs import environment_info
 
 SIZES, QUICK = (1, 8, 32), (1, 2)
-STEPS = 2500  # of all games together, in one round of one rival
+STEPS = 2500  # of all games together, in one round of one candidate
 ROUNDS = 9
 ALE, POLICY_LOOP = "ALE's loop", "ALE's loop, policy"
-# A rival takes a number of steps and returns when they are done.
+# A candidate takes a number of steps and returns when they are done.
 Rival = Callable[[int], None]
 
 
@@ -43,15 +43,15 @@ def run(
     quick: bool = False,
     show: Callable[[str], object] = print,
 ) -> list[dict[str, Any]]:
-    """Measure and add a run to atari.json in `folder`, which is made if it is missing.
+    """Measure and add a run to atari.json in `folder`, which is created if it is missing.
 
     Args:
         folder: where the file lies.
         ids: games as "atari:Pong"; Breakout without any.
-        quick: few games and short rounds, to see that everything runs.
-        show: gets a line a row.
+        quick: few games and short rounds, to check that everything runs.
+        show: is called with a line for each row.
 
-    Returns the rows: a game, a number of environments and a rival each, with steps per second
+    Returns the rows: a game, a number of environments and a candidate each, with steps per second
     (of all environments, median and best round) and the ratio. Raises InputError for ids that are
     no Atari games.
     """

@@ -35,8 +35,8 @@ def table(
     """The content of `rlseq/scans/choices.json`, measured on this platform.
 
     Rows of other platforms and of engines that are not measured stay as they are in the installed
-    file. Without `sizes` each engine has its own. `show` gets a line a size. Raises InputError for
-    an unknown engine.
+    file. Without `sizes` each engine has its own. `show` is called with a line for each size.
+    Raises InputError for an unknown engine.
     """
     check_names("engine", engines, ENGINES)
     text = resources.files("rlseq.scans").joinpath("choices.json").read_text("utf-8")

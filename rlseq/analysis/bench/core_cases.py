@@ -37,7 +37,7 @@ def measure(case: Case, known: Sequence[dict] = (), repeats: int = 0) -> dict[st
 
     Args:
         case: what to measure.
-        known: rows measured before; a sequence that took long tells what a longer one would take.
+        known: rows measured before; they bound the time of longer sequences.
         repeats: runs behind each median; 0 chooses by how long one takes.
 
     Returns the case's own fields, parameters, carry_bytes (of one environment), seconds,
@@ -143,7 +143,7 @@ def _expected(case: Case, known: Sequence[dict]) -> float:
 
 
 def _free_bytes() -> float:
-    """Memory that is free now; of the host, where nothing tells of a device's own."""
+    """Memory that is free now; of the host, where the device does not report its own."""
     stats = jax.devices()[0].memory_stats() or {}
     if "bytes_limit" in stats:
         return stats["bytes_limit"] - stats.get("bytes_in_use", 0)

@@ -1,4 +1,4 @@
-"""The figures of cores as a picture: one line a core, cheapest first."""
+"""The figures of cores as an image: one line a core, cheapest first."""
 
 from collections.abc import Sequence
 from pathlib import Path

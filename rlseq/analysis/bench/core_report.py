@@ -1,4 +1,4 @@
-"""Figures of cores on disk, as a table, as a picture and in the documents."""
+"""Figures of cores on disk, as a table, as an image and in the documents."""
 
 import csv
 import io
@@ -29,37 +29,37 @@ SAME = ("cpu", "device kind", "jax", "jaxlib")  # figures of one file agree in t
 HEADS = ("core", "method", "case", "parameters", "carry", "time", "memory", "compile", "x matmuls")
 
 
-class Held(NamedTuple):
+class Figures(NamedTuple):
     """The figures of a folder: about the machine and the commands, and the row of each case."""
 
     about: dict[str, Any]
     rows: dict[Case, dict[str, Any]]
 
     def note(self, command: str) -> None:
-        """Add a command to those that made the figures."""
+        """Add a command to those that measured the figures."""
         if command not in self.about["commands"]:
             self.about["commands"].append(command)
 
 
-def load(folder: Path) -> Held:
+def load(folder: Path) -> Figures:
     """The figures of a folder, none where it is new; about is of this machine and commit.
 
-    Raises InputError if they were made elsewhere: such figures cannot stand side by side.
+    Raises InputError if they are of another machine: such figures cannot be compared.
     """
     here: dict[str, Any] = dict(line.split(": ", 1) for line in environment_info().splitlines())
     here |= {"commands": []}
     path = folder / "cores.json"
     if not path.is_file():
-        return Held(here, {})
+        return Figures(here, {})
     read = json.loads(path.read_text(encoding="utf-8"))
     for name in SAME:
         if read["about"].get(name) != here[name]:
             raise InputError(
                 f"{str(path)!r} was measured with {name} {read['about'].get(name)!r}, here it is "
-                f"{here[name]!r}: give another folder with --output"
+                f"{here[name]!r}: choose another folder with --output"
             )
     here["commands"] = read["about"]["commands"]
-    return Held(here, {_key(row): row for row in read["rows"]})
+    return Figures(here, {_key(row): row for row in read["rows"]})
 
 
 def load_rows(folder: Path) -> list[dict[str, Any]]:
@@ -68,7 +68,7 @@ def load_rows(folder: Path) -> list[dict[str, Any]]:
     return json.loads(path.read_text(encoding="utf-8"))["rows"] if path.is_file() else []
 
 
-def write(folder: Path, held: Held) -> None:
+def write(folder: Path, held: Figures) -> None:
     """cores.json with everything, cores.csv with the rows; each is replaced as a whole."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = list(held.rows.values())
@@ -106,10 +106,10 @@ def cells(row: dict) -> list[str]:
 
 def table(rows: list[dict]) -> Table:
     """All rows for a terminal."""
-    made = Table(*HEADS, title="one layer a core")
+    table = Table(*HEADS, title="one layer a core")
     for row in rows:
-        made.add_row(*cells(row))
-    return made
+        table.add_row(*cells(row))
+    return table
 
 
 def _seconds(value: float | None) -> str:

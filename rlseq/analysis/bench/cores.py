@@ -27,11 +27,11 @@ def run(
     The files are written after every case, so a run that was stopped goes on where it was.
 
     Args:
-        folder: made if it is missing.
+        folder: created if it is missing.
         cores: registered names; all without any.
         lengths: T of the sequences.
-        quick: small sizes, to see that everything runs.
-        show: gets one line a case as it is measured.
+        quick: small sizes, to check that everything runs.
+        show: is called with a line for each case.
 
     Returns the rows of all cases asked for. Raises InputError for an unknown core, a length below
     1 and a folder with figures of another machine.

@@ -47,10 +47,10 @@ def run(
     The file is replaced as a whole after every id, so a run that was stopped goes on where it was.
 
     Args:
-        folder: made if it is missing.
+        folder: created if it is missing.
         ids: environments; all of POPGym, memory:, minatar: and meta: without any.
-        quick: few copies and short runs, to see that everything runs.
-        show: gets a line a row.
+        quick: few copies and short runs, to check that everything runs.
+        show: is called with a line for each row.
 
     Returns the rows asked for: steps per second by column, None where nothing could be measured.
     Raises InputError for an unknown id and for a folder with rows of another machine.
@@ -78,7 +78,7 @@ def _load(path: Path) -> tuple[dict[str, str], dict[tuple[str, bool], dict[str, 
         if read["about"].get(name) != here[name]:
             raise InputError(
                 f"{str(path)!r} was measured with {name} {read['about'].get(name)!r}, here it is "
-                f"{here[name]!r}: give another folder with --output"
+                f"{here[name]!r}: choose another folder with --output"
             )
     return here, {(row["environment"], row["quick"]): row for row in read["rows"]}
 

@@ -1,4 +1,4 @@
-"""Does the state hold beyond the length it was trained on? (Stuffed Mamba, Chen et al. 2410.07145)
+"""Does the state stay in its range beyond the training length? (Chen et al. 2410.07145)
 
 Recurrent models can learn a state that fits their training length and never learn to forget. Past
 that length the state then grows out of its range, and outputs with it.

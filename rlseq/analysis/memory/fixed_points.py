@@ -1,7 +1,7 @@
 """Fixed and slow points of a core under a constant input (Sussillo and Barak 2013).
 
 With F(h) one step from the state h, points where q(h) = |F(h) - h|^2 / 2 is 0 are fixed, those
-where it is small are slow. The eigenvalues of dF/dh there say what is kept and for how long.
+where it is small are slow. The eigenvalues of dF/dh there give the time scales of the memory.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ DAMPING = 1e-3  # of the first step; Levenberg-Marquardt adapts it
 
 
 class FixedPoints(NamedTuple):
-    """One row a starting point, all converged or not: look at `q`."""
+    """One row for each start, converged or not: check `q`."""
 
     carry: Carry  # leaves [S, ...]
     q: np.ndarray  # [S], half the squared speed

@@ -12,7 +12,7 @@ EMPTY = 1e20  # larger entries mark an empty state (a maximum of no scores, say)
 
 
 class Layout(NamedTuple):
-    """How a carry lies in a vector; `flatten` and `restore` go there and back."""
+    """The layout of a carry in a vector; `flatten` and `restore` convert."""
 
     like: Carry  # a carry of batch 1; leaves that are no floats keep its values
 
@@ -27,15 +27,15 @@ class Layout(NamedTuple):
     def restore(self, vector: Array) -> Carry:
         """The inverse of `flatten`."""
         leaves, tree = jax.tree.flatten(self.like)
-        at, made = 0, []
+        at, restored = 0, []
         for leaf in leaves:
             if not _counts(leaf):
-                made.append(leaf)
+                restored.append(leaf)
                 continue
             size = leaf.size * (2 if jnp.iscomplexobj(leaf) else 1)
-            made.append(_shaped(vector[at : at + size], leaf))
+            restored.append(_shaped(vector[at : at + size], leaf))
             at += size
-        return jax.tree.unflatten(tree, made)
+        return jax.tree.unflatten(tree, restored)
 
 
 def row(carry: Carry, index: int) -> Carry:

@@ -58,7 +58,7 @@ def lag_profile(influences: np.ndarray, reset: np.ndarray) -> np.ndarray:
 
     Args:
         influences: [T, T], from `influence`.
-        reset: [T] bool, as it was given there.
+        reset: [T] bool, the one passed to `influence`.
     """
     episode = np.cumsum(np.asarray(reset))
     length = len(influences)
@@ -78,7 +78,7 @@ def effective_memory(profile: np.ndarray) -> float:
     """
     profile = np.nan_to_num(profile)
     if profile.sum() <= 0:
-        raise InputError("the profile holds no influence at all")
+        raise InputError("the profile is zero: there is no influence to average")
     return float(np.arange(len(profile)) @ profile / profile.sum())
 
 
@@ -127,7 +127,7 @@ def draw(influences: np.ndarray, reset: np.ndarray) -> Figure:
 
 
 def save(path: str | Path, influences: np.ndarray, reset: np.ndarray) -> None:
-    """Write `draw` as a picture; the ending of the path says which kind."""
+    """Save the figure of `draw`; the suffix of the path chooses the format."""
     style: dict[Any, Any] = {"axes.spines.top": False, "axes.spines.right": False, "font.size": 9}
     with matplotlib.rc_context(style), whole(Path(path)) as beside:
         draw(influences, reset).savefig(beside, dpi=160)

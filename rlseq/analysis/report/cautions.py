@@ -1,4 +1,4 @@
-"""What to know before scores of a report are compared: differences, repeats, what is left out."""
+"""Warnings about the scores of a report: differences, repeats, what is left out."""
 
 from rlseq.analysis.report.collect import Study, family
 from rlseq.analysis.report.methods import tuned_settings
@@ -14,7 +14,7 @@ _COMPARED = {
 
 
 def cautions(study: Study) -> list[str]:
-    """A sentence for everything that makes the scores of a study less comparable or certain."""
+    """One sentence for each thing that makes scores less comparable or certain."""
     notes = []
     tuned = tuned_settings([run.config for run in study.runs])
     if tuned:
@@ -41,7 +41,7 @@ def _repeated(study: Study) -> list[str]:
         named = ", ".join(f"seed {s.seed} of {s.env} by {s.method}" for s in alike)
         notes.append(
             f"Warning: all episodes are one trajectory, repeated, in {named}: there is no chance "
-            "in the game nor in the policy, and no error can be told."
+            "in the game nor in the policy, and no error can be estimated."
         )
     for folder, count in study.left_out.items():
         if count:

@@ -1,4 +1,4 @@
-"""What run folders say of themselves: one score a game and seed, checked for fair comparison."""
+"""Read run folders: one score for each game and seed, checked for fair comparison."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,7 +34,7 @@ class Score(NamedTuple):
     max_steps: int | None  # None: older episodes, without a limit
     evaluations: int
     episodes: int
-    distinct: int | None  # trajectories; None: older episodes, which do not tell
+    distinct: int | None  # trajectories; None: older episodes, which have no checksum
     cut: int  # episodes that came to max_steps
     mean_return: float
     standard_error: float  # over episodes; NaN for one, or one trajectory
@@ -55,7 +55,7 @@ class Study(NamedTuple):
     methods: list[str]  # of each run
     scores: list[Score]
     choice: Choice
-    left_out: dict[Path, int]  # episodes of the asked kind in another protocol, by folder
+    left_out: dict[Path, int]  # episodes of the requested mode in another protocol, by folder
 
 
 def collect(paths: Sequence[str | Path], choice: Choice = NEWEST_SAMPLED) -> Study:
@@ -63,12 +63,12 @@ def collect(paths: Sequence[str | Path], choice: Choice = NEWEST_SAMPLED) -> Stu
 
     Raises InputError for a folder that is no run and holds none, an unknown mode, a seed without
     evaluation episodes as asked, presets that differ within a family, and one seed of one game
-    given twice.
+    that is there twice.
     """
     check_choice(choice)
     opened = [run for path in paths for run in _open(Path(path))]
     if not opened:
-        raise InputError("no run given to report on")
+        raise InputError("no run to report on")
     unique = list({run.folder.resolve(): run for run in opened}.values())
     _check_presets(unique)
     played = _played(unique, choice)

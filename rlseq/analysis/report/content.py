@@ -1,4 +1,4 @@
-"""What a report says, in order: results, curves, where the numbers come from."""
+"""The content of a report, in order: results, curves, where the numbers come from."""
 
 from collections.abc import Sequence
 
@@ -7,18 +7,18 @@ import numpy as np
 from rlseq.analysis import atari_scores
 from rlseq.analysis.report.cautions import cautions
 from rlseq.analysis.report.collect import Study
-from rlseq.analysis.report.document import Block, Heading, Picture, Points, Table, Text
+from rlseq.analysis.report.document import Block, Heading, Image, Points, Table, Text
 from rlseq.analysis.report.summary import Family, Overall
 from rlseq.analysis.scores import MEASURES, Estimate
 from rlseq.envs.atari.scores import REFERENCES
 from rlseq.train import logging, runs
 
 
-def blocks(study: Study, families: Sequence[Family], pictures: dict[str, Picture]) -> list[Block]:
-    """The whole page; `pictures` by "<family> <kind>", those that were drawn."""
+def blocks(study: Study, families: Sequence[Family], images: dict[str, Image]) -> list[Block]:
+    """The whole page; `images` by "<family> <figure>", as far as there are any."""
     page: list[Block] = [Text(opening(study))]
     for own in families:
-        page += _results(own, pictures)
+        page += _results(own, images)
     page += [Heading(2, "Every run"), _runs_table(study), _scores_table(study)]
     page += [Heading(2, "How to read this"), Points(_notes(study, families))]
     if any(own.published for own in families):
@@ -28,7 +28,7 @@ def blocks(study: Study, families: Sequence[Family], pictures: dict[str, Picture
 
 
 def opening(study: Study) -> str:
-    """How much is compared, in a sentence."""
+    """One sentence on what is compared."""
     games, seeds = {s.env for s in study.scores}, {s.seed for s in study.scores}
     episodes = sum(score.episodes for score in study.scores)
     distinct = [score.distinct for score in study.scores if score.distinct is not None]
@@ -40,15 +40,15 @@ def opening(study: Study) -> str:
     )
 
 
-def _results(own: Family, pictures: dict[str, Picture]) -> list[Block]:
+def _results(own: Family, images: dict[str, Image]) -> list[Block]:
     page: list[Block] = [Heading(2, f"Results: {own.name}")]
     if own.overall:
         page.append(_overall_table(own))
     page.append(_games_table(own))
     if own.published:
         page.append(_published_games_table(own))
-    kinds = [f"{own.name} {kind}" for kind in ("games", "profiles", "curves")]
-    return page + [pictures[kind] for kind in kinds if kind in pictures]
+    figures = [f"{own.name} {figure}" for figure in ("games", "profiles", "curves")]
+    return page + [images[figure] for figure in figures if figure in images]
 
 
 def _overall_table(own: Family) -> Table:
@@ -137,9 +137,9 @@ def _notes(study: Study, families: Sequence[Family]) -> list[str]:
         f"checkpoint ({at}): all distinct evaluations of it with one number of environments and "
         "one limit of steps, none counted twice; in each a fixed number of episodes in every "
         "environment slot, never the first to finish.",
-        "Seeds are the samples: a standard error over the episodes of one seed tells how well that "
-        "one policy is measured, and nothing of the method. Intervals of a game are Student's t "
-        "over its seeds, 95 %. With one seed there is none.",
+        "Seeds are the samples: a standard error over the episodes of one seed shows how well that "
+        "one policy is measured, and says nothing about the method. Intervals of a game are "
+        "Student's t over its seeds, 95 %. With one seed there is none.",
     ]
     if any(own.overall for own in families):
         notes.append(

@@ -62,7 +62,7 @@ class Table(NamedTuple):
     text_columns: Sequence[int] = ()  # beside the first; the others hold numbers
 
 
-class Picture(NamedTuple):
+class Image(NamedTuple):
     """A PNG file beside the page; `alt` says in words what it shows."""
 
     path: Path
@@ -70,16 +70,16 @@ class Picture(NamedTuple):
     caption: str
 
 
-Block = Heading | Text | Points | Table | Picture
+Block = Heading | Text | Points | Table | Image
 
 
 def as_markdown(title: str, blocks: Sequence[Block]) -> str:
-    """GitHub's Markdown; pictures are linked by their file names."""
+    """GitHub's Markdown; images are linked by their file names."""
     return "\n\n".join([f"# {title}", *(_markdown(block) for block in blocks)]) + "\n"
 
 
 def as_html(title: str, blocks: Sequence[Block]) -> str:
-    """One file that needs no network: styles and pictures are inside, and no script."""
+    """One file that needs no network: styles and images are inside, and no script."""
     sections = [block.text for block in blocks if isinstance(block, Heading) and block.level == 2]
     links = "".join(f'<li><a href="#{_anchor(s)}">{_escape(s)}</a></li>' for s in sections)
     body = "\n".join(_html(block) for block in blocks)
@@ -101,7 +101,7 @@ def _markdown(block: Block) -> str:
             return text
         case Points(items):
             return "\n".join(f"- {item}" for item in items)
-        case Picture(path, alt, caption):
+        case Image(path, alt, caption):
             return f"![{alt}]({path.name})\n\n{caption}"
         case Table():
             return _markdown_table(block)
@@ -128,7 +128,7 @@ def _html(block: Block) -> str:
             return f"<p>{_escape(text)}</p>"
         case Points(items):
             return "<ul>" + "".join(f"<li>{_escape(item)}</li>" for item in items) + "</ul>"
-        case Picture(path, alt, caption):
+        case Image(path, alt, caption):
             data = base64.b64encode(path.read_bytes()).decode()
             image = f'<img src="data:image/png;base64,{data}" alt="{_escape(alt)}">'
             return f"<figure>{image}<figcaption>{_escape(caption)}</figcaption></figure>"

@@ -1,4 +1,4 @@
-"""Names of what is compared: core and agent, and the settings in which runs of a game differ."""
+"""Names of the compared methods: core, agent and the settings in which runs of a game differ."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -20,13 +20,13 @@ def method_names(configs: Sequence[Config]) -> list[str]:
     for (base, _), group in games.items():
         telling[base] += [key for key in _differing(group) if key not in telling[base]]
     return [
-        ", ".join([base, *_said(telling[base], own)])
+        ", ".join([base, *_named(telling[base], own)])
         for base, own in zip(bases, settings, strict=True)
     ]
 
 
 def together(names: Sequence[str]) -> str:
-    """What to call several methods."""
+    """Several methods in one phrase."""
     unique = list(dict.fromkeys(names))
     return " and ".join(unique) if len(unique) < 4 else f"{len(unique)} methods"
 
@@ -41,7 +41,7 @@ def tuned_settings(configs: Sequence[Config]) -> list[str]:
     return found
 
 
-def _said(keys: Sequence[str], own: dict[str, Any]) -> list[str]:
+def _named(keys: Sequence[str], own: dict[str, Any]) -> list[str]:
     """Settings by the last part of their key where that is enough."""
     ends = [key.rpartition(".")[2] for key in keys]
     short = [end if ends.count(end) == 1 else key for key, end in zip(keys, ends, strict=True)]

@@ -1,4 +1,4 @@
-"""Which episodes of a run make its score: those of one checkpoint, mode and way of playing."""
+"""Which episodes of a run make its score: those of one checkpoint, mode and protocol."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from rlseq.train.logging import Row
 
 
 class Choice(NamedTuple):
-    """What a report is asked to take."""
+    """Which evaluations a report uses."""
 
     mode: str = SAMPLED
     step: int | None = None  # of the checkpoint; None: the newest at which all seeds were played
@@ -25,16 +25,16 @@ class Chosen(NamedTuple):
     protocol: Protocol
     rows: dict[int, list[Row]]  # of each seed, none twice
     evaluations: dict[int, int]  # how many distinct ones each seed has in them
-    left_out: int  # episodes of the same checkpoint and mode, played in another way
+    left_out: int  # episodes of the same checkpoint and mode, in another protocol
 
 
 def check_choice(choice: Choice) -> None:
-    """Raise InputError for a mode that there is not."""
+    """Raise InputError for an unknown mode."""
     check_names("mode", [choice.mode], MODES)
 
 
 def choose(run: runs.Run, choice: Choice) -> Chosen | None:
-    """All distinct evaluations of one protocol; None where a seed has none that is asked for.
+    """All distinct evaluations of one protocol; None where a seed has none of them.
 
     Of several numbers of environments or limits of steps at that checkpoint, the one with the
     most episodes is taken, the later one of equals.
@@ -65,7 +65,7 @@ def choose(run: runs.Run, choice: Choice) -> Chosen | None:
 
 
 def missing(found: Sequence[runs.Run], choice: Choice) -> InputError:
-    """What to do about runs that have not been played as asked."""
+    """The message about runs without the requested evaluation."""
     named = ", ".join(f"{str(run.folder)!r} ({_has(run)})" for run in found)
     at = f" at step {choice.step}" if choice.step is not None else ""
     return InputError(
@@ -81,11 +81,11 @@ def seeds_of(run: runs.Run) -> range:
 
 
 def _has(run: runs.Run) -> str:
-    """What there is, as `--mode` and `--checkpoint` name it."""
+    """The evaluations of a run, as `--mode` and `--checkpoint` name them."""
     found = evaluations(logging.read(run.folder / logging.EPISODES))
     own = {(e.seed, e.protocol.mode, e.protocol.step) for e in found}
-    said = [f"seed {seed} {mode} at {step}" for seed, mode, step in sorted(own)]
-    return "; ".join(said) or "none at all"
+    parts = [f"seed {seed} {mode} at {step}" for seed, mode, step in sorted(own)]
+    return "; ".join(parts) or "none at all"
 
 
 def _episodes(found: Sequence[Evaluation]) -> int:

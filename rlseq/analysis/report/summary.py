@@ -9,7 +9,7 @@ from rlseq.analysis.report.collect import Score, family
 from rlseq.analysis.scores import Estimate, Groups
 from rlseq.envs.atari.scores import REFERENCES
 
-# Families whose scores mean the same in every game, and the thresholds their profiles run over.
+# Families whose scores are on one scale in every game, and the thresholds their profiles run over.
 SCALES = {"atari": "human-normalised score", "popgym": "mean return"}
 _THRESHOLDS = {"atari": np.linspace(0, 3, 151), "popgym": np.linspace(-1, 1, 101)}
 
@@ -35,7 +35,7 @@ class Overall(NamedTuple):
 
 
 class Family(NamedTuple):
-    """All that is reported on the environments of one family."""
+    """The results of one family of environments."""
 
     name: str
     scale: str | None

@@ -1,4 +1,4 @@
-"""From run folders to a folder of files."""
+"""Write a report on run folders into a folder."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -7,7 +7,7 @@ from pathlib import Path
 from rlseq.analysis.report import content, document, figures, summary, tables
 from rlseq.analysis.report.cautions import cautions
 from rlseq.analysis.report.collect import Study, collect
-from rlseq.analysis.report.document import Picture
+from rlseq.analysis.report.document import Image
 from rlseq.analysis.report.methods import together
 from rlseq.analysis.report.protocols import NEWEST_SAMPLED, Choice
 from rlseq.errors import InputError
@@ -32,11 +32,11 @@ def write(
 
     Args:
         paths: runs, which may differ in method, environment and seed.
-        out: the folder to write to, made if it is missing.
+        out: the folder to write to, created if it is missing.
         overwrite: replace an earlier report in `out`. Other files there are never touched.
         choice: which evaluations are taken: sampled ones of the newest checkpoint, unless it says
             otherwise.
-        say: gets how many episodes are compared, and a line for everything to know of them.
+        say: is called with one line on what is compared and one for each warning.
 
     Raises InputError for folders that are no runs or not comparable (`collect`), and for an
     earlier report without `overwrite`; nothing is written then.
@@ -54,8 +54,8 @@ def write(
         "aggregates.csv": tables.aggregates_csv(families),
         "profiles.csv": tables.profiles_csv(families),
     }
-    pictures = _draw(study, families, out)
-    page = content.blocks(study, families, pictures)
+    images = _draw(study, families, out)
+    page = content.blocks(study, families, images)
     title = f"Scores of {together(study.methods)}"
     texts |= {
         MARKDOWN: document.as_markdown(title, page),
@@ -63,7 +63,7 @@ def write(
     }
     for name, text in texts.items():
         write_atomic(out / name, text)
-    return [*(picture.path for picture in pictures.values()), *(out / name for name in texts)]
+    return [*(image.path for image in images.values()), *(out / name for name in texts)]
 
 
 def _check_free(out: Path) -> None:
@@ -74,27 +74,27 @@ def _check_free(out: Path) -> None:
             )
 
 
-def _draw(study: Study, families: Sequence[summary.Family], out: Path) -> dict[str, Picture]:
-    pictures = {}
+def _draw(study: Study, families: Sequence[summary.Family], out: Path) -> dict[str, Image]:
+    images = {}
     for own in families:
         name, methods = own.name, together(own.methods)
         found = [score for score in study.scores if score.env in own.envs]
-        pictures[f"{name} games"] = Picture(
+        images[f"{name} games"] = Image(
             figures.draw_games(own, found, out / f"{name}_games.png"),
             f"Scores of {methods} in each environment; the numbers are in the table.",
             "Every seed a dot; bars are means over seeds with 95 % intervals (Student's t).",
         )
         if own.overall:
-            pictures[f"{name} profiles"] = Picture(
+            images[f"{name} profiles"] = Image(
                 figures.draw_profiles(own, out / f"{name}_profiles.png"),
                 f"Performance profiles of {methods}; the numbers are in profiles.csv.",
                 "Performance profile: the share of runs that score above each threshold.",
             )
         curves = figures.draw_curves(study, name, out / f"{name}_curves.png")
         if curves:
-            pictures[f"{name} curves"] = Picture(
+            images[f"{name} curves"] = Image(
                 curves,
                 f"Learning curves of {methods}, one panel an environment.",
                 "Returns while training; the legend says what lines and bands are.",
             )
-    return pictures
+    return images
