@@ -8,13 +8,12 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from rlseq.agents.acting import Act
 from rlseq.agents.metrics import Episodes, ended_episodes
 from rlseq.agents.rollout import Actor, to_env
 from rlseq.replay.store import Replay, ReplayState
 from rlseq.types import Carry, PyTree, Sequences, TimeStep, VecEnv
 
-# (carry, obs [E, ...], reset [E], key) -> (carry, action [E])
-Act = Callable[[Carry, PyTree, Array, Array], tuple[Carry, PyTree]]
 # (carry before the step, old time step, action, new time step) -> what the replay keeps, [E, ...]
 MakeRow = Callable[[Carry, TimeStep, PyTree, TimeStep], PyTree]
 
@@ -43,10 +42,13 @@ def collect_rows(
 def as_row(carry: Carry, old: TimeStep, action: Array, new: TimeStep) -> Sequences:
     """A transition for a world model; an end for the learner alone is an end here."""
     del carry
-    ended = new.terminated
-    if new.learn_terminal is not None:
-        ended = ended | new.learn_terminal
-    return Sequences(old.obs, action, new.reward, ended, old.reset)
+    return Sequences(old.obs, action, new.reward, ended_for_learner(new), old.reset)
+
+
+def ended_for_learner(new: TimeStep) -> Array:
+    """bool [E]: nothing follows, as the episode ended or as the learner shall think so."""
+    lost = new.learn_terminal
+    return new.terminated if lost is None else new.terminated | lost
 
 
 def _step(

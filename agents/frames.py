@@ -1,4 +1,4 @@
-"""The newest pictures side by side, stacked by the agent: a replay keeps each of them once."""
+"""The newest images side by side, stacked by the agent: a replay keeps each of them once."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from rlseq.types import Carry
 
 
 class FrameStack:
-    """`count` pictures [..., H, W, C] become one [..., H, W, count * C], the oldest first.
+    """`count` images [..., H, W, C] become one [..., H, W, count * C], the oldest first.
 
     Those before an episode began are zeros. With a count of 1 nothing is stacked, whatever the
     observations are.
@@ -20,7 +20,7 @@ class FrameStack:
         self.space = space
 
     def init_carry(self, batch: int) -> Carry:
-        """The pictures before a fresh episode, [B, H, W, (count - 1) * C]."""
+        """The images before a fresh episode, [B, H, W, (count - 1) * C]."""
         if self.count == 1:
             return ()
         height, width, channels = self.space.shape

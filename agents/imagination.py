@@ -20,7 +20,7 @@ from rlseq.agents.imagination_learner import Learner, LearnerState, ModelState
 from rlseq.agents.imagination_settings import ImaginationConfig, check
 from rlseq.agents.metrics import Episodes, training_metrics
 from rlseq.agents.replay_agent import learn_when
-from rlseq.agents.rollout import Actor, start_actor
+from rlseq.agents.rollout import Actor, mark_batched, start_actor
 from rlseq.envs.spaces import describe
 from rlseq.envs.wrappers import EpisodeStatistics
 from rlseq.errors import InputError
@@ -125,9 +125,7 @@ class Imagination:
 
     def batched(self, state: ImaginationState) -> ImaginationState:
         """True for every leaf of a state whose first axis is the environments."""
-        marks = jax.tree.map(lambda _: False, state)
-        replay, actor = jax.tree.map(lambda _: True, (state.replay, state.actor))
-        return marks._replace(replay=replay, actor=actor._replace(key=False))
+        return mark_batched(state, "replay")
 
     @partial(jax.jit, static_argnums=0, static_argnames="greedy")
     def act(

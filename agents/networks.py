@@ -189,17 +189,17 @@ def keeps_image(kind: str, space: spaces.Space) -> bool:
     a small one.
     """
     shape = space.shape if isinstance(space, spaces.Box) else ()
-    picture = len(shape) == 3
+    image = len(shape) == 3
     if kind in ("conv", "patch", "efficient"):
-        if not picture:
+        if not image:
             raise InputError(f"agent.encoder_kind={kind} needs observations Box(H, W, C): {space}")
         if min(shape[:2]) < SMALLEST:
             raise InputError(
-                f"agent.encoder_kind={kind} needs pictures of at least {SMALLEST} x {SMALLEST}, "
+                f"agent.encoder_kind={kind} needs images of at least {SMALLEST} x {SMALLEST}, "
                 f"got {shape[0]} x {shape[1]}"
             )
         return True
-    if not isinstance(space, spaces.Box) or not picture or space.dtype != jnp.uint8:
+    if not isinstance(space, spaces.Box) or not image or space.dtype != jnp.uint8:
         return False
     return kind == "dense" or min(space.shape[:2]) >= SMALLEST
 

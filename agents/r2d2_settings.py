@@ -1,7 +1,7 @@
 """Hyper-parameters of the agent that learns values from a replay, and their ranges."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 from rlseq import fields
 from rlseq.agents.networks import ENCODERS
@@ -14,7 +14,7 @@ Updates = Annotated[int, Range(1, 10_000)]
 Drawn = Annotated[int, Range(1, 1_000_000)]  # sequences, or steps of them, of one update
 BurnIn = Annotated[int, Range(0, 1_000_000)]
 Horizon = Annotated[int, Range(1, 1000)]
-Pictures = Annotated[int, Range(1, 16)]
+Frames = Annotated[int, Range(1, 16)]
 Pixels = Annotated[int, Range(0, 64)]
 LayerOrNone = Annotated[int, Range(0, 16_384)]
 Atoms = Annotated[int, Range(2, 1024)]
@@ -43,8 +43,8 @@ class R2D2Config:
     batch: Drawn = 32  # [O] sequences of an update; [R] 64
     length: Drawn = 40  # [O] steps of each that are learned from; [R] 80
     burn_in: BurnIn = 20  # [O] steps before them that only fill a memory; [R] 40
-    frames: Pictures = 1  # pictures side by side, stacked by the agent; [R] 4
-    shift: Pixels = 0  # random shift of pictures, pixels each way; [E] 4
+    frames: Frames = 1  # images side by side, stacked by the agent; [R] 4
+    shift: Pixels = 0  # random shift of images, pixels each way; [E] 4
     # Targets.
     n_step: Horizon = 5  # [R]
     n_step_first: Horizon = 5  # [O] right after the start and each reset; [B] 10
@@ -105,12 +105,3 @@ def check(config: R2D2Config, num_envs: int, max_steps: int | None, memory: bool
         raise InputError(
             f"agent.updates = {c.updates} must divide agent.reset_every, got {c.reset_every}"
         )
-
-
-def value_head(config: R2D2Config) -> Any:
-    """The meaning of the network's numbers."""
-    from rlseq.agents.value_heads import CategoricalHead, ScalarHead
-
-    if config.value_head == "categorical":
-        return CategoricalHead(config.atoms, config.limit)
-    return ScalarHead(config.value_head == "rescaled")

@@ -2,19 +2,20 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from rlseq.agents.experience import collect_rows
+from rlseq.agents.experience import collect_rows, ended_for_learner
 from rlseq.agents.metrics import Episodes, training_metrics
 from rlseq.agents.observations import Observations
-from rlseq.agents.rollout import ActionDistribution, Actor, start_actor, to_env
+from rlseq.agents.policy_agent import PolicyAgent
+from rlseq.agents.rollout import ActionDistribution, Actor, mark_batched, start_actor
 from rlseq.agents.unbatched import unbatched
 from rlseq.replay.store import Replay, ReplayState
-from rlseq.types import Carry, Metrics, Params, PyTree, Ring, TimeStep, VecEnv
+from rlseq.types import AgentPart, Carry, Metrics, Params, PyTree, Ring, TimeStep, VecEnv
 
 
 class Row(NamedTuple):
@@ -39,7 +40,7 @@ class ReplayAgentState(NamedTuple):
     key: Array
 
 
-class ReplayAgent:
+class ReplayAgent(PolicyAgent):
     """Everything of `rlseq.types.Agent` but what is specific to an algorithm.
 
     A round acts `num_steps` steps in every environment and, once `warmup` steps are in the replay,
@@ -48,29 +49,11 @@ class ReplayAgent:
     the replay keeps less of a carry than acting needs, and `renew` for what happens between rounds.
     """
 
-    Config: ClassVar[type]
-    needs_world_model: ClassVar[bool] = False
-    steps_environment: ClassVar[bool] = True
-
     def __init__(self, env: VecEnv, config: Any, observations: Observations, replay: Replay):
-        self.config = config
-        self.observations = observations
-        self.env = observations.wrap(env)
+        super().__init__(env, config, observations)
         self.replay = replay
-        self.steps_per_update = self.update_steps(config, env.num_envs)
         # In rounds: the product with their steps would leave an int32 long before them.
         self.warmup_rounds = -(-config.warmup // self.steps_per_update)
-
-    @staticmethod
-    def update_steps(config: Any, num_envs: int) -> int:
-        """`num_steps` in every environment, then as many updates as configured."""
-        return num_envs * config.num_steps
-
-    def policy(
-        self, params: Params, carry: Carry, obs: Array, reset: Array
-    ) -> tuple[Carry, ActionDistribution, Array]:
-        """One step on flattened obs [B, ...]: (carry, distribution [B], value [B])."""
-        raise NotImplementedError
 
     def init_carry(self, batch: int) -> Carry:
         """The memory of `batch` fresh episodes."""
@@ -125,9 +108,22 @@ class ReplayAgent:
 
     def batched(self, state: ReplayAgentState) -> ReplayAgentState:
         """True for every leaf of a state whose first axis is the environments."""
-        marks = jax.tree.map(lambda _: False, state)
-        replay, actor = jax.tree.map(lambda _: True, (state.replay, state.actor))
-        return marks._replace(replay=replay, actor=actor._replace(key=False))
+        return mark_batched(state, "replay")
+
+    def parts(self) -> dict[str, AgentPart]:
+        """What a round consists of beside the environment."""
+
+        def acting(state: ReplayAgentState, key: Array) -> Any:
+            actor, ts = state.actor, state.actor.timestep
+            return self._act(state, actor.carry, ts.obs, ts.reset, key)
+
+        def learning(state: ReplayAgentState, key: Array) -> Any:
+            return self.learn_once(state.replay.ring, (state.learner, state.replay.sampler), key)
+
+        return {
+            "acting": AgentPart(acting, self.config.num_steps),
+            "learning": AgentPart(learning, self.config.updates),
+        }
 
     @partial(jax.jit, static_argnums=(0, 2))
     def train(self, state: ReplayAgentState, num_updates: int) -> tuple[ReplayAgentState, Metrics]:
@@ -138,12 +134,7 @@ class ReplayAgent:
     def _round(
         self, state: ReplayAgentState, _: None
     ) -> tuple[ReplayAgentState, tuple[Episodes, Metrics, Array]]:
-        behaviour = self.behaviour(state)
-
-        def act(carry: Carry, obs: Array, reset: Array, key: Array) -> tuple[Carry, PyTree]:
-            carry, distribution, _ = behaviour(carry, obs, reset)
-            return carry, distribution.sample(key)
-
+        act = partial(self._act, state)
         actor, replay, episodes = collect_rows(
             self.env, act, state.actor, self.replay, state.replay, self.config.num_steps, self._row
         )
@@ -157,6 +148,12 @@ class ReplayAgent:
         state = ReplayAgentState(learner, replay, actor, state.updates + 1, key)
         return state, (episodes, losses, ready)
 
+    def _act(
+        self, state: ReplayAgentState, carry: Carry, obs: Array, reset: Array, key: Array
+    ) -> tuple[Carry, PyTree]:
+        carry, distribution, _ = self.behaviour(state)(carry, obs, reset)
+        return carry, distribution.sample(key)
+
     def _learn(
         self, ring: Ring, old: tuple[Any, PyTree], key: Array
     ) -> tuple[tuple[Any, PyTree], Metrics]:
@@ -165,28 +162,8 @@ class ReplayAgent:
         return (self.renew(learner, keys[0]), sampler), jax.tree.map(jnp.mean, losses)
 
     def _row(self, carry: Carry, old: TimeStep, action: PyTree, new: TimeStep) -> Row:
-        ended = new.terminated
-        if new.learn_terminal is not None:
-            ended = ended | new.learn_terminal
-        kept = self.stored(carry)
+        ended, kept = ended_for_learner(new), self.stored(carry)
         return Row(old.obs, action, new.reward, ended, new.truncated, old.reset, kept)
-
-    @partial(jax.jit, static_argnums=0, static_argnames="greedy")
-    def act(
-        self,
-        params: Params,
-        carry: Carry,
-        obs: PyTree,
-        reset: Array,
-        key: Array,
-        *,
-        greedy: bool = False,
-    ) -> tuple[Carry, PyTree]:
-        """Actions for obs [B, ...], reset bool [B]: samples, or the modes when greedy."""
-        obs = self.observations.flatten(obs)
-        carry, distribution, _ = self.policy(params, carry, obs, reset)
-        action = distribution.mode() if greedy else distribution.sample(key)
-        return carry, to_env(self.env, action)
 
 
 def learn_when(

@@ -1,4 +1,4 @@
-"""Random shifts of pictures (Kostrikov et al. 2004.13649, section 3.1)."""
+"""Random shifts of images (Kostrikov et al. 2004.13649, section 3.1)."""
 
 import jax
 import jax.numpy as jnp
@@ -6,7 +6,7 @@ from jax import Array, lax
 
 
 def random_shift(key: Array, images: Array, most: int) -> Array:
-    """Pictures [T, B, H, W, C] moved by up to `most` pixels each way, edges repeated beyond them.
+    """Images [T, B, H, W, C] moved by up to `most` pixels each way, edges repeated beyond them.
 
     All T of a sequence are moved alike.
     """

@@ -13,7 +13,10 @@ from rlseq.rl.n_step import huber, project, rescale, support, unscale
 class ValueHead(Protocol):
     """Pure functions of outputs [..., K]."""
 
-    atoms: int  # K
+    @property
+    def atoms(self) -> int:
+        """K."""
+        ...
 
     def values(self, outputs: Array) -> Array:
         """The expected returns [...]."""
@@ -71,3 +74,10 @@ class CategoricalHead:
         """See `ValueHead`; the size is the loss (Hessel et al. 1710.02298, section 4)."""
         loss = -(target * jax.nn.log_softmax(outputs)).sum(-1)
         return loss, loss
+
+
+def make_value_head(kind: str, atoms: int, limit: float) -> ValueHead:
+    """One of `r2d2_settings.VALUE_HEADS`; atoms and limit are of "categorical"."""
+    if kind == "categorical":
+        return CategoricalHead(atoms, limit)
+    return ScalarHead(kind == "rescaled")

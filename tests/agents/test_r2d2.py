@@ -105,8 +105,8 @@ def test_from_its_stored_memory_a_sequence_has_the_values_of_acting_after_any_bu
     state, replay = played(agent, 40)
     params = agent.policy_params(state)
     starts = Starts(*(jnp.array(x, jnp.int32) for x in ([0, 3, 3], [5, 0, 20])), jnp.ones(3))
-    batch = agent.batch(replay.ring, starts, jnp.int32(0), KEY)
-    outputs = agent.outputs(params, params, batch)[0]
+    batch = agent.learner.batch(replay.ring, starts, jnp.int32(0), KEY)
+    outputs = agent.learner.outputs(params, params, batch)[0]
     carry, seen = agent.init_carry(16), []
     for t in range(40):
         rows = jax.tree.map(lambda x, t=t: x[:, t], replay.ring.rows)
@@ -130,8 +130,8 @@ def test_targets_are_those_of_slow_q_learning_on_the_rows(core):
     places = [(0, 0), (5, 11), (9, 30), (3, 18), (12, 41)]
     columns = (jnp.array(x, jnp.int32) for x in zip(*places, strict=True))
     starts = Starts(*columns, jnp.ones(len(places)))
-    batch = agent.batch(replay.ring, starts, jnp.int32(0), KEY)
-    loss, (_, error) = agent.loss(params, target, batch)
+    batch = agent.learner.batch(replay.ring, starts, jnp.int32(0), KEY)
+    loss, (_, error) = agent.learner.loss(params, target, batch)
     rows = jax.tree.map(np.asarray, replay.ring.rows)
 
     def values(weights, env, start):
@@ -139,7 +139,7 @@ def test_targets_are_those_of_slow_q_learning_on_the_rows(core):
         here = jax.tree.map(lambda x: x[env : env + 1], replay.ring.rows)
         carry = QCarry((), jax.tree.map(lambda x: x[:, start], here.carry))
         found = {}
-        for t in range(start, start + agent.config.window(memory=agent.memory)):
+        for t in range(start, start + agent.learner.window):
             obs, reset = here.obs[:, t], here.reset[:, t]
             carry, policy, _ = agent.policy(weights, carry, obs, reset)
             found[t] = np.asarray(policy.values[0])
@@ -210,10 +210,10 @@ def test_a_target_that_follows_at_once_is_the_network_itself():
 def test_n_and_gamma_come_to_their_last_values_after_each_reset():
     agent = make(n_step_first=10, gamma_first=0.97, gamma=0.997, anneal=100, reset_every=400)
     for updates, n in ((0, 10), (100, 3), (399, 3), (400, 10)):
-        got = agent.annealed(jnp.int32(updates))
+        got = agent.learner.annealed(jnp.int32(updates))
         assert got[0] == n
         np.testing.assert_allclose(got[1], 0.97 if n == 10 else 0.997, rtol=1e-5)
-    middle = agent.annealed(jnp.int32(50))
+    middle = agent.learner.annealed(jnp.int32(50))
     assert middle[0] == 5  # geometric: sqrt(10 * 3)
     np.testing.assert_allclose(1 - middle[1], np.sqrt(0.03 * 0.003), rtol=1e-2)
 
@@ -262,7 +262,7 @@ def test_a_lost_life_ends_for_the_learner_and_the_row_says_where_a_limit_cut():
     ("changes", "message"),
     [
         ({"probe": "Continuous"}, "r2d2 needs Discrete actions, got"),
-        ({"frames": 4}, "agent.frames and agent.shift are for pictures"),
+        ({"frames": 4}, "agent.frames and agent.shift are for images"),
         ({"capacity": 160}, r"takes 15 rows .* more than agent.capacity = 160 holds of each of"),
         ({"warmup": 100}, r"more than agent.warmup = 100 steps collect of each of env.num_envs"),
         ({"updates": 4, "reset_every": 10}, "agent.updates = 4 must divide agent.reset_every"),
