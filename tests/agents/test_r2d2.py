@@ -16,6 +16,7 @@ from rlseq.agents.shifts import random_shift
 from rlseq.errors import InputError
 from rlseq.replay.starts import Starts
 from rlseq.types import TimeStep
+from tests import kinds
 from tests.agents.small import KEY, differ, fresh
 
 GAMMA = 0.9
@@ -55,10 +56,18 @@ USUAL = [
     ("Truncated", "mlp", {"length": 1, "target_period": 1}),
     ("Truncated", "gru", {"value_head": "rescaled"}),
     ("Recall", "gru", {"sampling": "uniform"}),
-    ("Leak", "s5", {}),
 ]
-SLOW = [("ObsDependent", "gru", {}), ("ActionDependent", "gru", {}), ("Delayed", "gru", {})]
-SLOW += [("Recall", core, {}) for core in ("attention", "mamba2", "s5")]
+PROBES = [
+    "ActionDependent",
+    "ActionObs",
+    "Constant",
+    "Delayed",
+    "Leak",
+    "ObsDependent",
+    "Recall",
+    "Truncated",
+]
+SLOW = [(probe, core, {}) for probe in PROBES for core in kinds.EACH_KIND]
 
 
 @pytest.mark.parametrize(
