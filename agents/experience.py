@@ -1,4 +1,4 @@
-"""Acting with a world model's memory, and what of it the replay keeps."""
+"""Acting into a replay, and what of it the replay keeps for a world model."""
 
 from collections.abc import Callable
 from functools import partial
@@ -8,13 +8,14 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from rlseq.agents.acting import Act
 from rlseq.agents.metrics import Episodes, ended_episodes
-from rlseq.agents.rollout import Actor
+from rlseq.agents.rollout import Actor, to_env
 from rlseq.replay.store import Replay, ReplayState
 from rlseq.types import Carry, PyTree, Sequences, TimeStep, VecEnv
 
-# (carry, obs [E, ...], reset [E], key) -> (carry, action [E])
-Act = Callable[[Carry, PyTree, Array, Array], tuple[Carry, Array]]
+# (carry before the step, old time step, action, new time step) -> what the replay keeps, [E, ...]
+MakeRow = Callable[[Carry, TimeStep, PyTree, TimeStep], PyTree]
 
 
 def collect_rows(
@@ -24,31 +25,37 @@ def collect_rows(
     replay: Replay,
     state: ReplayState,
     num_steps: int,
+    make_row: MakeRow,
     *,
-    keep_terminal_frame: bool,
+    keep_terminal_frame: bool = False,
 ) -> tuple[Actor, ReplayState, Episodes]:
     """`num_steps` steps of every environment into the replay; `env` must count statistics.
 
     With `keep_terminal_frame` the last frame of an episode stands where the next one's first
     belongs, as in the code released with Drama.
     """
-    body = partial(_step, env, act, replay, keep_terminal_frame)
+    body = partial(_step, env, act, replay, make_row, keep_terminal_frame)
     (actor, state), episodes = lax.scan(body, (actor, state), None, num_steps)
     return actor, state, jax.tree.map(jnp.sum, episodes)
 
 
-def as_row(old: TimeStep, action: Array, new: TimeStep) -> Sequences:
-    """What the replay keeps of one transition; an end for the learner alone is an end here."""
-    ended = new.terminated
-    if new.learn_terminal is not None:
-        ended = ended | new.learn_terminal
-    return Sequences(old.obs, action, new.reward, ended, old.reset)
+def as_row(carry: Carry, old: TimeStep, action: Array, new: TimeStep) -> Sequences:
+    """A transition for a world model; an end for the learner alone is an end here."""
+    del carry
+    return Sequences(old.obs, action, new.reward, ended_for_learner(new), old.reset)
+
+
+def ended_for_learner(new: TimeStep) -> Array:
+    """bool [E]: nothing follows, as the episode ended or as the learner shall think so."""
+    lost = new.learn_terminal
+    return new.terminated if lost is None else new.terminated | lost
 
 
 def _step(
     env: VecEnv,
     act: Act,
     replay: Replay,
+    make_row: MakeRow,
     keep_terminal_frame: bool,
     state: tuple[Actor, ReplayState],
     _: None,
@@ -57,8 +64,8 @@ def _step(
     key, act_key, env_key = jax.random.split(actor.key, 3)
     old = actor.timestep
     carry, action = act(actor.carry, old.obs, old.reset, act_key)
-    env_state, new = env.step(actor.env_state, action, env_key)
-    stored = replay.add(stored, as_row(old, action, new), new.valid)
+    env_state, new = env.step(actor.env_state, to_env(env, action), env_key)
+    stored = replay.add(stored, make_row(actor.carry, old, action, new), new.valid)
     episodes = ended_episodes(env_state, new)
     if keep_terminal_frame:
         new = _with_terminal_frame(old, new)

@@ -19,8 +19,8 @@ from rlseq.agents.exploration import uniform_where
 from rlseq.agents.imagination_learner import Learner, LearnerState, ModelState
 from rlseq.agents.imagination_settings import ImaginationConfig, check
 from rlseq.agents.metrics import Episodes, training_metrics
-from rlseq.agents.rollout import Actor, start_actor
-from rlseq.agents.unbatched import unbatched
+from rlseq.agents.replay_agent import learn_when
+from rlseq.agents.rollout import Actor, mark_batched, start_actor
 from rlseq.envs.spaces import describe
 from rlseq.envs.wrappers import EpisodeStatistics
 from rlseq.errors import InputError
@@ -105,7 +105,7 @@ class Imagination:
         key, model_key, behaviour_key, env_key, act_key = jax.random.split(key, 5)
         envs = self.env.num_envs
         actor = start_actor(self.env, self.init_carry(envs), env_key, act_key)
-        row = as_row(actor.timestep, jnp.zeros(envs, jnp.int32), actor.timestep)
+        row = as_row(actor.carry, actor.timestep, jnp.zeros(envs, jnp.int32), actor.timestep)
         return ImaginationState(
             model=self.learner.init_model(model_key),
             behaviour=self.behaviour.init(behaviour_key),
@@ -125,9 +125,7 @@ class Imagination:
 
     def batched(self, state: ImaginationState) -> ImaginationState:
         """True for every leaf of a state whose first axis is the environments."""
-        marks = jax.tree.map(lambda _: False, state)
-        replay, actor = jax.tree.map(lambda _: True, (state.replay, state.actor))
-        return marks._replace(replay=replay, actor=actor._replace(key=False))
+        return mark_batched(state, "replay")
 
     @partial(jax.jit, static_argnums=0, static_argnames="greedy")
     def act(
@@ -209,17 +207,14 @@ class Imagination:
         warmup = -(-c.warmup // self.steps_per_update)
         act = partial(self._act, self.policy_params(state), random=state.updates < warmup)
         actor, replay, episodes = collect_rows(
-            self.env, act, state.actor, self.replay, state.replay, c.num_steps,
+            self.env, act, state.actor, self.replay, state.replay, c.num_steps, as_row,
             keep_terminal_frame=c.keep_terminal_frame,
         )  # fmt: skip
         key, learn_key = jax.random.split(state.key)
         old = _learner(state, replay)
         learn = partial(self.learner.learn, replay.ring)
-        shapes = jax.eval_shape(learn, old, learn_key)[1]
-        nothing = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
-        # All seeds are in the same round, so that also under vmap only one side is computed.
-        ready = unbatched(state.updates + 1 >= warmup)
-        new, losses = lax.cond(ready, learn, lambda old, _: (old, nothing), old, learn_key)
+        ready = state.updates + 1 >= warmup
+        new, losses = learn_when(ready, learn, old, learn_key)
         replay = replay._replace(sampler=new.sampler)
         state = ImaginationState(new.model, new.behaviour, replay, actor, state.updates + 1, key)
         return state, (episodes, losses, ready)

@@ -12,12 +12,24 @@ from rlseq.nn.distributions import Distribution
 from rlseq.nn.encoders import DenseStack
 from rlseq.nn.heads import ActionKind, PolicyHead, ValueHead
 from rlseq.nn.initialisers import orthogonal
-from rlseq.nn.pixels import BOARD, BOARD_PATCHES, NATURE, PATCHES, PixelEncoder
+from rlseq.nn.pixels import (
+    BOARD,
+    BOARD_PATCHES,
+    DATA_EFFICIENT,
+    NATURE,
+    PATCHES,
+    PixelEncoder,
+)
 from rlseq.types import Carry
 
-ENCODERS = ("auto", "dense", "conv", "patch")
+ENCODERS = ("auto", "dense", "conv", "patch", "efficient")
 # Kernels by the kind of encoder, for images and for boards, whose shorter side is below BOARD_SIDE.
-KERNELS = {"dense": ((), ()), "conv": (NATURE, BOARD), "patch": (PATCHES, BOARD_PATCHES)}
+KERNELS = {
+    "dense": ((), ()),
+    "conv": (NATURE, BOARD),
+    "patch": (PATCHES, BOARD_PATCHES),
+    "efficient": (DATA_EFFICIENT, BOARD_PATCHES),
+}
 BOARD_SIDE = 36  # of a smaller image NATURE leaves nothing
 SMALLEST = 4  # and of a smaller one BOARD_PATCHES
 
@@ -88,6 +100,35 @@ class QNetwork(RecurrentTrunk):
         return (self.values(self.body(features[0])),)
 
 
+class DuelingNetwork(RecurrentTrunk):
+    """Values of discrete actions, each K numbers: (carry, outputs [..., num_actions, K]).
+
+    Dueling streams (Wang et al. 1511.06581, equation 9): a value of the state and the advantages of
+    actions, less their mean. Without `dueling` one stream gives them all. `head` are the widths of
+    each stream's own layers.
+    """
+
+    num_actions: int
+    atoms: int
+    head: tuple[int, ...]
+    dueling: bool = True
+
+    def setup(self) -> None:
+        self.bodies = [DenseStack(self.head) for _ in range(1 + self.dueling)]
+        self.advantage = nn.Dense(self.num_actions * self.atoms, kernel_init=orthogonal(0.1))
+        self.value = nn.Dense(self.atoms, kernel_init=orthogonal(0.1)) if self.dueling else None
+
+    def heads(self, features: list[Array]) -> tuple[Array]:
+        """(outputs of all actions,)."""
+        x = features[0]
+        y = self.advantage(self.bodies[0](x))
+        y = y.reshape(*y.shape[:-1], self.num_actions, self.atoms)
+        if self.value is None:
+            return (y,)
+        value = self.value(self.bodies[1](x))
+        return (value[..., None, :] + y - y.mean(-2, keepdims=True),)
+
+
 def make_network(
     core: dict,
     obs_space: spaces.Space,
@@ -137,27 +178,28 @@ def make_encoder(
     assert isinstance(space, spaces.Box)
     board = min(space.shape[:2]) < BOARD_SIDE
     kernels = KERNELS["conv" if kind == "auto" else kind][board]
-    return PixelEncoder(kernels, widths, norm=norm)
+    return PixelEncoder(kernels, widths, norm=norm, fill=kind != "efficient")
 
 
 def keeps_image(kind: str, space: spaces.Space) -> bool:
     """Whether an encoder takes observations of a space as they are, [..., H, W, C].
 
     "auto" is "conv" for images, Box(H, W, C) of uint8, and "dense" for everything else, boards of
-    other dtypes too. Raises InputError where "conv" or "patch" has no Box(H, W, C), or a small one.
+    other dtypes too. Raises InputError where "conv", "patch" or "efficient" has no Box(H, W, C), or
+    a small one.
     """
     shape = space.shape if isinstance(space, spaces.Box) else ()
-    picture = len(shape) == 3
-    if kind in ("conv", "patch"):
-        if not picture:
+    image = len(shape) == 3
+    if kind in ("conv", "patch", "efficient"):
+        if not image:
             raise InputError(f"agent.encoder_kind={kind} needs observations Box(H, W, C): {space}")
         if min(shape[:2]) < SMALLEST:
             raise InputError(
-                f"agent.encoder_kind={kind} needs pictures of at least {SMALLEST} x {SMALLEST}, "
+                f"agent.encoder_kind={kind} needs images of at least {SMALLEST} x {SMALLEST}, "
                 f"got {shape[0]} x {shape[1]}"
             )
         return True
-    if not isinstance(space, spaces.Box) or not picture or space.dtype != jnp.uint8:
+    if not isinstance(space, spaces.Box) or not image or space.dtype != jnp.uint8:
         return False
     return kind == "dense" or min(space.shape[:2]) >= SMALLEST
 

@@ -1,5 +1,6 @@
 """How observations reach an agent's network: images as they are, all else as flat vectors."""
 
+import jax.numpy as jnp
 from jax import Array
 
 from rlseq.agents.networks import keeps_image
@@ -33,6 +34,12 @@ class Observations:
     def flatten(self, obs: PyTree) -> Array:
         """Observations of the space as the network takes them: [B, H, W, C] or float32 [B, D]."""
         return obs if self.images else flatten(self.space, obs)
+
+    def nothing(self, batch: int) -> Array:
+        """Flattened observations [B, ...] of zeros."""
+        if self.images:
+            return jnp.zeros((batch, *self.space.shape), self.space.dtype)
+        return jnp.zeros((batch, flat_size(self.space)), jnp.float32)
 
     def init_moments(self) -> RunningMoments:
         """Of nothing seen."""

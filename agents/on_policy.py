@@ -1,7 +1,7 @@
 """What agents share that learn from a rollout of their own policy, once or in a few epochs."""
 
 from functools import partial
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -11,18 +11,11 @@ from jax import Array, lax
 
 from rlseq.agents.metrics import Episodes, training_metrics
 from rlseq.agents.observations import Observations
-from rlseq.agents.rollout import (
-    ActionDistribution,
-    Actor,
-    Policy,
-    Trajectory,
-    collect,
-    start_actor,
-    to_env,
-)
+from rlseq.agents.policy_agent import PolicyAgent
+from rlseq.agents.rollout import Actor, Policy, Trajectory, collect, mark_batched, start_actor
 from rlseq.errors import InputError
 from rlseq.nn.normalisers import RunningMoments
-from rlseq.types import Carry, Metrics, Params, PyTree, VecEnv
+from rlseq.types import Carry, Metrics, Params, VecEnv
 
 
 class PolicyParams(NamedTuple):
@@ -42,17 +35,13 @@ class OnPolicyState(NamedTuple):
     key: Array
 
 
-class OnPolicyAgent:
+class OnPolicyAgent(PolicyAgent):
     """Everything of `rlseq.types.Agent` but what is specific to an algorithm.
 
     A subclass has `Config`, a frozen dataclass with `num_steps` (the length of a rollout), calls
     this constructor with its network and optimiser, and defines `policy` and `learn`. The network
     is a `rlseq.agents.networks.RecurrentTrunk`.
     """
-
-    Config: ClassVar[type]
-    needs_world_model: ClassVar[bool] = False
-    steps_environment: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -62,23 +51,9 @@ class OnPolicyAgent:
         network: nn.Module,
         optimiser: optax.GradientTransformation,
     ):
-        self.config = config
-        self.observations = observations
-        self.env = observations.wrap(env)
+        super().__init__(env, config, observations)
         self.network: Any = network  # flax gives the results of `apply` no types
         self.optimiser = optimiser
-        self.steps_per_update = self.update_steps(config, env.num_envs)
-
-    @staticmethod
-    def update_steps(config: Any, num_envs: int) -> int:
-        """A rollout of `num_steps` in every environment."""
-        return num_envs * config.num_steps
-
-    def policy(
-        self, params: PolicyParams, carry: Carry, obs: Array, reset: Array
-    ) -> tuple[Carry, ActionDistribution, Array]:
-        """One step on flattened obs [B, ...]: (carry, distribution [B], value [B])."""
-        raise NotImplementedError
 
     def learn(
         self, state: OnPolicyState, carry: Carry, trajectory: Trajectory, key: Array
@@ -115,9 +90,7 @@ class OnPolicyAgent:
 
     def batched(self, state: OnPolicyState) -> OnPolicyState:
         """True for every leaf of a state whose first axis is the environments."""
-        marks = jax.tree.map(lambda _: False, state)
-        actor = jax.tree.map(lambda _: True, state.actor)
-        return marks._replace(actor=actor._replace(key=False))
+        return mark_batched(state)
 
     @partial(jax.jit, static_argnums=(0, 2))
     def train(self, state: OnPolicyState, num_updates: int) -> tuple[OnPolicyState, Metrics]:
@@ -137,23 +110,6 @@ class OnPolicyAgent:
         moments = self.observations.update(state.params.moments, trajectory.obs, trajectory.mask)
         params = PolicyParams(network, moments)
         return OnPolicyState(params, optimiser, actor, state.updates + 1, key), (episodes, losses)
-
-    @partial(jax.jit, static_argnums=0, static_argnames="greedy")
-    def act(
-        self,
-        params: PolicyParams,
-        carry: Carry,
-        obs: PyTree,
-        reset: Array,
-        key: Array,
-        *,
-        greedy: bool = False,
-    ) -> tuple[Carry, PyTree]:
-        """Actions for obs [B, ...], reset bool [B]: samples, or the modes when greedy."""
-        obs = self.observations.flatten(obs)
-        carry, distribution, _ = self.policy(params, carry, obs, reset)
-        action = distribution.mode() if greedy else distribution.sample(key)
-        return carry, to_env(self.env, action)
 
 
 def check_sizes(num_envs: int, minibatches: int, num_updates: int) -> None:

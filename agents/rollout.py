@@ -63,6 +63,18 @@ def start_actor(env: VecEnv, carry: Carry, env_key: Array, act_key: Array) -> Ac
     return Actor(env_state, timestep, carry, act_key)
 
 
+def mark_batched(state: Any, *fields: str) -> Any:
+    """The structure of a state with bools: True where a leaf's first axis is the environments.
+
+    These are its `actor`, but for the key, and the fields of these names.
+    """
+    marks = jax.tree.map(lambda _: False, state)
+    names = (*fields, "actor")
+    batched = {name: jax.tree.map(lambda _: True, getattr(state, name)) for name in names}
+    batched["actor"] = batched["actor"]._replace(key=False)
+    return marks._replace(**batched)
+
+
 def collect(
     env: VecEnv, policy: Policy, actor: Actor, num_steps: int
 ) -> tuple[Actor, Trajectory, Episodes]:

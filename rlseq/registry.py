@@ -50,6 +50,7 @@ TABLES: dict[str, dict[str, str]] = {
         "imagination": "rlseq.agents.imagination:Imagination",
         "ppo": "rlseq.agents.ppo:PPO",
         "pqn": "rlseq.agents.pqn:PQN",
+        "r2d2": "rlseq.agents.r2d2:R2D2",
     },
     "world_model": {
         "drama": "rlseq.world_models.drama:Drama",

@@ -274,7 +274,7 @@ class AgentWithParts(Protocol):
     """An agent that can say where its time goes."""
 
     def parts(self) -> dict[str, AgentPart]:
-        """ "acting", "model" (an update of the world model) and "learning" (an update in all)."""
+        """ "acting", "learning" (an update in all), and "model", that of the world model if any."""
         ...
 
 

@@ -45,6 +45,8 @@ PRESETS = {
     "atari100k_dreamerv3": ATARI100K._replace(life_loss=False, resize="triangle"),
     # Mnih et al. 2015 (Nature 518), methods: 84 x 84 luminance, four frames, signs of rewards.
     "atari_dqn": Preset(84, True, 4, 0.0, 30, False, 108_000, True, True),
+    # The same with single frames: an agent that stacks them itself keeps each of them once.
+    "atari100k_der": Preset(84, True, 1, 0.0, 30, False, 108_000, True, True),
     # Machado et al. 1709.06009, section 5: sticky actions, all actions, whole games.
     "atari_machado": Preset(84, True, 4, 0.25, 0, True, 108_000, False, False),
     CUSTOM: ATARI100K,  # starts as atari100k and may be changed

@@ -20,12 +20,13 @@ class Parts(NamedTuple):
     """Seconds of one update, all seeds together."""
 
     acting: float
-    model: float
+    model: float | None  # None without a world model
     agent: float
 
     def of_chunk(self, updates: int, seconds: float) -> dict[str, float]:
         """What to log of a chunk that took `seconds`."""
-        known = {name: value * updates for name, value in self._asdict().items()}
+        parts = self._asdict().items()
+        known = {name: value * updates for name, value in parts if value is not None}
         known["environment"] = max(0.0, seconds - sum(known.values()))
         return {f"seconds/{name}": round(value, 4) for name, value in known.items()}
 
@@ -48,4 +49,5 @@ def measure(job: Job, state: PyTree) -> Parts:
         for _ in range(CALLS):
             jax.block_until_ready(compiled(state, keys))
         found[name] = times * (time.perf_counter() - began) / CALLS
-    return Parts(found["acting"], found["model"], max(0.0, found["learning"] - found["model"]))
+    model = found.get("model")
+    return Parts(found["acting"], model, max(0.0, found["learning"] - (model or 0.0)))

@@ -17,7 +17,10 @@ SMALL = {
     "num_steps": 8, "epochs": 2, "minibatches": 1, "encoder": 8, "head": 8, "actor": 8, "critic": 8,
     "capacity": 16 * ENVS, "batch": 3, "length": 4, "contexts": 5, "context": 3, "horizon": 3,
 }  # fmt: skip
-OWN = {"imagination": {"warmup": 8 * ENVS}}  # learns from its first update on
+OWN = {
+    "imagination": {"warmup": 8 * ENVS},
+    "r2d2": {"warmup": 8 * ENVS, "burn_in": 2, "n_step": 2, "n_step_first": 2, "target_period": 2},
+}  # they learn from their first update on
 MODEL = {
     "name": "drama", "preset": "nano", "widths": [8], "latents": 2, "classes": 3, "head": 8,
 }  # fmt: skip

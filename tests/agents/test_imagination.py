@@ -77,9 +77,7 @@ def test_the_replay_is_what_happened():
         return carry, jnp.arange(ENVS, dtype=jnp.int32) % 2
 
     def play(actor, replay):
-        return collect_rows(
-            agent.env, always, actor, agent.replay, replay, 12, keep_terminal_frame=False
-        )
+        return collect_rows(agent.env, always, actor, agent.replay, replay, 12, as_row)
 
     _, replay, episodes = jax.jit(play)(state.actor, state.replay)
     rows = jax.tree.map(lambda x: np.asarray(x)[:, :12], replay.ring.rows)
@@ -104,10 +102,12 @@ def time_step(tag, reset, **fields):
 def test_a_lost_life_is_an_end_that_begins_no_episode():
     old = time_step(1.0, [True, False])
     lost, ended = jnp.array([True, False]), jnp.array([False, True])
-    row = as_row(old, jnp.zeros(2, jnp.int32), time_step(2.0, [False, False], learn_terminal=lost))
+    row = as_row(
+        (), old, jnp.zeros(2, jnp.int32), time_step(2.0, [False, False], learn_terminal=lost)
+    )
     np.testing.assert_array_equal(row.terminated, [True, False])
     np.testing.assert_array_equal(row.reset, [True, False])
-    row = as_row(old, jnp.zeros(2, jnp.int32), time_step(2.0, [False, True], terminated=ended))
+    row = as_row((), old, jnp.zeros(2, jnp.int32), time_step(2.0, [False, True], terminated=ended))
     np.testing.assert_array_equal(row.terminated, [False, True])
 
 
@@ -140,13 +140,15 @@ def test_ignored_actions_are_not_stored(keep, monkeypatch):
     monkeypatch.setattr(experience, "ended_episodes", lambda state, new: jnp.zeros(()))
     first = time_step(1.0, [True, True], valid=jnp.ones(2, bool))
     replay = Replay(8, UniformSampler())
-    stored = replay.init(as_row(first, jnp.zeros(2, jnp.int32), first))
+    stored = replay.init(as_row((), first, jnp.zeros(2, jnp.int32), first))
     actor = Actor(jnp.float32(0), first, (), KEY)
 
     def act(carry, obs, reset, key):
         return carry, jnp.zeros(2, jnp.int32)
 
-    _, stored, _ = collect_rows(Scripted(), act, actor, replay, stored, 3, keep_terminal_frame=keep)
+    _, stored, _ = collect_rows(
+        Scripted(), act, actor, replay, stored, 3, as_row, keep_terminal_frame=keep
+    )
     np.testing.assert_array_equal(stored.ring.written, [3, 2])
     rows = stored.ring.rows
     np.testing.assert_array_equal(rows.obs[0, :3, 0], [1, 2, 3])

@@ -209,9 +209,16 @@ def near(annotation) -> list[str]:
     return [f"[{end}]" if declared.base is tuple else str(end) for end in ends]
 
 
+AGENTS = {
+    "debug": ("ppo", "none"),
+    "drama_debug": ("imagination", "drama"),
+    "r2d2_debug": ("r2d2", "none"),
+}
+
+
 def keys_of(experiment: str, core: str, env: str) -> dict[str, object]:
     """Dotted key -> annotation, of a whole composition."""
-    agent, model = {"debug": ("ppo", "none"), "drama_debug": ("imagination", "drama")}[experiment]
+    agent, model = AGENTS[experiment]
     keys = {}
     for kind, name in (("core", core), ("agent", agent), ("world_model", model)):
         options = schema.options_of(kind, name)
@@ -226,7 +233,7 @@ def keys_of(experiment: str, core: str, env: str) -> dict[str, object]:
 @st.composite
 def command_lines(draw, envs=ENVS) -> list[str]:
     """An experiment, a core, an environment, and one to three keys with any value."""
-    experiment = draw(st.sampled_from(("debug", "drama_debug")))
+    experiment = draw(st.sampled_from(sorted(AGENTS)))
     core = draw(st.sampled_from([*registry.names("core"), STACK]))
     env = draw(st.sampled_from(envs))
     keys = keys_of(experiment, core, env)

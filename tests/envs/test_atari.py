@@ -20,6 +20,7 @@ E = 2
 IN_ALES_WORDS = {
     "atari100k": {"img_height": 64, "img_width": 64, "grayscale": False, "stack_num": 1},
     "atari_dqn": {"reward_clipping": True},
+    "atari100k_der": {"reward_clipping": True, "stack_num": 1},
     "atari_machado": {
         "noop_max": 0,
         "repeat_action_probability": 0.25,

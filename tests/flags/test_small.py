@@ -24,6 +24,7 @@ RUNS = {
         "total_steps=32",
         "run.chunks=2",
     ],
+    "r2d2_debug": ["agent.warmup=32", "agent.burn_in=1", "total_steps=32", "run.chunks=2"],
 }
 ENVS = ("gymnax:Pendulum-v1", "memory:Parity", "meta:CartPole", "minatar:Freeway", "probe:Leak")
 

@@ -120,6 +120,24 @@ def test_imagination(name, model, changes, dtype):
     assert not wide_leaves(jax.eval_shape(see, KEY))
 
 
+@pytest.mark.parametrize(
+    ("name", "core", "changes"),
+    [
+        ("probe:Recall", "gru", {"value_head": "rescaled", "anneal": 10, "reset_every": 8}),
+        ("probe:Recall", "gru", {"value_head": "categorical", "sampling": "uniform"}),
+        ("probe:Catch", "mlp", {"frames": 3, "shift": 2, "target_period": 1, "dueling": False}),
+        ("probe:Catch", "gru", {"frames": 2, "shift": 1, "value_head": "scalar"}),
+    ],
+)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_r2d2(name, core, changes, dtype):
+    small = {"num_steps": 2, "warmup": 32, "capacity": 64, "batch": 2, "length": 3, "burn_in": 2}
+    small |= {"n_step": 2, "n_step_first": 4, "encoder": 8, "head": 8}
+    env = rlseq.make_env(name, 2)
+    memory = {"name": core, "features": 8, "dtype": dtype}
+    learns(rlseq.make_agent("r2d2", env, core=memory, **(small | changes)), env, dtype)
+
+
 @pytest.mark.parametrize("name", registry.names("agent"))
 def test_every_agent(name):
     agent = registered.make.__wrapped__(name)  # and not the one that other tests share
