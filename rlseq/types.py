@@ -278,6 +278,24 @@ class AgentWithParts(Protocol):
         ...
 
 
+@runtime_checkable
+class AgentWithData(Protocol):
+    """An agent that learns from a file."""
+
+    def load_data(self) -> None:
+        """Read it now. Raises InputError for one that is not there, damaged or does not fit."""
+        ...
+
+
+@runtime_checkable
+class AgentWithReward(Protocol):
+    """An agent whose memory also depends on what its actions earn."""
+
+    def rewarded(self, carry: Carry, reward: jax.Array) -> Carry:
+        """The memory after the last action of `act` earned reward float32 [B]."""
+        ...
+
+
 class Sequences(NamedTuple):
     """Recorded experience, time first; what a world model learns from.
 

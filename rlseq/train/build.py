@@ -154,10 +154,19 @@ def compile_chunk(job: Job) -> Callable[[PyTree], tuple[PyTree, PyTree]]:
 
     Under JAX_DISABLE_JIT, where nothing is compiled ahead, it runs operation by operation.
     """
-    program = chunk_program(job)
     if jit_disabled():
-        return program
-    return program.lower(abstract_state(job)).compile(compiler_options())
+        return chunk_program(job)
+    return lower_chunk(job).compile(compiler_options())
+
+
+def lower_chunk(job: Job) -> jax.stages.Lowered:
+    """The program of `compile_chunk`, traced; recorded data are arguments of it, not constants."""
+    before = jax.config.jax_use_simplified_jaxpr_constants  # type: ignore[attr-defined]
+    jax.config.update("jax_use_simplified_jaxpr_constants", True)
+    try:
+        return chunk_program(job).lower(abstract_state(job))
+    finally:
+        jax.config.update("jax_use_simplified_jaxpr_constants", before)
 
 
 def chunk_program(job: Job) -> jax.stages.Wrapped:
