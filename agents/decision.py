@@ -75,7 +75,7 @@ class DecisionCarry(NamedTuple):
     """The memory of an episode under way."""
 
     core: Carry
-    wanted: Array  # float32 [B], the return still to be earned
+    earned: Array  # float32 [B], the return so far
     action: Array  # float32 [B, A], the last action, flattened; 0 in a fresh episode
 
 
@@ -99,8 +99,6 @@ class Decision:
         world_model: dict[str, Any] | None = None,
     ):
         del world_model  # `needs_world_model` is False: there is none
-        if not config.data:
-            raise InputError("agent.data must be a file of `rlseq record` or a Minari data set")
         self.config = config
         space, c = env.spec.obs_space, config
         normalized = c.normalize_observations and not keeps_image(c.encoder_kind, space)
@@ -128,6 +126,8 @@ class Decision:
     def data(self) -> OfflineData:
         """The recording, on the device. Raises InputError for one that is not there, is damaged,
         does not fit the spaces or is shorter than a sequence."""
+        if not self.config.data:
+            raise InputError("agent.data must be a file of `rlseq record` or a Minari data set")
         with jax.ensure_compile_time_eval():  # arrays, also where a program is traced around it
             data = load_data(self.config.data, self.observations, self.action_space)
         if data.steps < self.config.length:
@@ -136,10 +136,6 @@ class Decision:
                 f"{self.config.data!r}"
             )
         return data
-
-    def load_data(self) -> None:
-        """Read the data now; errors as in `data`."""
-        _ = self.data
 
     @partial(jax.jit, static_argnums=0)
     def init(self, key: Array) -> DecisionState:
@@ -174,12 +170,13 @@ class Decision:
 
     def train(self, state: DecisionState, num_updates: int) -> tuple[DecisionState, Metrics]:
         """`num_updates` updates on random sequences of the data; losses are means over them."""
-        return self._train(self.data, state, num_updates)
+        return self.train_on(self.data, state, num_updates)
 
     @partial(jax.jit, static_argnums=(0, 3))
-    def _train(
+    def train_on(
         self, data: OfflineData, state: DecisionState, num_updates: int
     ) -> tuple[DecisionState, Metrics]:
+        """`train` on data of its form, which need not be its own."""
         state = state._replace(params=self._described(state.params, data))
         body = partial(self._update, data)
         state, losses = lax.scan(body, state, None, num_updates)
@@ -190,7 +187,7 @@ class Decision:
         moments = params.moments
         if self.observations.normalized:
             moments = update_moments(self.observations.init_moments(), data.obs)
-        returns = jnp.where(data.reset, data.to_go, -jnp.inf)
+        returns = jnp.where(data.reset, data.to_go, data.to_go.min())
         target = returns.max() if self.config.target is None else jnp.float32(self.config.target)
         scale = jnp.maximum(jnp.abs(jnp.where(data.reset, data.to_go, 0)).max(), 1e-6)
         return params._replace(moments=moments, scale=scale, target=target)
@@ -235,17 +232,17 @@ class Decision:
         greedy: bool = False,
     ) -> tuple[DecisionCarry, PyTree]:
         """Actions for obs [B, ...], reset bool [B]: samples, or the modes when greedy."""
-        wanted = jnp.where(reset, params.target, carry.wanted)
+        earned = jnp.where(reset, 0, carry.earned)
         previous = jnp.where(reset[:, None], 0, carry.action)
-        x = self._input(params, self.observations.flatten(obs), wanted, previous)
+        x = self._input(params, self.observations.flatten(obs), params.target - earned, previous)
         core, policy = self.network.apply(params.network, carry.core, x, reset, method="step")
         action = _chosen(policy, key, greedy)
         taken = to_env(self.env, action)
-        return DecisionCarry(core, wanted, flatten(self.action_space, taken)), taken
+        return DecisionCarry(core, earned, flatten(self.action_space, taken)), taken
 
     def rewarded(self, carry: DecisionCarry, reward: Array) -> DecisionCarry:
         """The memory after the last action earned reward float32 [B]."""
-        return carry._replace(wanted=carry.wanted - reward)
+        return carry._replace(earned=carry.earned + reward)
 
 
 def _chosen(policy: ActionDistribution, key: Array, greedy: bool) -> PyTree:

@@ -280,10 +280,18 @@ class AgentWithParts(Protocol):
 
 @runtime_checkable
 class AgentWithData(Protocol):
-    """An agent that learns from a file."""
+    """An agent that learns from recorded data; `train` is `train_on` its own."""
 
-    def load_data(self) -> None:
-        """Read it now. Raises InputError for one that is not there, damaged or does not fit."""
+    @property
+    def data(self) -> PyTree:
+        """Arrays on the device, read when they are first asked for.
+
+        Raises InputError for a file that is not there, is damaged or does not fit.
+        """
+        ...
+
+    def train_on(self, data: PyTree, state: Any, num_updates: int) -> tuple[Any, Metrics]:
+        """`Agent.train` with the data as an argument, so that they are no constants in jit."""
         ...
 
 

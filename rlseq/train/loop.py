@@ -63,7 +63,7 @@ def resume(run: Run, total_steps: int | None = None) -> Run:
 def _load_data(job: Job) -> None:
     """Read what an agent learns from, so that a fault in it shows before anything is written."""
     if isinstance(job.agent, AgentWithData):
-        job.agent.load_data()
+        _ = job.agent.data
 
 
 def drive(job: Job, folder: Path, stop: Stop | None = None) -> PyTree:

@@ -31,14 +31,15 @@ class Episodes(NamedTuple):
 
 
 class Steps(NamedTuple):
-    """Steps as they were played, NumPy [T, S, E, ...]; `episode` is below K where they count."""
+    """Steps as they were played, [T, S, E, ...], NumPy on the host; those of an episode below K
+    are asked for."""
 
     obs: PyTree  # what the policy saw
     action: PyTree
-    reward: np.ndarray  # float32
-    terminated: np.ndarray  # bool
-    truncated: np.ndarray  # bool, or cut
-    episode: np.ndarray  # int32, counted from 0 in each slot; -1 for a step that was ignored
+    reward: Array | np.ndarray  # float32
+    terminated: Array | np.ndarray  # bool
+    truncated: Array | np.ndarray  # bool, or cut
+    episode: Array | np.ndarray  # int32, of its slot; -1: the step was ignored
 
 
 # What is done with the steps of a chunk.
