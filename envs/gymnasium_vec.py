@@ -50,9 +50,9 @@ class GymnasiumVecEnv(Batched):
     """E environments of gymnasium on the host; JAX calls them in order, once a step.
 
     They restart in the step of their end, as gymnasium's SAME_STEP does. Discrete actions out of
-    range are clipped. The environments are the object's own: a state can be stepped once and is
-    not to be kept; its `log` brings them back where they are deterministic given a seed. Under
-    vmap all members' environments are one batch on the host.
+    range are clipped. The environments are the object's own: a state can be stepped once, and a
+    saved state does not restore them; its `log` does where they are deterministic for a seed.
+    Under vmap all members' environments are one batch on the host.
 
     Raises InputError for what gymnasium refuses and for spaces without a counterpart here.
     """
@@ -181,5 +181,5 @@ def _make(name: str, options: dict[str, Any]) -> gymnasium.Env:
         return env
     except Exception as error:
         with_options = f" with {options}" if options else ""
-        said = " ".join(f"{type(error).__name__}: {error}".split())
-        raise InputError(f"gymnasium cannot make {name!r}{with_options}: {said}") from error
+        message = " ".join(f"{type(error).__name__}: {error}".split())
+        raise InputError(f"gymnasium cannot make {name!r}{with_options}: {message}") from error

@@ -115,8 +115,10 @@ class GymnaxFamily:
                 if options:
                     _try(env, params)
             except Exception as error:
-                said = " ".join(f"{type(error).__name__}: {error}".split())
-                raise InputError(f"gymnax:{name} cannot be made with {options}: {said}") from error
+                message = " ".join(f"{type(error).__name__}: {error}".split())
+                raise InputError(
+                    f"gymnax:{name} cannot be made with {options}: {message}"
+                ) from error
         return env, params
 
 
@@ -144,7 +146,7 @@ def _like(default: Any) -> Any:
 
 
 def _typed(params: Any, options: dict[str, Any]) -> dict[str, Any]:
-    """Options as the params hold them; gymnax selects between floats, so whole ones are made so."""
+    """Options in the types of the params; gymnax needs floats where the default is one."""
     typed = {}
     for key, value in options.items():
         default = getattr(params, key)

@@ -173,7 +173,7 @@ def map_parts(function: Callable[..., Any], space: spaces.Space, *trees: PyTree)
 
 
 def as_declared(space: spaces.Space, x: PyTree) -> PyTree:
-    """Elements of a space in its dtypes where they are of the same kind: int64 becomes int32."""
+    """Elements in the dtypes of a space, integers and floats kept apart: int64 becomes int32."""
 
     def cast(part: Any, leaf: Any) -> jax.Array:
         leaf = jnp.asarray(leaf)

@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print("rlseq: interrupted", file=sys.stderr)
             return INTERRUPTED
         except OSError as error:
-            print(f"rlseq: {files.said(error)}", file=sys.stderr)
+            print(f"rlseq: {files.one_line(error)}", file=sys.stderr)
             return FAILED
 
 

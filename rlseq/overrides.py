@@ -73,10 +73,10 @@ def parse(words: list[str]) -> list[Override]:
         try:
             parsed.append(parser.parse_override(word))
         except Exception as error:
-            said = " ".join(str(error).split("\n")[0].split())
+            message = " ".join(str(error).split("\n")[0].split())
             hint = "a value with special characters stands in quotes: key=\"'...'\""
             text = word.removeprefix("++")
-            raise InputError(f"cannot read {shown(text)}: {said}; {hint}") from error
+            raise InputError(f"cannot read {shown(text)}: {message}; {hint}") from error
     return parsed
 
 

@@ -233,7 +233,7 @@ class AgentClass(Protocol):
     """What the registry holds of an agent: a class with its settings, constructed in one way."""
 
     Config: type  # a frozen dataclass; every field has a default
-    needs_world_model: bool  # True: `world_model` is given; False: it is None
+    needs_world_model: bool  # True: it takes a world model; False: `world_model` is None
 
     @staticmethod
     def update_steps(config: Any, num_envs: int) -> int:

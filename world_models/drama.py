@@ -210,8 +210,8 @@ class Drama:
 
         def body(carry, part):
             core, after = self._run(params, carry.core, *part, method="scan")
-            begun = part[-1][0, :, None]
-            start = carry._replace(hidden=jnp.where(begun, 0, carry.hidden))
+            is_start = part[-1][0, :, None]
+            start = carry._replace(hidden=jnp.where(is_start, 0, carry.hidden))
             return WorldCarry(core, after[-1]), start
 
         return lax.stop_gradient(lax.scan(body, carry, parts)[1])

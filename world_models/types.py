@@ -1,4 +1,4 @@
-"""What world models are made of: their carry, what they see and imagine, and their protocol."""
+"""Types of world models: the carry, what they observe and imagine, and their protocol."""
 
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 

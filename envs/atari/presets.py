@@ -54,8 +54,8 @@ PRESETS = {
 def choose(name: str, settings: dict[str, Any]) -> Preset:
     """The preset of a name with `settings` in place of its own.
 
-    Only `custom` takes others than its own: a result that carries a name was made by what that
-    name means. `resize="area"` at size 64 shows what `"emulator"` shows and breaks no name.
+    Only `custom` takes others than its own: a result with a preset's name used exactly
+    its settings. `resize="area"` at size 64 shows what `"emulator"` shows and breaks no name.
 
     Raises InputError for an unknown preset, with the nearest, for a setting that breaks the
     preset's name.

@@ -112,8 +112,8 @@ class AtariVecEnv(Batched):
         def run(seeds: jax.Array, actions: jax.Array) -> jax.Array:
             token, frames = emulator.reset(seeds)
             seen = jnp.zeros(len(seeds), jnp.uint32)
-            begun = token, action_log.look(seen, self._pixels(frames.obs))
-            return jax.lax.scan(body, begun, actions)[0][1]
+            start = token, action_log.look(seen, self._pixels(frames.obs))
+            return jax.lax.scan(body, start, actions)[0][1]
 
         return run(jnp.asarray(seeds), jnp.asarray(actions))
 

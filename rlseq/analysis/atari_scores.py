@@ -58,8 +58,8 @@ def normalised(table: np.ndarray) -> list[np.ndarray]:
     return [np.array([human_normalised(game, x) for x in row]) for game, row in rows]
 
 
-def _rows(kind: str) -> list[dict[str, str]]:
-    file = importlib.resources.files("rlseq.analysis") / "data" / f"atari100k_{kind}.csv"
+def _rows(part: str) -> list[dict[str, str]]:
+    file = importlib.resources.files("rlseq.analysis") / "data" / f"atari100k_{part}.csv"
     return list(csv.DictReader(file.read_text(encoding="utf-8").splitlines()))
 
 

@@ -116,9 +116,9 @@ def _band(curves: list[Curve]) -> str | None:
     """The legend of lines and bands; below FEW seeds the band is the range."""
     several = [len(curve.values) for curve in curves if len(curve.values) > 1]
     few, many = (sorted({n for n in several if (n < FEW) == fewer}) for fewer in (True, False))
-    said = []
+    parts = []
     if few:
-        said.append(f"mean of {' or '.join(map(str, few))} seeds, from the lowest to the highest")
+        parts.append(f"mean of {' or '.join(map(str, few))} seeds, from the lowest to the highest")
     if many:
-        said.append(f"IQM of {' or '.join(map(str, many))} seeds, 95 % bootstrap interval")
-    return "\n".join(said) or None
+        parts.append(f"IQM of {' or '.join(map(str, many))} seeds, 95 % bootstrap interval")
+    return "\n".join(parts) or None

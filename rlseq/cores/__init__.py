@@ -22,10 +22,10 @@ def core_names() -> list[str]:
 
 
 def make_core(name: str, features: int = 128, **options: Any) -> "Stack":
-    """A core: `layers` layers of the named kind in one flax.linen module.
+    """A core: `layers` layers of the named core in one flax.linen module.
 
     Args:
-        name: one of `core_names()`, or "stack" for layers of several kinds: their names are then
+        name: one of `core_names()`, or "stack" for different layers: their names are then
             the option `layers`, ["mamba2", "aaren", "mamba2"], each with its own defaults.
         features: the width of the output.
         **options: of the layer and of the stack around it; `core_options(name)` lists them.
@@ -41,14 +41,14 @@ def make_core(name: str, features: int = 128, **options: Any) -> "Stack":
     values = {key: default for key, (_, default) in known.items()} | options
     values["features"] = features
     try:
-        values = fields.check_all({key: kind for key, (kind, _) in known.items()}, values)
+        values = fields.check_all({key: declared for key, (declared, _) in known.items()}, values)
     except InputError as error:
         raise InputError(f"core {name!r}: {error}") from None
     check_dtype(name, values["dtype"])
     stack = {key: values.pop(key) for key in Stack.option_names()}
     count, dtype = stack.pop("layers"), values["dtype"]
     if name == STACK:
-        layers = tuple(_default_layer(kind, values) for kind in count)
+        layers = tuple(_default_layer(layer, values) for layer in count)
     else:
         layer = registry.load("core", name)
         layers = tuple(layer(**of_layer(dtype, values)) for _ in range(count))
@@ -90,8 +90,11 @@ def functional(name: str, in_features: int, features: int = 128, **options: Any)
 def core_options(name: str) -> dict[str, tuple[Any, Any]]:
     """Option -> (type, default) of a core, the stack's options included; `features` is 128."""
     return {
-        key: (typing.get_args(kind)[0] if hasattr(kind, "__metadata__") else kind, default)
-        for key, (kind, default) in core_fields(name).items()
+        key: (
+            typing.get_args(declared)[0] if hasattr(declared, "__metadata__") else declared,
+            default,
+        )
+        for key, (declared, default) in core_fields(name).items()
     }
 
 
@@ -113,17 +116,17 @@ def core_fields(name: str) -> dict[str, tuple[Any, Any]]:
     return options | {"layers": (Layers, layer.block.get("layers", 1))}
 
 
-def _fields(kind: Any, overrides: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+def _fields(layer: Any, overrides: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
     """Option -> (declared type, default) of a module's own fields, after `features`."""
     import dataclasses
 
     from rlseq.cores.options import Features
 
-    hints = typing.get_type_hints(kind, include_extras=True)
-    hidden = ("parent", "name", "features", *kind.hidden)
+    hints = typing.get_type_hints(layer, include_extras=True)
+    hidden = ("parent", "name", "features", *layer.hidden)
     own = {
         field.name: (hints[field.name], overrides.get(field.name, field.default))
-        for field in dataclasses.fields(kind)
+        for field in dataclasses.fields(layer)
         if field.name not in hidden
     }
     return {"features": (Features, 128), **own}

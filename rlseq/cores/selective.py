@@ -39,10 +39,10 @@ def rms_norm(dtype: str) -> nn.RMSNorm:
     )
 
 
-def check_head_width(core: str, width: int, given: int, head: int) -> None:
-    """InputError unless a width divides into heads of `head`; `given` is the option, 0 for auto."""
+def check_head_width(core: str, width: int, option: int, head: int) -> None:
+    """InputError unless a width divides into heads of `head`; `option` is its value, 0 for auto."""
     if width % head:
-        raise InputError(f"{core}: a width of {width} does not divide into heads of {given}")
+        raise InputError(f"{core}: a width of {width} does not divide into heads of {option}")
 
 
 def check_step_range(core: str, low: float, high: float) -> None:

@@ -152,9 +152,9 @@ class Stack(nn.Module):
         if reset.dtype != jnp.bool_ or reset.shape != x.shape[:-1]:
             raise ValueError(f"reset must be bool {x.shape[:-1]}, got {reset.dtype} {reset.shape}")
         wanted = _signature(self.init_carry(x.shape[-2]))
-        given = _signature(carry)
-        if given != wanted:
-            raise ValueError(f"the carry must be {wanted} (from init_carry), got {given}")
+        got = _signature(carry)
+        if got != wanted:
+            raise ValueError(f"the carry must be {wanted} (from init_carry), got {got}")
 
 
 def _signature(carry: Carry) -> Any:

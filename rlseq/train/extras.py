@@ -76,9 +76,9 @@ def _start(name: str, folder: Path, start: int, config: dict[str, Any]) -> Extra
     try:
         return _LOGGERS[name](folder, start, config)
     except Exception as error:  # of libraries that talk to disks and servers
-        said = str(error).strip().split("\n")[0] or type(error).__name__
+        message = str(error).strip().split("\n")[0] or type(error).__name__
         raise InputError(
-            f"the logger {name!r} cannot start: {said}; take it out of run.loggers to go without"
+            f"the logger {name!r} cannot start: {message}; take it out of run.loggers to go without"
         ) from error
 
 

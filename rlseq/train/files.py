@@ -159,7 +159,7 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def said(error: OSError) -> str:
+def one_line(error: OSError) -> str:
     """One line on an OSError: what failed, and on which file."""
     if isinstance(error, CannotWrite):
         return str(error)

@@ -69,8 +69,8 @@ class Logs:
             method(*values)
         except Exception as error:  # of libraries that talk to disks and servers
             self.extras.remove(extra)
-            name, said = type(extra).__name__, str(error).split("\n")[0]
-            _log.warning("the logger %s failed and gets no more rows: %s", name, said)
+            name, message = type(extra).__name__, str(error).split("\n")[0]
+            _log.warning("the logger %s failed and gets no more rows: %s", name, message)
 
 
 def append(path: Path, rows: list[Row]) -> None:

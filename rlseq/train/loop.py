@@ -30,7 +30,7 @@ def train(config: Any) -> Run:
     """Train a new run to its end.
 
     Raises:
-        InputError: anything wrong in the configuration, before a folder is made.
+        InputError: anything wrong in the configuration, before a folder is created.
         Interrupted: a signal came, and the state is saved.
         NonFinite: the loss is not finite any more.
         HostEnvError: an environment outside JAX failed or cannot be restored.

@@ -30,7 +30,7 @@ class Policy:
     def __init__(self, agent: Agent, params: Params, obs_space: Any):
         self.agent = agent
         self.params = params
-        self.obs_space = obs_space  # of the environment as it is made, before agents flatten it
+        self.obs_space = obs_space  # of the environment itself, before agents flatten it
         self._act = jax.jit(agent.act, static_argnames="greedy")
         rewarded = rewarded_of(agent)
         self._rewarded = None if rewarded is None else jax.jit(rewarded)

@@ -17,7 +17,7 @@ _log = logging.getLogger("rlseq")
 _MOST = 2**63  # of a count: NumPy's int64
 
 
-class Kind(NamedTuple):
+class ValueType(NamedTuple):
     """A type of value: its name in messages and its check."""
 
     name: str
@@ -27,9 +27,9 @@ class Kind(NamedTuple):
 class Schema(NamedTuple):
     """The fields of a file's rows; those that it does not name are free where `others` is None."""
 
-    needed: dict[str, Kind]
-    known: dict[str, Kind]  # may be missing
-    others: Kind | None
+    needed: dict[str, ValueType]
+    known: dict[str, ValueType]  # may be missing
+    others: ValueType | None
 
 
 class Line(NamedTuple):
@@ -50,12 +50,12 @@ def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _MOST
 
 
-COUNT = Kind("a whole number from 0 to 2^63 - 1", _is_count)
-LIMIT = Kind("a whole number or null", lambda x: x is None or _is_count(x))
-NUMBER = Kind("a finite number", _is_number)
-MAYBE = Kind("a finite number or null", lambda x: x is None or _is_number(x))
-FLAG = Kind("true or false", lambda x: isinstance(x, bool))
-MODE = Kind("'sampled' or 'greedy'", lambda x: x in ("sampled", "greedy"))
+COUNT = ValueType("a whole number from 0 to 2^63 - 1", _is_count)
+LIMIT = ValueType("a whole number or null", lambda x: x is None or _is_count(x))
+NUMBER = ValueType("a finite number", _is_number)
+MAYBE = ValueType("a finite number or null", lambda x: x is None or _is_number(x))
+FLAG = ValueType("true or false", lambda x: isinstance(x, bool))
+MODE = ValueType("'sampled' or 'greedy'", lambda x: x in ("sampled", "greedy"))
 
 METRICS = Schema({"step": COUNT, "seed": COUNT, "seconds": NUMBER}, {}, others=MAYBE)
 EPISODES = Schema(
@@ -114,11 +114,11 @@ def _checked(row: Any, schema: Schema) -> Row:
     for name in schema.needed:
         if name not in row:
             raise ValueError(f"lacks {name!r}")
-    kinds = schema.needed | schema.known
+    types = schema.needed | schema.known
     for name, value in row.items():
-        kind = kinds.get(name, schema.others)
-        if kind is not None and not kind.fits(value):
-            raise ValueError(f"has {_short(value)} for {name!r}, not {kind.name}")
+        type_ = types.get(name, schema.others)
+        if type_ is not None and not type_.fits(value):
+            raise ValueError(f"has {_short(value)} for {name!r}, not {type_.name}")
     return row
 
 

@@ -191,7 +191,7 @@ def _taken(folder: Path) -> InputError:
 
 
 def _sweep_unfinished(parent: Path) -> None:
-    """Remove what kills left of folders that were being made, which takes milliseconds."""
+    """Remove what kills left of unfinished run folders, which takes milliseconds."""
     for beside in parent.glob(f"{_NEW}*"):
         with contextlib.suppress(OSError):
             if time.time() - beside.stat().st_mtime > _MINUTE:

@@ -35,14 +35,14 @@ class Entry(NamedTuple):
 class State(NamedTuple):
     """How far an entry is."""
 
-    begun: bool
+    started: bool
     step: int  # of the newest checkpoint
     complete: bool  # trained to the end and evaluated
 
     def __str__(self) -> str:
         if self.complete:
             return "complete"
-        return f"begun, at step {self.step:,}" if self.begun else "to run"
+        return f"started, at step {self.step:,}" if self.started else "to run"
 
 
 def plan(
@@ -138,7 +138,7 @@ def _entry(composed: Config, env_id: str, seed: int, root: Path) -> Entry:
 
 
 def _go_on(entry: Entry, found: State) -> None:
-    if found.begun:
+    if found.started:
         loop.resume(runs.open_run(entry.folder))
         return
     if entry.folder.exists() and not any(entry.folder.iterdir()):

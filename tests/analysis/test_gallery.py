@@ -71,7 +71,7 @@ def test_a_signal_leaves_whole_images_and_their_page(tmp_path, capsys):
     def show(line):
         os.kill(os.getpid(), signal.SIGTERM)
 
-    with pytest.raises(Interrupted, match="after 1 of 2 environments: what was drawn is in"):
+    with pytest.raises(Interrupted, match="after 1 of 2 environments: the images so far are in"):
         gallery.gallery(tmp_path, ["probe:Leak", "probe:Constant"], show)
     assert {path.name for path in tmp_path.iterdir()} == {"probe_Leak.png", "README.md"}
     assert "probe_Leak.png" in (tmp_path / "README.md").read_text()

@@ -204,7 +204,7 @@ def test_runs_that_are_not_comparable_are_refused(tmp_path):
         ),
         ([tmp_path / "nowhere"], "no run folder"),
         ([tmp_path / "a" / "plots"], "no run folder"),
-        ([], "no run given"),
+        ([], "no run to report on"),
     ):
         with pytest.raises(InputError, match=message):
             report.write(runs, tmp_path / "out")

@@ -15,7 +15,10 @@ from tests.draws import Draws
 RUNS = {
     "debug": ["agent.num_steps=4", "total_steps=32", "run.chunks=2"],
     "drama_debug": [
+        "agent.num_steps=4",
         "agent.warmup=16",
+        "agent.context=1",
+        "agent.horizon=2",
         "agent.length=2",
         "agent.batch=2",
         "total_steps=32",

@@ -92,7 +92,7 @@ def test_what_cannot_be_brought_back_is_refused(tmp_path, monkeypatch):
     with pytest.raises(HostEnvError, match="255 bytes of the 256"):
         loop.drive(player_job(CHUNKS), folder)
     file.write_bytes(bytes([3 - stored[0]]) + stored[1:])
-    with pytest.raises(HostEnvError, match="did not show what they did"):
+    with pytest.raises(HostEnvError, match="did not repeat themselves"):
         loop.drive(player_job(CHUNKS), folder)
     file.write_bytes(stored)
     assert loop.drive(player_job(CHUNKS), folder).updates[0] == CHUNKS * CHUNK

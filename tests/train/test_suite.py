@@ -67,7 +67,7 @@ def test_a_killed_suite_goes_on_and_reports(tmp_path, capsys):
     (half_made / "checkpoints").mkdir(parents=True)
     assert cli.main(command(tmp_path, "--seeds", "2", "--dry-run")) == cli.DONE
     first, second = capsys.readouterr().out.splitlines()
-    assert "begun, at step" in first and second.endswith("to run")
+    assert "started, at step" in first and second.endswith("to run")
     assert cli.main(command(tmp_path, "--seeds", "2")) == cli.DONE
     assert "report on 2 of 2 runs" in capsys.readouterr().out
     for seed in (0, 1):

@@ -89,15 +89,15 @@ def _first_paragraph(layer: type) -> str:
 def _stack(layer) -> str:
     """What stands around the layers by default, in words."""
     block = {"layers": 1} | layer.block
-    said = [f"{key} `{value}`" for key, value in block.items() if key != "layers"]
-    return f"Layers by default: {block['layers']}" + (f"; {', '.join(said)}." if said else ".")
+    parts = [f"{key} `{value}`" for key, value in block.items() if key != "layers"]
+    return f"Layers by default: {block['layers']}" + (f"; {', '.join(parts)}." if parts else ".")
 
 
 def _notes(layer: type) -> dict[str, str]:
     """Option -> the comment behind it, which names the default's source."""
     notes: dict[str, str] = {}
-    for kind in reversed(layer.__mro__):
-        if kind.__module__.startswith("rlseq."):
-            found = _FIELD.findall(inspect.getsource(kind))
+    for cls in reversed(layer.__mro__):
+        if cls.__module__.startswith("rlseq."):
+            found = _FIELD.findall(inspect.getsource(cls))
             notes |= {key: note for key, note in found if note}
     return {key: note.replace("|", "\\|") for key, note in notes.items()}

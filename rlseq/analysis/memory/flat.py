@@ -27,15 +27,15 @@ class Layout(NamedTuple):
     def restore(self, vector: Array) -> Carry:
         """The inverse of `flatten`."""
         leaves, tree = jax.tree.flatten(self.like)
-        at, leaves = 0, []
+        at, restored = 0, []
         for leaf in leaves:
             if not _counts(leaf):
-                leaves.append(leaf)
+                restored.append(leaf)
                 continue
             size = leaf.size * (2 if jnp.iscomplexobj(leaf) else 1)
-            leaves.append(_shaped(vector[at : at + size], leaf))
+            restored.append(_shaped(vector[at : at + size], leaf))
             at += size
-        return jax.tree.unflatten(tree, leaves)
+        return jax.tree.unflatten(tree, restored)
 
 
 def row(carry: Carry, index: int) -> Carry:

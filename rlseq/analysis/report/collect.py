@@ -63,7 +63,7 @@ def collect(paths: Sequence[str | Path], choice: Choice = NEWEST_SAMPLED) -> Stu
 
     Raises InputError for a folder that is no run and holds none, an unknown mode, a seed without
     evaluation episodes as asked, presets that differ within a family, and one seed of one game
-    given twice.
+    that is there twice.
     """
     check_choice(choice)
     opened = [run for path in paths for run in _open(Path(path))]

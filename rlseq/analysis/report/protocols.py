@@ -84,8 +84,8 @@ def _has(run: runs.Run) -> str:
     """The evaluations of a run, as `--mode` and `--checkpoint` name them."""
     found = evaluations(logging.read(run.folder / logging.EPISODES))
     own = {(e.seed, e.protocol.mode, e.protocol.step) for e in found}
-    said = [f"seed {seed} {mode} at {step}" for seed, mode, step in sorted(own)]
-    return "; ".join(said) or "none at all"
+    parts = [f"seed {seed} {mode} at {step}" for seed, mode, step in sorted(own)]
+    return "; ".join(parts) or "none at all"
 
 
 def _episodes(found: Sequence[Evaluation]) -> int:
