@@ -3,6 +3,7 @@
 import math
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -170,17 +171,17 @@ def lower_chunk(job: Job) -> jax.stages.Lowered:
 
 def chunk_program(job: Job) -> jax.stages.Wrapped:
     """(states [S, ...], recorded data if the agent has any) -> (states, metrics of [S])."""
-    agent, updates = job.agent, job.schedule.chunk
+    train, updates = job.agent.train, job.schedule.chunk
+    train_on = job.agent.train_on if isinstance(job.agent, AgentWithData) else None
 
     def chunk(states: PyTree, *data: PyTree) -> tuple[PyTree, PyTree]:
-        if isinstance(agent, AgentWithData):
-            return jax.vmap(lambda state: agent.train_on(*data, state, updates))(states)
-        return jax.vmap(lambda state: agent.train(state, updates))(states)
+        one = train if train_on is None else partial(train_on, *data)
+        return jax.vmap(lambda state: one(state, updates))(states)
 
     layout = _layout(job)
     if layout is None:
         return jax.jit(chunk, donate_argnums=0)
-    copies = [None] if isinstance(agent, AgentWithData) else []  # on every device
+    copies = [] if train_on is None else [None]  # on every device
     return jax.jit(
         chunk, donate_argnums=0, in_shardings=(layout, *copies), out_shardings=(layout, None)
     )
