@@ -5,6 +5,7 @@ every one of them before anything is built, for the command line and for saved r
 """
 
 import dataclasses
+import os
 import re
 import typing
 from pathlib import Path
@@ -147,6 +148,9 @@ def _checked(tree: dict[str, Any]) -> Config:
     for key in ("dir", "root"):
         if getattr(run, key) is not None:
             setattr(run, key, overrides.place(f"run.{key}", getattr(run, key)))
+    if config.agent.get("data"):  # of agents that learn from a file; resumed from any folder
+        placed = overrides.place("agent.data", config.agent["data"])
+        config.agent["data"] = os.path.abspath(placed)
     env.options = _env_options(env)
     return config
 

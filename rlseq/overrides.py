@@ -12,7 +12,7 @@ from rlseq.errors import InputError, shown, unknown_name
 
 SECTIONS = ("env", "run")
 OPEN_KEY = "env.options."  # what may follow depends on the environment, which checks it itself
-PATHS = ("run.dir", "run.root")  # taken as they are typed
+PATHS = ("run.dir", "run.root", "agent.data")  # taken as they are typed
 
 
 class Words(NamedTuple):

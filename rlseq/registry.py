@@ -47,6 +47,7 @@ TABLES: dict[str, dict[str, str]] = {
         "probe": "rlseq.envs.probe:FAMILY",
     },
     "agent": {
+        "decision": "rlseq.agents.decision:Decision",
         "imagination": "rlseq.agents.imagination:Imagination",
         "ppo": "rlseq.agents.ppo:PPO",
         "pqn": "rlseq.agents.pqn:PQN",

@@ -16,7 +16,7 @@ import jax
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from rlseq.agents.acting import Act, act_once
+from rlseq.agents.acting import Act, Rewarded, act_once, rewarded_of
 from rlseq.agents.rollout import Actor, start_actor
 from rlseq.analysis.gallery import frames, is_image, strip
 from rlseq.analysis.whole import whole
@@ -75,7 +75,8 @@ def film(
     act = partial(job.agent.act, params, greedy=greedy)
     with Stop() as stop:
         watch = Watch(stop, say, "no video is written")
-        seeds, recorded = play(env, act, job.agent.init_carry(1), key, episodes, steps, watch)
+        carry, rewarded = job.agent.init_carry(1), rewarded_of(job.agent)
+        seeds, recorded = play(env, act, carry, key, episodes, steps, watch, rewarded)
         images, rate = _images(env, seeds, recorded)
         write(out, images, rate, watch)
     return f"{out}: {_about(recorded, episodes, steps)}"
@@ -155,6 +156,7 @@ def play(
     episodes: int,
     steps: int,
     watch: Callable[[str], None] = lambda progress: None,
+    rewarded: Rewarded | None = None,
 ) -> tuple[np.ndarray | None, Recorded]:
     """Play until enough episodes ended: (seeds of a host environment, time steps [T, 1, ...]).
 
@@ -164,7 +166,7 @@ def play(
     """
 
     def body(actor: Actor, _: None) -> tuple[Actor, Recorded]:
-        actor, action = act_once(env, act, actor)
+        actor, action = act_once(env, act, actor, rewarded)
         return actor, Recorded(actor.timestep, action)
 
     key, env_key = jax.random.split(key)

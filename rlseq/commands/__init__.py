@@ -10,6 +10,7 @@ NAMES = (
     "train",
     "resume",
     "eval",
+    "record",
     "video",
     "imagine",
     "plot",

@@ -37,6 +37,20 @@ def add_greedy(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--greedy", action="store_true", help="the likeliest action, not a sample")
 
 
+def add_episodes(parser: argparse.ArgumentParser) -> None:
+    """What `eval` and `record` have in common."""
+    add_run(parser)
+    parser.add_argument("--episodes", type=count, default=128, help="per seed (default: 128)")
+    add_greedy(parser)
+    parser.add_argument("--seed-index", type=int, help="one of the run's seeds (default: all)")
+    add_checkpoint(parser)
+    parser.add_argument(
+        "--max-steps",
+        type=count,
+        help="cut an episode after so many (default: 27000, or the environment's own, if longer)",
+    )
+
+
 def add_film(parser: argparse.ArgumentParser) -> None:
     """Arguments of `video` and `imagine`."""
     add_run(parser)

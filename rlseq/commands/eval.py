@@ -10,20 +10,9 @@ ABOUT = "play fresh episodes with a trained policy"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Which policy plays, how, and how often."""
-    arguments.add_run(parser)
-    parser.add_argument(
-        "--episodes", type=arguments.count, default=128, help="per seed (default: 128)"
-    )
-    arguments.add_greedy(parser)
-    parser.add_argument("--seed-index", type=int, help="one of the run's seeds (default: all)")
-    arguments.add_checkpoint(parser)
+    arguments.add_episodes(parser)
     where = "a new file for the episodes, instead of the run's episodes.jsonl"
     parser.add_argument("--out", type=Path, metavar="FILE", help=where)
-    parser.add_argument(
-        "--max-steps",
-        type=arguments.count,
-        help="cut an episode after so many (default: 27000, or the environment's own, if longer)",
-    )
     parser.add_argument(
         "--eval-seed",
         type=int,

@@ -3,6 +3,7 @@
 import math
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -15,7 +16,7 @@ from rlseq.envs import action_log
 from rlseq.errors import InputError
 from rlseq.fields import INT32
 from rlseq.train import sharding
-from rlseq.types import Agent, PyTree, VecEnv
+from rlseq.types import Agent, AgentWithData, PyTree, VecEnv
 
 
 class Schedule(NamedTuple):
@@ -155,21 +156,35 @@ def compile_chunk(job: Job) -> Callable[[PyTree], tuple[PyTree, PyTree]]:
 
     Under JAX_DISABLE_JIT, where nothing is compiled ahead, it runs operation by operation.
     """
-    program = chunk_program(job)
-    if jit_disabled():
-        return program
-    return program.lower(abstract_state(job)).compile(compiler_options())
+    data = (job.agent.data,) if isinstance(job.agent, AgentWithData) else ()
+    run = chunk_program(job)
+    if not jit_disabled():
+        run = lower_chunk(job).compile(compiler_options())
+    return lambda states: run(states, *data)
+
+
+def lower_chunk(job: Job) -> jax.stages.Lowered:
+    """What `compile_chunk` compiles, traced; recorded data are an argument, not constants."""
+    data = (job.agent.data,) if isinstance(job.agent, AgentWithData) else ()
+    return chunk_program(job).lower(abstract_state(job), *data)
 
 
 def chunk_program(job: Job) -> jax.stages.Wrapped:
-    """What `compile_chunk` compiles, not compiled yet."""
+    """(states [S, ...], recorded data if the agent has any) -> (states, metrics of [S])."""
+    train, updates = job.agent.train, job.schedule.chunk
+    train_on = job.agent.train_on if isinstance(job.agent, AgentWithData) else None
 
-    def chunk(states):
-        return jax.vmap(lambda state: job.agent.train(state, job.schedule.chunk))(states)
+    def chunk(states: PyTree, *data: PyTree) -> tuple[PyTree, PyTree]:
+        one = train if train_on is None else partial(train_on, *data)
+        return jax.vmap(lambda state: one(state, updates))(states)
 
     layout = _layout(job)
-    placed = {} if layout is None else {"in_shardings": (layout,), "out_shardings": (layout, None)}
-    return jax.jit(chunk, donate_argnums=0, **placed)
+    if layout is None:
+        return jax.jit(chunk, donate_argnums=0)
+    copies = [] if train_on is None else [None]  # on every device
+    return jax.jit(
+        chunk, donate_argnums=0, in_shardings=(layout, *copies), out_shardings=(layout, None)
+    )
 
 
 def _make_agent(config: Config, env: VecEnv, updates: int) -> Agent:

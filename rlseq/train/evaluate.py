@@ -12,7 +12,7 @@ from rlseq.errors import InputError
 from rlseq.schema import LAST_SEED
 from rlseq.train import build, checkpoint, episodes, files, host_env, logging, runs
 from rlseq.train.episodes import GREEDY, SAMPLED, Protocol
-from rlseq.train.play import Episodes, evaluate, longest_episode
+from rlseq.train.play import Episodes, Sink, evaluate, longest_episode
 from rlseq.train.stop import Stop, Watch
 from rlseq.train.summary import summary
 from rlseq.types import Params
@@ -48,10 +48,10 @@ def evaluate_run(
     Raises InputError as `load_policy`, for an eval_seed that no key takes and an `out` that exists,
     Interrupted after SIGINT or SIGTERM, with the folder as it was, and CannotWrite for `out`.
     """
-    _check_options(out, eval_seed)
+    check_options(out, eval_seed)
     run = runs.open_run(path)
     job, params, at = load_params(run, checkpoint_step(run, step))
-    indices = _seed_indices(job, seed_index)
+    indices = seed_indices(job, seed_index)
     protocol = protocol_of(job, at, count, greedy=greedy, max_steps=max_steps)
     before = logging.read(run.folder / logging.EPISODES)
     eval_seed = episodes.next_eval_seed(before) if eval_seed is None else eval_seed
@@ -71,14 +71,16 @@ def evaluate_run(
     return score
 
 
-def _check_options(out: Path | None, eval_seed: int | None) -> None:
+def check_options(out: Path | None, eval_seed: int | None) -> None:
+    """Raise InputError for a file that exists and a seed that no key takes."""
     if out is not None:
         files.check_new(out)
     if eval_seed is not None and not 0 <= eval_seed <= LAST_SEED:
         raise InputError(f"eval_seed must lie in 0 .. {LAST_SEED}, got {eval_seed}")
 
 
-def _seed_indices(job: build.Job, seed_index: int | None) -> list[int]:
+def seed_indices(job: build.Job, seed_index: int | None) -> list[int]:
+    """One of the run's seeds, or all of them. Raises InputError for one that it has not."""
     if seed_index is None:
         return list(range(job.config.seeds))
     check_seed(job, seed_index)
@@ -131,8 +133,12 @@ def play_job(
     *,
     eval_seed: int = 0,
     watch: Callable[[str], None] = lambda progress: None,
+    sink: Sink | None = None,
 ) -> Episodes:
-    """About `count` episodes for each seed index, as many in every slot; params are [S, ...]."""
+    """About `count` episodes for each seed index, as many in every slot; params are [S, ...].
+
+    `sink` is given every step.
+    """
     slots = protocol.num_envs
     env = build.make_env(job.config.env, slots, evaluation=True)
     chosen = jax.tree.map(lambda leaf: leaf[np.array(indices)], params)
@@ -149,6 +155,7 @@ def play_job(
         greedy=protocol.mode == GREEDY,
         max_steps=protocol.max_steps,
         watch=watch,
+        sink=sink,
     )
 
 

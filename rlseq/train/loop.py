@@ -19,7 +19,7 @@ from rlseq.train.files import CannotWrite
 from rlseq.train.runs import Run
 from rlseq.train.stop import Interrupted, Stop, Watch
 from rlseq.train.summary import summary
-from rlseq.types import PyTree
+from rlseq.types import AgentWithData, PyTree
 
 
 class NonFinite(RuntimeError):
@@ -38,6 +38,7 @@ def train(config: Any) -> Run:
     """
     check_loggers(config.run.loggers)
     job = build.build(config)
+    _load_data(job)
     run = runs.create(config, job.agent.env.spec.settings)
     drive(job, run.folder)
     return run
@@ -51,11 +52,18 @@ def resume(run: Run, total_steps: int | None = None) -> Run:
     check_loggers(run.config.run.loggers)
     longer = {} if total_steps is None else {"total_steps": total_steps}
     job = build.build(dataclasses.replace(run.config, **longer))
+    _load_data(job)
     with runs.locked(run.folder):
         if total_steps is not None:
             run = runs.extend(run, total_steps)
         _train_on(job, run.folder, Stop())
     return run
+
+
+def _load_data(job: Job) -> None:
+    """Read what an agent learns from, so that a fault in it shows before anything is written."""
+    if isinstance(job.agent, AgentWithData):
+        _ = job.agent.data
 
 
 def drive(job: Job, folder: Path, stop: Stop | None = None) -> PyTree:

@@ -22,7 +22,7 @@ def plan(config: Config) -> list[tuple[str, str]]:
     job = build.build(config)
     state = build.abstract_state(job)
     began = time.perf_counter()
-    compiled = build.chunk_program(job).lower(state).compile(build.compiler_options())
+    compiled = build.lower_chunk(job).compile(build.compiler_options())
     compile_seconds = time.perf_counter() - began
     return [
         *_schedule(job),

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from rlseq.agents.acting import act_once
+from rlseq.agents.acting import act_once, rewarded_of
 from rlseq.agents.rollout import Actor, start_actor
 from rlseq.envs.action_log import words_of
 from rlseq.errors import InputError
@@ -28,6 +28,22 @@ class Episodes(NamedTuple):
     lengths: np.ndarray  # int32
     cut: np.ndarray  # bool, stopped at the limit of steps
     trajectories: np.ndarray  # uint32 checksum of observations, actions and rewards
+
+
+class Steps(NamedTuple):
+    """Steps as they were played, [T, S, E, ...], NumPy on the host; those of an episode below K
+    are asked for."""
+
+    obs: PyTree  # what the policy saw
+    action: PyTree
+    reward: Array | np.ndarray  # float32
+    terminated: Array | np.ndarray  # bool
+    truncated: Array | np.ndarray  # bool, or cut
+    episode: Array | np.ndarray  # int32, of its slot; -1: the step was ignored
+
+
+# What is done with the steps of a chunk.
+Sink = Callable[[Steps], None]
 
 
 class _Play(NamedTuple):
@@ -55,6 +71,7 @@ def evaluate(
     greedy: bool = False,
     max_steps: int | None = None,
     watch: Callable[[str], None] = lambda progress: None,
+    sink: Sink | None = None,
 ) -> Episodes:
     """The first `episodes` episodes of every environment slot, from fresh environments.
 
@@ -71,16 +88,21 @@ def evaluate(
         greedy: the likeliest action instead of a sample.
         max_steps: of one episode; `longest_episode(env)` without it.
         watch: called with the progress after each chunk of steps; may raise to stop.
+        sink: is given every step, chunk by chunk; without it none leaves the device.
     """
     limit = longest_episode(env) if max_steps is None else max_steps
     for name, value in (("episodes", episodes), ("max_steps", limit)):
         if value < 1:
             raise InputError(f"{name} must be at least 1, got {value}")
     play = jax.jit(jax.vmap(partial(_start, agent, env, episodes)))(keys)
-    advance = jax.jit(jax.vmap(partial(_advance, agent, env, greedy, limit)), donate_argnums=1)
+    step = partial(_step, agent, env, greedy, limit, sink is not None)
+    chunk = jax.vmap(partial(_advance, step), out_axes=(0, 1))
+    advance = jax.jit(chunk, donate_argnums=1)
     renew = jax.jit(jax.vmap(partial(_renew, agent, env)), donate_argnums=0)
     while True:
-        play = advance(params, play)
+        play, steps = advance(params, play)
+        if sink is not None:
+            sink(jax.device_get(steps))
         count, idle, length = jax.device_get((play.count, play.idle, play.length))
         going = count < episodes
         if not going.any():
@@ -125,18 +147,23 @@ def _fresh_play(
     )
 
 
-def _advance(
-    agent: Agent, env: VecEnv, greedy: bool, limit: int, params: Params, play: _Play
-) -> _Play:
-    body = partial(_step, agent, env, greedy, limit, params)
-    return lax.scan(body, play, length=_CHUNK)[0]
+def _advance(step: Callable, params: Params, play: _Play) -> tuple[_Play, Steps | None]:
+    return lax.scan(partial(step, params), play, length=_CHUNK)
 
 
 def _step(
-    agent: Agent, env: VecEnv, greedy: bool, limit: int, params: Params, play: _Play, _: None
-) -> tuple[_Play, None]:
+    agent: Agent,
+    env: VecEnv,
+    greedy: bool,
+    limit: int,
+    keep: bool,
+    params: Params,
+    play: _Play,
+    _: None,
+) -> tuple[_Play, Steps | None]:
     old = play.actor.timestep
-    actor, action = act_once(env, partial(agent.act, params, greedy=greedy), play.actor)
+    act = partial(agent.act, params, greedy=greedy)
+    actor, action = act_once(env, act, play.actor, rewarded_of(agent))
     new = actor.timestep
     # An ignored step adds no reward and no length.
     counted = jnp.ones(env.num_envs, bool) if new.valid is None else new.valid
@@ -152,6 +179,15 @@ def _step(
     hit = over[:, None] & column
     facts = _episodes(score, length, cut, seen)
     results = jax.tree.map(lambda x, one: jnp.where(hit, one[:, None], x), play.results, facts)
+    episode = jnp.where(counted & ~play.idle, play.count, -1)
+    steps = Steps(
+        old.obs,
+        action,
+        new.reward,
+        new.terminated,
+        (new.truncated | cut) & ~new.terminated,
+        episode,
+    )
     return _Play(
         actor=actor,
         score=jnp.where(ended, 0, score),
@@ -160,7 +196,7 @@ def _step(
         idle=play.idle | cut,
         count=play.count + over.astype(jnp.int32),
         results=results,
-    ), None
+    ), steps if keep else None
 
 
 def checksum(seen: Array, tree: PyTree) -> Array:

@@ -11,6 +11,7 @@ from gymnax.environments import spaces
 from jax import Array
 from jax.core import Tracer
 
+from rlseq.agents.acting import rewarded_of
 from rlseq.envs.spaces import describe, map_parts
 from rlseq.errors import InputError
 from rlseq.train import build, evaluate, runs
@@ -31,6 +32,8 @@ class Policy:
         self.params = params
         self.obs_space = obs_space  # of the environment itself, before agents flatten it
         self._act = jax.jit(agent.act, static_argnames="greedy")
+        rewarded = rewarded_of(agent)
+        self._rewarded = None if rewarded is None else jax.jit(rewarded)
         self._init_carry = jax.jit(agent.init_carry, static_argnums=0)
         self._kinds: dict[int, Any] = {}  # of a carry, by its batch
         self._greedy_key = jax.random.key(0)  # not read
@@ -45,6 +48,7 @@ class Policy:
         obs: PyTree,
         reset: Any = False,
         key: Array | None = None,
+        reward: Any = None,
     ) -> tuple[Carry, PyTree]:
         """(carry, actions [B]) for obs [B, ...], or (carry of one, action []) for one obs [...].
 
@@ -54,13 +58,17 @@ class Policy:
                 space has them. float64 becomes float32; integers may be of any size that fits.
             reset: bool [B], or one for all: obs is the first of an episode.
             key: samples from the policy; without it the likeliest actions.
+            reward: float32 [B] or one number, of the action before: for agents that condition on
+                returns, 0 without it; others do not read it.
 
-        Raises InputError for observations that do not fit the space, a reset or a carry of
-        another batch and a key that is none.
+        Raises InputError for observations that do not fit the space, a reset, a reward or a carry
+        of another batch and a key that is none.
         """
         obs, batch, single = batched(self.obs_space, obs)
         carry = self._carry(carry, batch)
-        reset = _reset(reset, batch)
+        reset = _per_episode("reset", reset, bool, batch)
+        if self._rewarded is not None and reward is not None:
+            carry = self._rewarded(carry, _per_episode("reward", reward, jnp.float32, batch))
         greedy = key is None
         key = self._greedy_key if key is None else _key(key)
         carry, action = self._act(self.params, carry, obs, reset, key, greedy=greedy)
@@ -176,12 +184,14 @@ def _unfit(part: Any, got: str) -> InputError:
     )
 
 
-def _reset(reset: Any, batch: int) -> Array:
-    if not isinstance(reset, jax.Array):
-        reset = np.asarray(reset)
-    if reset.shape not in ((), (batch,)):
-        raise InputError(f"reset is one bool or bool [{batch}], got shape {reset.shape}")
-    return jnp.broadcast_to(jnp.asarray(reset, bool), (batch,))
+def _per_episode(name: str, value: Any, dtype: Any, batch: int) -> Array:
+    """One value of each of B episodes, given as such or as one for all."""
+    if not isinstance(value, jax.Array):
+        value = np.asarray(value)
+    if value.shape not in ((), (batch,)):
+        kind = jnp.dtype(dtype).name
+        raise InputError(f"{name} is one {kind} or {kind} [{batch}], got shape {value.shape}")
+    return jnp.broadcast_to(jnp.asarray(value, dtype), (batch,))
 
 
 def _key(key: Any) -> Array:

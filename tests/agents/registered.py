@@ -1,11 +1,20 @@
 """The smallest agent of every registered name, of the example and of one without environments."""
 
+import atexit
+import shutil
 import sys
+import tempfile
 from functools import cache
+from pathlib import Path
+
+import jax
+import numpy as np
 
 import rlseq
 from rlseq import registry
 from rlseq.agents import agent_config
+from rlseq.data.npz import save_npz
+from rlseq.data.recording import Recording
 from tests.agents.small import KEY
 from tests.packaging.tree import ROOT
 
@@ -33,10 +42,40 @@ def add_others(monkeypatch):
 
 
 @cache
+def recorded(env_id):
+    """A file of what random actions do in an environment."""
+    folder = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    env = rlseq.make_env(env_id, ENVS)
+    with open(folder / "recorded.npz", "wb") as file:
+        save_npz(random_play(env, 40), file)
+    return str(folder / "recorded.npz")
+
+
+def random_play(env, num_steps):
+    """A recording of `num_steps` steps of every environment; what has not ended by then is cut."""
+
+    def step(state, key):
+        env_state, ts = state
+        action = jax.vmap(env.spec.action_space.sample)(jax.random.split(key, env.num_envs))
+        env_state, new = env.step(env_state, action, key)
+        return (env_state, new), (ts.obs, action, new.reward, new.terminated, new.truncated)
+
+    _, steps = jax.lax.scan(step, env.reset(KEY), jax.random.split(KEY, num_steps))
+    obs, action, reward, terminated, truncated = jax.tree.map(
+        lambda x: np.array(x.swapaxes(0, 1)).reshape(-1, *x.shape[2:]), steps
+    )
+    truncated[num_steps - 1 :: num_steps] |= ~terminated[num_steps - 1 :: num_steps]
+    return Recording(obs, action, reward, terminated, truncated, {})
+
+
+@cache
 def make(name, env_id="probe:Leak"):
     """A tiny agent on seven environments."""
     known = agent_config(name).__dataclass_fields__
     settings = {key: value for key, value in SMALL.items() if key in known}
+    if "data" in known:
+        settings["data"] = recorded(env_id)
     needs_model = registry.load("agent", name).needs_world_model
     return rlseq.make_agent(
         name,

@@ -123,6 +123,7 @@ def test_a_reset_forgets_every_carry_and_nothing_else_does(name):
     )
     afresh = agent.act(params, clean, obs, ~kept, KEY, greedy=True)
     same(agent.act(params, broken, obs, ~kept, KEY, greedy=True), afresh)
+    same(agent.act(params, clean, obs, kept, KEY, greedy=True), afresh)  # a fresh carry needs none
     later, _ = agent.act(params, afresh[0], obs, kept, KEY, greedy=True)
     assert differ(later, afresh[0])
     assert jax.tree.map(jnp.shape, later) == jax.tree.map(jnp.shape, clean)

@@ -24,7 +24,7 @@ LEVELS = [
     ("types", "errors"),
     ("registry", "programs", "fields", "docstrings"),
     ("scans", "rl"),
-    ("nn", "replay"),
+    ("nn", "replay", "data"),
     ("cores",),
     ("envs",),
     ("world_models",),

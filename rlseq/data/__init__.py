@@ -1,0 +1,1 @@
+"""Recorded experience in files: whole episodes that a policy played, to learn from offline."""
