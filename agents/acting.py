@@ -6,7 +6,8 @@ import jax
 from jax import Array
 
 from rlseq.agents.rollout import Actor
-from rlseq.types import Agent, AgentWithReward, Carry, PyTree, VecEnv
+from rlseq.agents.types import AgentWithReward
+from rlseq.types import Agent, Carry, PyTree, VecEnv
 
 # (carry, obs [E, ...], reset [E], key) -> (carry, action [E, ...])
 Act = Callable[[Carry, PyTree, Array, Array], tuple[Carry, PyTree]]

@@ -21,13 +21,14 @@ from rlseq.agents.imagination_settings import ImaginationConfig, check
 from rlseq.agents.metrics import Episodes, training_metrics
 from rlseq.agents.replay_agent import learn_when
 from rlseq.agents.rollout import Actor, mark_batched, start_actor
+from rlseq.agents.types import AgentPart
 from rlseq.envs.spaces import describe
 from rlseq.envs.wrappers import EpisodeStatistics
 from rlseq.errors import InputError
 from rlseq.replay.ring import sequences
 from rlseq.replay.samplers import make_sampler
 from rlseq.replay.store import Replay, ReplayState
-from rlseq.types import AgentPart, Metrics, Params, PyTree, VecEnv
+from rlseq.types import Metrics, Params, PyTree, VecEnv
 from rlseq.world_models import make_world_model
 from rlseq.world_models.types import WorldCarry, WorldModel
 

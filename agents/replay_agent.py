@@ -13,9 +13,10 @@ from rlseq.agents.metrics import Episodes, training_metrics
 from rlseq.agents.observations import Observations
 from rlseq.agents.policy_agent import PolicyAgent
 from rlseq.agents.rollout import ActionDistribution, Actor, mark_batched, start_actor
+from rlseq.agents.types import AgentPart
 from rlseq.agents.unbatched import unbatched
 from rlseq.replay.store import Replay, ReplayState
-from rlseq.types import AgentPart, Carry, Metrics, Params, PyTree, Ring, TimeStep, VecEnv
+from rlseq.types import Carry, Metrics, Params, PyTree, Ring, TimeStep, VecEnv
 
 
 class Row(NamedTuple):

@@ -262,48 +262,6 @@ class AgentClass(Protocol):
         ...
 
 
-class AgentPart(NamedTuple):
-    """A part of an update, to be timed on its own."""
-
-    function: Callable[[Any, jax.Array], Any]  # (state, key) -> anything
-    times: int  # in one update
-
-
-@runtime_checkable
-class AgentWithParts(Protocol):
-    """An agent that can say where its time goes."""
-
-    def parts(self) -> dict[str, AgentPart]:
-        """ "acting", "learning" (an update in all), and "model", that of the world model if any."""
-        ...
-
-
-@runtime_checkable
-class AgentWithData(Protocol):
-    """An agent that learns from recorded data; `train` is `train_on` its own."""
-
-    @property
-    def data(self) -> PyTree:
-        """Arrays on the device, read when they are first asked for.
-
-        Raises InputError for a file that is not there, is damaged or does not fit.
-        """
-        ...
-
-    def train_on(self, data: PyTree, state: Any, num_updates: int) -> tuple[Any, Metrics]:
-        """`Agent.train` with the data as an argument, so that they are no constants in jit."""
-        ...
-
-
-@runtime_checkable
-class AgentWithReward(Protocol):
-    """An agent whose memory also depends on what its actions earn."""
-
-    def rewarded(self, carry: Carry, reward: jax.Array) -> Carry:
-        """The memory after the last action of `act` earned reward float32 [B]."""
-        ...
-
-
 class Sequences(NamedTuple):
     """Recorded experience, time first; what a world model learns from.
 

@@ -11,12 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from rlseq import agents
+from rlseq.agents.types import AgentWithData
 from rlseq.config import NO_MODEL, Config, EnvConfig
 from rlseq.envs import action_log
 from rlseq.errors import InputError
 from rlseq.fields import INT32
 from rlseq.train import sharding
-from rlseq.types import Agent, AgentWithData, PyTree, VecEnv
+from rlseq.types import Agent, PyTree, VecEnv
 
 
 class Schedule(NamedTuple):

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from rlseq.agents.types import AgentWithData
 from rlseq.errors import InputError
 from rlseq.train import build, checkpoint, episodes, evaluate, host_env, logging, parts, runs
 from rlseq.train.build import Job
@@ -19,7 +20,7 @@ from rlseq.train.files import CannotWrite
 from rlseq.train.runs import Run
 from rlseq.train.stop import Interrupted, Stop, Watch
 from rlseq.train.summary import summary
-from rlseq.types import AgentWithData, PyTree
+from rlseq.types import PyTree
 
 
 class NonFinite(RuntimeError):

@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 import jax
 
+from rlseq.agents.types import AgentWithParts
 from rlseq.errors import InputError
 from rlseq.train.build import Job, seed_keys
-from rlseq.types import AgentWithParts, PyTree
+from rlseq.types import PyTree
 
 CALLS = 5
 

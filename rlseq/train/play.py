@@ -13,7 +13,7 @@ from rlseq.agents.acting import act_once, rewarded_of
 from rlseq.agents.rollout import Actor, start_actor
 from rlseq.envs.action_log import words_of
 from rlseq.errors import InputError
-from rlseq.types import Agent, Params, PyTree, VecEnv
+from rlseq.types import Agent, Params, PyTree, TimeStep, VecEnv
 
 # The longest episode unless a longer one is asked for: that of Atari, 108,000 frames.
 MAX_STEPS = 27_000
@@ -179,15 +179,8 @@ def _step(
     hit = over[:, None] & column
     facts = _episodes(score, length, cut, seen)
     results = jax.tree.map(lambda x, one: jnp.where(hit, one[:, None], x), play.results, facts)
-    episode = jnp.where(counted & ~play.idle, play.count, -1)
-    steps = Steps(
-        old.obs,
-        action,
-        new.reward,
-        new.terminated,
-        (new.truncated | cut) & ~new.terminated,
-        episode,
-    )
+    number = jnp.where(counted & ~play.idle, play.count, -1)
+    steps = _as_steps(old, action, new, cut, number) if keep else None
     return _Play(
         actor=actor,
         score=jnp.where(ended, 0, score),
@@ -196,7 +189,12 @@ def _step(
         idle=play.idle | cut,
         count=play.count + over.astype(jnp.int32),
         results=results,
-    ), steps if keep else None
+    ), steps
+
+
+def _as_steps(old: TimeStep, action: PyTree, new: TimeStep, cut: Array, episode: Array) -> Steps:
+    truncated = (new.truncated | cut) & ~new.terminated
+    return Steps(old.obs, action, new.reward, new.terminated, truncated, episode)
 
 
 def checksum(seen: Array, tree: PyTree) -> Array:
