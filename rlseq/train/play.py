@@ -174,11 +174,7 @@ def _step(
     ended = new.terminated | new.truncated
     cut = ~ended & (length >= limit)
     over = (ended | cut) & ~play.idle
-    # Episodes beyond the K-th match no column, so they are not kept.
-    column = jnp.arange(play.results.returns.shape[1], dtype=jnp.int32)[None] == play.count[:, None]
-    hit = over[:, None] & column
-    facts = _episodes(score, length, cut, seen)
-    results = jax.tree.map(lambda x, one: jnp.where(hit, one[:, None], x), play.results, facts)
+    results = _with_ended(play, over, _episodes(score, length, cut, seen))
     number = jnp.where(counted & ~play.idle, play.count, -1)
     steps = _as_steps(old, action, new, cut, number) if keep else None
     return _Play(
@@ -190,6 +186,14 @@ def _step(
         count=play.count + over.astype(jnp.int32),
         results=results,
     ), steps
+
+
+def _with_ended(play: _Play, over: Array, facts: Episodes) -> Episodes:
+    """The results with the facts [E] of episodes that are over, bool [E]."""
+    # Episodes beyond the K-th match no column, so they are not kept.
+    column = jnp.arange(play.results.returns.shape[1], dtype=jnp.int32)[None] == play.count[:, None]
+    hit = over[:, None] & column
+    return jax.tree.map(lambda x, one: jnp.where(hit, one[:, None], x), play.results, facts)
 
 
 def _as_steps(old: TimeStep, action: PyTree, new: TimeStep, cut: Array, episode: Array) -> Steps:
