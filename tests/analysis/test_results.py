@@ -1,0 +1,27 @@
+"""Tables in results/ that come from raw episodes are what `rlseq report` makes of them."""
+
+import csv
+import re
+
+import pytest
+
+from rlseq import cli
+from tests.packaging.tree import ROOT
+
+TABLE = ROOT / "results" / "atari100k"
+ROW = re.compile(r"^\| (\w+) \| ([\d.,-]+) \| ([\d.-]+) \|", re.MULTILINE)
+
+
+@pytest.mark.parametrize("method", [folder.name for folder in TABLE.iterdir() if folder.is_dir()])
+def test_the_atari_table_is_what_report_makes_of_the_raw_episodes(method, tmp_path):
+    runs = [str(run) for run in sorted((TABLE / method).iterdir())]
+    assert cli.main(["report", *runs, "--out", str(tmp_path / "report")]) == 0
+    with open(tmp_path / "report/games.csv", newline="") as file:
+        made = {row["env"].removeprefix("atari:"): row for row in csv.DictReader(file)}
+    text = (TABLE / "README.md").read_text()
+    section = text.split(f"## {method}")[1].split("\n## ")[0]
+    told = {game: (mean, scaled) for game, mean, scaled in ROW.findall(section)}
+    assert set(told) == set(made) and len(made) == len(runs)
+    for game, (mean, scaled) in told.items():
+        assert float(mean.replace(",", "")) == pytest.approx(float(made[game]["return"]), rel=5e-3)
+        assert float(scaled) == pytest.approx(float(made[game]["scaled"]), abs=1e-3)
