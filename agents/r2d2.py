@@ -75,8 +75,11 @@ class R2D2(ReplayAgent):
         self.frames = FrameStack(config.frames, env.spec.obs_space)
         self.head = make_value_head(config.value_head, config.atoms, config.limit)
         self.network: Any = self._make_network(env.spec.obs_space, int(space.n))
-        self.learner = QLearner(config, self.network, self.head, self.frames, starts, memory=memory)
-        self.all_updates = max(0, num_updates - self.warmup_rounds + 1) * config.updates
+        self.last_reset = _last_reset(num_updates - self.warmup_rounds + 1, config)
+        self.learner = QLearner(
+            config, self.network, self.head, self.frames, starts,
+            memory=memory, last_reset=self.last_reset,
+        )  # fmt: skip
 
     def init_carry(self, batch: int) -> QCarry:
         """The memory of `batch` fresh episodes."""
@@ -137,7 +140,7 @@ class R2D2(ReplayAgent):
         if not every:
             return learner
         count = learner.updates
-        due = (count % every == 0) & (count + every // 2 <= self.all_updates)
+        due = (count % every == 0) & (count <= self.last_reset)
         return lax.cond(unbatched(due), self._reset, lambda old, _: old, learner, key)
 
     def _reset(self, old: LearnerState, key: Array) -> LearnerState:
@@ -164,3 +167,10 @@ class R2D2(ReplayAgent):
         first = jnp.ones(1, bool)
         obs = self.frames.push(frames, self.observations.nothing(1), first)[1]
         return self.network.init(key, core, obs, first, method="step")
+
+
+def _last_reset(learning_rounds: int, config: R2D2Config) -> int:
+    """The number of updates before the last reset of a run; 0 where there is none."""
+    every = config.reset_every
+    updates = max(0, learning_rounds) * config.updates
+    return max(0, (updates - every // 2) // every * every) if every else 0

@@ -57,6 +57,7 @@ class QLearner:
         starts: StartSampler,
         *,
         memory: bool,
+        last_reset: int = 0,
     ):
         self.config = config
         self.network: Any = network  # flax gives the results of `apply` no types
@@ -64,6 +65,7 @@ class QLearner:
         self.frames = frames
         self.starts = starts
         self.memory = memory  # whether the core has any
+        self.last_reset = last_reset  # updates before it
         self.window = config.window(memory=memory)
         # With a target that follows at once there is none.
         self.has_target = config.target_period > 1 or config.target_rate < 1
@@ -128,9 +130,12 @@ class QLearner:
         return QBatch(carry, obs, following, reset[mine], action, returns, starts.weight)
 
     def annealed(self, updates: Array) -> tuple[Array, Array]:
-        """(n, gamma) after so many updates: int32 [], float32 []."""
+        """(n, gamma) after so many updates: int32 [], float32 []; they begin anew with a reset."""
         c = self.config
-        since = updates % c.reset_every if c.reset_every else updates
+        since = updates
+        if c.reset_every:
+            reset = updates // c.reset_every * c.reset_every
+            since = updates - jnp.minimum(reset, self.last_reset)
         part = jnp.clip(since.astype(jnp.float32) / c.anneal, 0, 1) if c.anneal else jnp.float32(1)
         n = c.n_step_first * (c.n_step / c.n_step_first) ** part
         rest = (1 - c.gamma_first + 1e-8) * (

@@ -216,8 +216,17 @@ def test_a_target_that_follows_at_once_is_the_network_itself():
 
 
 def test_n_and_gamma_come_to_their_last_values_after_each_reset():
-    agent = make(n_step_first=10, gamma_first=0.97, gamma=0.997, anneal=100, reset_every=400)
-    for updates, n in ((0, 10), (100, 3), (399, 3), (400, 10)):
+    agent = make(
+        n_step_first=10,
+        gamma_first=0.97,
+        gamma=0.997,
+        anneal=100,
+        reset_every=400,
+        num_updates=1015,
+    )  # 1,000 updates: the last reset comes after 800
+    assert agent.last_reset == 800 and make(num_updates=1014, reset_every=400).last_reset == 400
+    after = ((0, 10), (100, 3), (399, 3), (400, 10), (800, 10), (900, 3), (1200, 3))
+    for updates, n in after:
         got = agent.learner.annealed(jnp.int32(updates))
         assert got[0] == n
         np.testing.assert_allclose(got[1], 0.97 if n == 10 else 0.997, rtol=1e-5)
@@ -237,7 +246,7 @@ def test_a_reset_renews_core_and_heads_and_keeps_a_share_of_the_encoder():
         encoder = "encoders" in jax.tree_util.keystr(path)
         np.testing.assert_allclose(b, 0.5 * a + 0.5 * c if encoder else c, rtol=1e-5, atol=1e-6)
     assert not differ(new.network, new.target) and new.updates == 20
-    for updates in (21, agent.all_updates - agent.all_updates % 10):
+    for updates in (21, agent.last_reset + 10):
         kept = at._replace(updates=jnp.int32(updates))
         assert not differ(agent.renew(kept, KEY), kept)
 
