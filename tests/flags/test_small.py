@@ -29,7 +29,11 @@ RUNS = {
 ENVS = ("gymnax:Pendulum-v1", "memory:Parity", "meta:CartPole", "minatar:Freeway", "probe:Leak")
 
 
-@pytest.mark.parametrize("experiment", RUNS)
+# A third run would make each of ten flags half as long again; `-m slow` has it.
+SLOW = pytest.param("r2d2_debug", marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("experiment", ["debug", "drama_debug", SLOW])
 def test_runs_train_resume_and_play(experiment, tmp_path, capsys):
     run = tmp_path / "run"
     words = [f"experiment={experiment}", f"run.dir={run}", "run.eval_episodes=0"]
