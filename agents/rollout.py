@@ -144,9 +144,9 @@ def select_sequences(batch: Any, envs: Array) -> Any:
 
 def to_env(env: VecEnv, action: PyTree) -> PyTree:
     """Clip continuous actions to their space; the policy's own samples stay unclipped."""
-    space = env.spec.action_space
     if not jnp.issubdtype(action.dtype, jnp.floating):
         return action
+    space = env.spec.action_space
     low, high = (
         jnp.broadcast_to(jnp.asarray(b, action.dtype), action.shape)
         for b in (space.low, space.high)
