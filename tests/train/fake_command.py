@@ -8,9 +8,9 @@ from rlseq.train import process
 if __name__ == "__main__":
     process.prepare()  # as `rlseq` does, before it imports what reads these settings
 
-from rlseq.train import build  # noqa: E402
-from tests.train.fake_env import FakeEnv  # noqa: E402
-from tests.train.fake_job import make_job  # noqa: E402
+from rlseq.train import build
+from tests.train.fake_env import FakeEnv
+from tests.train.fake_job import make_job
 
 CHUNKS, SEEDS = 6, 2
 # A configuration that loads; what is built from it is the fake job.
