@@ -21,7 +21,7 @@ from rlseq.agents.metrics import no_episodes, training_metrics
 from rlseq.agents.networks import ENCODERS, action_head, keeps_image, make_trunk
 from rlseq.agents.observations import Observations
 from rlseq.agents.offline import OfflineData, Window, load_data, sample_windows
-from rlseq.agents.rollout import ActionDistribution, to_env
+from rlseq.agents.rollout import to_env
 from rlseq.agents.updates import gradient_step
 from rlseq.envs.spaces import flat_size, flatten
 from rlseq.errors import InputError
@@ -141,16 +141,9 @@ class Decision:
     def init(self, key: Array) -> DecisionState:
         """Fresh parameters; what they hold of the data, the first update fills in."""
         key, net_key = jax.random.split(key)
-        size = flat_size(self.observations.space) if not self.observations.images else None
-        shape = self.observations.space.shape if size is None else (size,)
-        dtype = self.observations.space.dtype if size is None else jnp.float32
-        x = ConditionedInput(
-            jnp.zeros((1, *shape), dtype),
-            jnp.zeros(1, jnp.float32),
-            jnp.zeros((1, flat_size(self.action_space)), jnp.float32),
-        )
-        core = self.network.init_carry(1)
-        network = self.network.init(net_key, core, x, jnp.ones(1, bool), method="step")
+        fresh = self.init_carry(1)
+        x = ConditionedInput(self.observations.nothing(1), fresh.earned, fresh.action)
+        network = self.network.init(net_key, fresh.core, x, jnp.ones(1, bool), method="step")
         one = jnp.float32(1)
         params = DecisionParams(network, self.observations.init_moments(), one, one)
         return DecisionState(params, self.optimiser.init(network), jnp.int32(0), key)
@@ -236,14 +229,9 @@ class Decision:
         previous = jnp.where(reset[:, None], 0, carry.action)
         x = self._input(params, self.observations.flatten(obs), params.target - earned, previous)
         core, policy = self.network.apply(params.network, carry.core, x, reset, method="step")
-        action = _chosen(policy, key, greedy)
-        taken = to_env(self.env, action)
+        taken = to_env(self.env, policy.mode() if greedy else policy.sample(key))
         return DecisionCarry(core, earned, flatten(self.action_space, taken)), taken
 
     def rewarded(self, carry: DecisionCarry, reward: Array) -> DecisionCarry:
         """The memory after the last action earned reward float32 [B]."""
         return carry._replace(earned=carry.earned + reward)
-
-
-def _chosen(policy: ActionDistribution, key: Array, greedy: bool) -> PyTree:
-    return policy.mode() if greedy else policy.sample(key)

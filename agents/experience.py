@@ -10,7 +10,7 @@ from jax import Array, lax
 
 from rlseq.agents.acting import Act
 from rlseq.agents.metrics import Episodes, ended_episodes
-from rlseq.agents.rollout import Actor, to_env
+from rlseq.agents.rollout import Actor, ended_for_learner, to_env
 from rlseq.replay.store import Replay, ReplayState
 from rlseq.types import Carry, PyTree, Sequences, TimeStep, VecEnv
 
@@ -43,12 +43,6 @@ def as_row(carry: Carry, old: TimeStep, action: Array, new: TimeStep) -> Sequenc
     """A transition for a world model; an end for the learner alone is an end here."""
     del carry
     return Sequences(old.obs, action, new.reward, ended_for_learner(new), old.reset)
-
-
-def ended_for_learner(new: TimeStep) -> Array:
-    """bool [E]: nothing follows, as the episode ended or as the learner shall think so."""
-    lost = new.learn_terminal
-    return new.terminated if lost is None else new.terminated | lost
 
 
 def _step(

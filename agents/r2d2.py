@@ -75,10 +75,9 @@ class R2D2(ReplayAgent):
         self.frames = FrameStack(config.frames, env.spec.obs_space)
         self.head = make_value_head(config.value_head, config.atoms, config.limit)
         self.network: Any = self._make_network(env.spec.obs_space, int(space.n))
-        self.last_reset = _last_reset(num_updates - self.warmup_rounds + 1, config)
         self.learner = QLearner(
             config, self.network, self.head, self.frames, starts,
-            memory=memory, last_reset=self.last_reset,
+            memory=memory, last_reset=_last_reset(num_updates - self.warmup_rounds + 1, config),
         )  # fmt: skip
 
     def init_carry(self, batch: int) -> QCarry:
@@ -140,7 +139,7 @@ class R2D2(ReplayAgent):
         if not every:
             return learner
         count = learner.updates
-        due = (count % every == 0) & (count <= self.last_reset)
+        due = (count % every == 0) & (count <= self.learner.last_reset)
         return lax.cond(unbatched(due), self._reset, lambda old, _: old, learner, key)
 
     def _reset(self, old: LearnerState, key: Array) -> LearnerState:

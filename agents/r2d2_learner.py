@@ -57,7 +57,7 @@ class QLearner:
         starts: StartSampler,
         *,
         memory: bool,
-        last_reset: int = 0,
+        last_reset: int,
     ):
         self.config = config
         self.network: Any = network  # flax gives the results of `apply` no types

@@ -95,8 +95,7 @@ def _step(env: VecEnv, policy: Policy, actor: Actor, _: None) -> tuple[Actor, tu
     carry, distribution, value = policy(actor.carry, ts.obs, ts.reset)
     action = distribution.sample(act_key)
     env_state, new = env.step(actor.env_state, to_env(env, action), env_key)
-    ended = new.terminated | new.truncated
-    lost = new.learn_terminal
+    terminated = ended_for_learner(new)
     step = Trajectory(
         obs=ts.obs,
         reset=ts.reset,
@@ -105,13 +104,19 @@ def _step(env: VecEnv, policy: Policy, actor: Actor, _: None) -> tuple[Actor, tu
         value=value,
         reward=new.reward,
         next_value=value,  # filled in by `collect`, which sees the whole rollout
-        terminated=new.terminated if lost is None else new.terminated | lost,
-        done=ended if lost is None else ended | lost,
+        terminated=terminated,
+        done=terminated | new.truncated,
         mask=None if new.valid is None else new.valid & ~new.truncated,
     )
     cut_value = _value_of_cut(env, policy, carry, new)
     actor = Actor(env_state, new, carry, key)
     return actor, (step, cut_value, ended_episodes(env_state, new))
+
+
+def ended_for_learner(new: TimeStep) -> Array:
+    """bool [E]: nothing follows, as the episode ended or as the learner shall think so."""
+    lost = new.learn_terminal
+    return new.terminated if lost is None else new.terminated | lost
 
 
 def _value_of_cut(env: VecEnv, policy: Policy, carry: Carry, new: TimeStep) -> Array:

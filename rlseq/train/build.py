@@ -157,17 +157,23 @@ def compile_chunk(job: Job) -> Callable[[PyTree], tuple[PyTree, PyTree]]:
 
     Under JAX_DISABLE_JIT, where nothing is compiled ahead, it runs operation by operation.
     """
-    data = (job.agent.data,) if isinstance(job.agent, AgentWithData) else ()
-    run = chunk_program(job)
-    if not jit_disabled():
-        run = lower_chunk(job).compile(compiler_options())
+    data = recorded_data(job)
+    disabled = jit_disabled()
+    run = chunk_program(job) if disabled else lower_chunk(job).compile(compiler_options())
     return lambda states: run(states, *data)
+
+
+def recorded_data(job: Job) -> tuple[PyTree, ...]:
+    """What its agent learns from, read now, if that is recorded: one argument of `chunk_program`.
+
+    Raises InputError for data that are not there, are damaged or do not fit.
+    """
+    return (job.agent.data,) if isinstance(job.agent, AgentWithData) else ()
 
 
 def lower_chunk(job: Job) -> jax.stages.Lowered:
     """What `compile_chunk` compiles, traced; recorded data are an argument, not constants."""
-    data = (job.agent.data,) if isinstance(job.agent, AgentWithData) else ()
-    return chunk_program(job).lower(abstract_state(job), *data)
+    return chunk_program(job).lower(abstract_state(job), *recorded_data(job))
 
 
 def chunk_program(job: Job) -> jax.stages.Wrapped:

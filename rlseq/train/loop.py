@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from rlseq.agents.types import AgentWithData
 from rlseq.errors import InputError
 from rlseq.train import build, checkpoint, episodes, evaluate, host_env, logging, parts, runs
 from rlseq.train.build import Job
@@ -39,7 +38,7 @@ def train(config: Any) -> Run:
     """
     check_loggers(config.run.loggers)
     job = build.build(config)
-    _load_data(job)
+    build.recorded_data(job)  # a fault in it shows before anything is written
     run = runs.create(config, job.agent.env.spec.settings)
     drive(job, run.folder)
     return run
@@ -53,18 +52,12 @@ def resume(run: Run, total_steps: int | None = None) -> Run:
     check_loggers(run.config.run.loggers)
     longer = {} if total_steps is None else {"total_steps": total_steps}
     job = build.build(dataclasses.replace(run.config, **longer))
-    _load_data(job)
+    build.recorded_data(job)  # a fault in it shows before anything is written
     with runs.locked(run.folder):
         if total_steps is not None:
             run = runs.extend(run, total_steps)
         _train_on(job, run.folder, Stop())
     return run
-
-
-def _load_data(job: Job) -> None:
-    """Read what an agent learns from, so that a fault in it shows before anything is written."""
-    if isinstance(job.agent, AgentWithData):
-        _ = job.agent.data
 
 
 def drive(job: Job, folder: Path, stop: Stop | None = None) -> PyTree:

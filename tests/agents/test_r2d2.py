@@ -224,7 +224,8 @@ def test_n_and_gamma_come_to_their_last_values_after_each_reset():
         reset_every=400,
         num_updates=1015,
     )  # 1,000 updates: the last reset comes after 800
-    assert agent.last_reset == 800 and make(num_updates=1014, reset_every=400).last_reset == 400
+    assert agent.learner.last_reset == 800
+    assert make(num_updates=1014, reset_every=400).learner.last_reset == 400
     after = ((0, 10), (100, 3), (399, 3), (400, 10), (800, 10), (900, 3), (1200, 3))
     for updates, n in after:
         got = agent.learner.annealed(jnp.int32(updates))
@@ -246,7 +247,7 @@ def test_a_reset_renews_core_and_heads_and_keeps_a_share_of_the_encoder():
         encoder = "encoders" in jax.tree_util.keystr(path)
         np.testing.assert_allclose(b, 0.5 * a + 0.5 * c if encoder else c, rtol=1e-5, atol=1e-6)
     assert not differ(new.network, new.target) and new.updates == 20
-    for updates in (21, agent.last_reset + 10):
+    for updates in (21, agent.learner.last_reset + 10):
         kept = at._replace(updates=jnp.int32(updates))
         assert not differ(agent.renew(kept, KEY), kept)
 
