@@ -16,12 +16,12 @@ import optax
 from jax import Array, lax
 
 from rlseq import fields
+from rlseq.agents.acting import to_env
 from rlseq.agents.conditioned import ConditionedEncoder, ConditionedInput, ConditionedPolicy
 from rlseq.agents.metrics import no_episodes, training_metrics
 from rlseq.agents.networks import ENCODERS, action_head, keeps_image, make_trunk
 from rlseq.agents.observations import Observations
 from rlseq.agents.offline import OfflineData, Window, load_data, sample_windows
-from rlseq.agents.rollout import to_env
 from rlseq.agents.updates import gradient_step
 from rlseq.envs.spaces import flat_size, flatten
 from rlseq.errors import InputError

@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from rlseq.agents.acting import Act
+from rlseq.agents.acting import Act, Actor, act_once
 from rlseq.agents.metrics import Episodes, ended_episodes
-from rlseq.agents.rollout import Actor, ended_for_learner, to_env
+from rlseq.agents.rollout import ended_for_learner
 from rlseq.replay.store import Replay, ReplayState
 from rlseq.types import Carry, PyTree, Sequences, TimeStep, VecEnv
 
@@ -54,16 +54,14 @@ def _step(
     state: tuple[Actor, ReplayState],
     _: None,
 ) -> tuple[tuple[Actor, ReplayState], Episodes]:
-    actor, stored = state
-    key, act_key, env_key = jax.random.split(actor.key, 3)
-    old = actor.timestep
-    carry, action = act(actor.carry, old.obs, old.reset, act_key)
-    env_state, new = env.step(actor.env_state, to_env(env, action), env_key)
-    stored = replay.add(stored, make_row(actor.carry, old, action, new), new.valid)
-    episodes = ended_episodes(env_state, new)
+    before, stored = state
+    actor, action = act_once(env, act, before)
+    old, new = before.timestep, actor.timestep
+    stored = replay.add(stored, make_row(before.carry, old, action, new), new.valid)
+    episodes = ended_episodes(actor.env_state, new)
     if keep_terminal_frame:
-        new = _with_terminal_frame(old, new)
-    return (Actor(env_state, new, carry, key), stored), episodes
+        actor = actor._replace(timestep=_with_terminal_frame(old, new))
+    return (actor, stored), episodes
 
 
 def _with_terminal_frame(old: TimeStep, new: TimeStep) -> TimeStep:

@@ -13,6 +13,7 @@ from gymnax.environments import spaces
 from jax import Array, lax
 
 from rlseq.agents import imagined
+from rlseq.agents.acting import Actor, mark_batched, start_actor
 from rlseq.agents.behaviour import ActorParams, Behaviour, BehaviourState
 from rlseq.agents.experience import as_row, collect_rows
 from rlseq.agents.exploration import uniform_where
@@ -20,10 +21,9 @@ from rlseq.agents.imagination_learner import Learner, LearnerState, ModelState
 from rlseq.agents.imagination_settings import ImaginationConfig, check
 from rlseq.agents.metrics import Episodes, training_metrics
 from rlseq.agents.replay_agent import learn_when
-from rlseq.agents.rollout import Actor, mark_batched, start_actor
 from rlseq.agents.types import AgentPart
 from rlseq.envs.spaces import describe
-from rlseq.envs.wrappers import EpisodeStatistics
+from rlseq.envs.wrappers import with_statistics
 from rlseq.errors import InputError
 from rlseq.replay.ring import sequences
 from rlseq.replay.samplers import make_sampler
@@ -75,7 +75,7 @@ class Imagination:
         space = env.spec.action_space
         if not isinstance(space, spaces.Discrete):
             raise InputError(f"imagination needs Discrete actions, got {describe(space)}")
-        self.env = EpisodeStatistics(env)
+        self.env = with_statistics(env)
         self.config = config
         self.num_actions = int(space.n)
         self.model: WorldModel = make_world_model(

@@ -5,7 +5,7 @@ from jax import Array
 
 from rlseq.agents.networks import keeps_image
 from rlseq.envs.spaces import flat_size, flatten
-from rlseq.envs.wrappers import EpisodeStatistics, FlattenObservation
+from rlseq.envs.wrappers import FlattenObservation, with_statistics
 from rlseq.errors import InputError
 from rlseq.nn.normalisers import RunningMoments, init_moments, normalise, update_moments
 from rlseq.types import PyTree, VecEnv
@@ -27,9 +27,10 @@ class Observations:
         if self.images and normalized:
             raise InputError("agent.normalize_observations is for vectors, not for images")
 
-    def wrap(self, env: VecEnv) -> EpisodeStatistics:
-        """The environment with observations of that form, and with statistics of its episodes."""
-        return EpisodeStatistics(env if self.images else FlattenObservation(env))
+    def wrap(self, env: VecEnv) -> VecEnv:
+        """The environment with observations of that form; it counts statistics of its episodes."""
+        env = with_statistics(env)
+        return env if self.images else FlattenObservation(env)
 
     def flatten(self, obs: PyTree) -> Array:
         """Observations of the space as the network takes them: [B, H, W, C] or float32 [B, D]."""

@@ -9,10 +9,11 @@ import jax.numpy as jnp
 import optax
 from jax import Array, lax
 
+from rlseq.agents.acting import Actor, mark_batched, start_actor
 from rlseq.agents.metrics import Episodes, training_metrics
 from rlseq.agents.observations import Observations
 from rlseq.agents.policy_agent import PolicyAgent
-from rlseq.agents.rollout import Actor, Policy, Trajectory, collect, mark_batched, start_actor
+from rlseq.agents.rollout import Policy, Trajectory, collect
 from rlseq.errors import InputError
 from rlseq.nn.normalisers import RunningMoments
 from rlseq.types import Carry, Metrics, Params, VecEnv

@@ -6,8 +6,9 @@ from typing import Any, ClassVar
 import jax
 from jax import Array
 
+from rlseq.agents.acting import to_env
 from rlseq.agents.observations import Observations
-from rlseq.agents.rollout import ActionDistribution, to_env
+from rlseq.agents.rollout import ActionDistribution
 from rlseq.types import Carry, Params, PyTree, VecEnv
 
 

@@ -8,17 +8,12 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from rlseq.agents.acting import Actor, mark_batched, start_actor
 from rlseq.agents.experience import collect_rows
 from rlseq.agents.metrics import Episodes, training_metrics
 from rlseq.agents.observations import Observations
 from rlseq.agents.policy_agent import PolicyAgent
-from rlseq.agents.rollout import (
-    ActionDistribution,
-    Actor,
-    ended_for_learner,
-    mark_batched,
-    start_actor,
-)
+from rlseq.agents.rollout import ActionDistribution, ended_for_learner
 from rlseq.agents.types import AgentPart
 from rlseq.agents.unbatched import unbatched
 from rlseq.replay.store import Replay, ReplayState

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from rlseq.agents.acting import Actor, step_once
 from rlseq.agents.metrics import Episodes, ended_episodes
 from rlseq.rl.returns import gae
 from rlseq.types import Carry, PyTree, TimeStep, VecEnv
@@ -48,33 +49,6 @@ class Trajectory(NamedTuple):
     mask: Array | None  # bool, False: not to be learned from; None: every step is
 
 
-class Actor(NamedTuple):
-    """What moves through a rollout."""
-
-    env_state: Any
-    timestep: TimeStep
-    carry: Carry
-    key: Array
-
-
-def start_actor(env: VecEnv, carry: Carry, env_key: Array, act_key: Array) -> Actor:
-    """At the first step of fresh episodes; `carry` is a fresh one of every environment."""
-    env_state, timestep = env.reset(env_key)
-    return Actor(env_state, timestep, carry, act_key)
-
-
-def mark_batched(state: Any, *fields: str) -> Any:
-    """The structure of a state with bools: True where a leaf's first axis is the environments.
-
-    These are its `actor`, but for the key, and the fields of these names.
-    """
-    marks = jax.tree.map(lambda _: False, state)
-    names = (*fields, "actor")
-    batched = {name: jax.tree.map(lambda _: True, getattr(state, name)) for name in names}
-    batched["actor"] = batched["actor"]._replace(key=False)
-    return marks._replace(**batched)
-
-
 def collect(
     env: VecEnv, policy: Policy, actor: Actor, num_steps: int
 ) -> tuple[Actor, Trajectory, Episodes]:
@@ -90,17 +64,20 @@ def collect(
 
 
 def _step(env: VecEnv, policy: Policy, actor: Actor, _: None) -> tuple[Actor, tuple]:
-    key, act_key, env_key = jax.random.split(actor.key, 3)
-    ts = actor.timestep
-    carry, distribution, value = policy(actor.carry, ts.obs, ts.reset)
-    action = distribution.sample(act_key)
-    env_state, new = env.step(actor.env_state, to_env(env, action), env_key)
+    def choose(carry: Carry, obs: PyTree, reset: Array, key: Array) -> tuple[Carry, PyTree, tuple]:
+        carry, distribution, value = policy(carry, obs, reset)
+        action = distribution.sample(key)
+        return carry, action, (distribution.log_prob(action), value)
+
+    old = actor.timestep
+    actor, action, (log_prob, value) = step_once(env, choose, actor)
+    new = actor.timestep
     terminated = ended_for_learner(new)
     step = Trajectory(
-        obs=ts.obs,
-        reset=ts.reset,
+        obs=old.obs,
+        reset=old.reset,
         action=action,
-        log_prob=distribution.log_prob(action),
+        log_prob=log_prob,
         value=value,
         reward=new.reward,
         next_value=value,  # filled in by `collect`, which sees the whole rollout
@@ -108,9 +85,8 @@ def _step(env: VecEnv, policy: Policy, actor: Actor, _: None) -> tuple[Actor, tu
         done=terminated | new.truncated,
         mask=None if new.valid is None else new.valid & ~new.truncated,
     )
-    cut_value = _value_of_cut(env, policy, carry, new)
-    actor = Actor(env_state, new, carry, key)
-    return actor, (step, cut_value, ended_episodes(env_state, new))
+    cut_value = _value_of_cut(env, policy, actor.carry, new)
+    return actor, (step, cut_value, ended_episodes(actor.env_state, new))
 
 
 def ended_for_learner(new: TimeStep) -> Array:
@@ -145,15 +121,3 @@ def select_sequences(batch: Any, envs: Array) -> Any:
     carry = jax.tree.map(lambda x: x[envs], batch.carry)
     rest = jax.tree.map(lambda x: x[:, envs], batch._replace(carry=()))
     return rest._replace(carry=carry)
-
-
-def to_env(env: VecEnv, action: PyTree) -> PyTree:
-    """Clip continuous actions to their space; the policy's own samples stay unclipped."""
-    if not jnp.issubdtype(action.dtype, jnp.floating):
-        return action
-    space = env.spec.action_space
-    low, high = (
-        jnp.broadcast_to(jnp.asarray(b, action.dtype), action.shape)
-        for b in (space.low, space.high)
-    )
-    return jnp.clip(action, low, high)

@@ -131,6 +131,11 @@ class EpisodeStatistics(Wrapper):
         return state, ts
 
 
+def with_statistics(env: VecEnv) -> VecEnv:
+    """`env` if `EpisodeStatistics` is its outermost wrapper, as make_env puts it, else with it."""
+    return env if isinstance(env, EpisodeStatistics) else EpisodeStatistics(env)
+
+
 def episode_stats(state: Any) -> EpisodeStats:
     """What `EpisodeStatistics` counted, from its state.
 

@@ -16,8 +16,7 @@ import jax
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from rlseq.agents.acting import Act, Rewarded, act_once, rewarded_of
-from rlseq.agents.rollout import Actor, start_actor
+from rlseq.agents.acting import Act, Actor, Rewarded, act_once, rewarded_of, start_actor
 from rlseq.analysis.gallery import frames, is_image, strip
 from rlseq.analysis.whole import whole
 from rlseq.envs import action_log

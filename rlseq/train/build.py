@@ -60,7 +60,8 @@ def build(config: Config) -> Job:
     schedule = make_schedule(config.total_steps, steps_per_update, config.run.chunks)
     _check_counters(schedule, num_envs)
     # A host environment logs its actions until the host has read them, once a chunk.
-    env = make_env(config.env, num_envs, action_log=-(-schedule.chunk_steps // num_envs))
+    log = -(-schedule.chunk_steps // num_envs)
+    env = make_env(config.env, num_envs, action_log=log, statistics=True)
     job = Job(config, _make_agent(config, env, schedule.updates), schedule)
     _check_memory(abstract_state(job))
     _layout(job)
@@ -105,8 +106,8 @@ def _check_counters(schedule: Schedule, num_envs: int) -> None:
 
 
 def make_env(config: EnvConfig, num_envs: int, **purpose: Any) -> VecEnv:
-    """The configured environment, `num_envs` of it. `purpose` is `action_log` or `evaluation`, as
-    `rlseq.envs.make_env` has them. Raises InputError."""
+    """The configured environment, `num_envs` of it. `purpose` is `action_log`, `evaluation` or
+    `statistics`, as `rlseq.envs.make_env` has them. Raises InputError."""
     from rlseq.envs import make_env as make
 
     preset = {} if config.preset is None else {"preset": config.preset}

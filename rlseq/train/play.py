@@ -9,8 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from rlseq.agents.acting import act_once, rewarded_of
-from rlseq.agents.rollout import Actor, start_actor
+from rlseq.agents.acting import Actor, act_once, rewarded_of, start_actor
 from rlseq.envs.action_log import words_of
 from rlseq.errors import InputError
 from rlseq.types import Agent, Params, PyTree, TimeStep, VecEnv

@@ -8,11 +8,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from rlseq.agents.acting import to_env
 from rlseq.agents.metrics import no_episodes, training_metrics
 from rlseq.agents.networks import make_network
 from rlseq.agents.observations import Observations
 from rlseq.agents.on_policy import PolicyParams
-from rlseq.agents.rollout import to_env
 from rlseq.agents.updates import gradient_step
 from rlseq.fields import LearningRate
 

@@ -3,7 +3,8 @@
 import jax
 import jax.numpy as jnp
 
-from rlseq.agents.rollout import Actor, collect
+from rlseq.agents.acting import Actor
+from rlseq.agents.rollout import collect
 
 
 def mean_return(agent, state, steps: int = 64) -> jax.Array:

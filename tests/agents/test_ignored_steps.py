@@ -10,7 +10,8 @@ import pytest
 from gymnax.environments.spaces import Box, Discrete
 
 import rlseq
-from rlseq.agents.rollout import Actor, collect
+from rlseq.agents.acting import Actor
+from rlseq.agents.rollout import collect
 from rlseq.envs.wrappers import EpisodeStatistics
 from rlseq.nn.distributions import Categorical
 from rlseq.rl.returns import gae

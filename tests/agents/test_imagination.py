@@ -133,7 +133,7 @@ class Scripted:
 @pytest.mark.parametrize("keep", [False, True])
 def test_ignored_actions_are_not_stored(keep, monkeypatch):
     from rlseq.agents import experience
-    from rlseq.agents.rollout import Actor
+    from rlseq.agents.acting import Actor
     from rlseq.replay.samplers import UniformSampler
     from rlseq.replay.store import Replay
 

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 import rlseq
+from rlseq.agents.acting import Actor
 from rlseq.agents.experience import collect_rows
 from rlseq.agents.frames import FrameStack
 from rlseq.agents.r2d2 import QCarry
-from rlseq.agents.rollout import Actor, collect
+from rlseq.agents.rollout import collect
 from rlseq.agents.shifts import random_shift
 from rlseq.errors import InputError
 from rlseq.replay.starts import Starts

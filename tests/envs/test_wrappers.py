@@ -13,6 +13,7 @@ from rlseq.envs.wrappers import (
     PreviousAction,
     StartFlag,
     episode_stats,
+    with_statistics,
 )
 from rlseq.errors import InputError
 
@@ -68,6 +69,15 @@ def test_wrappers_compose_in_the_order_of_the_docs(roll):
     assert rollout.steps.obs.dtype == np.float32
     # two one-hots of the observation, one of the action except at starts, where the flag is
     same(rollout.steps.obs.sum(-1), np.full((110, E), 3.0, np.float32))
+
+
+@pytest.mark.parametrize("statistics", [False, True])
+def test_agents_find_episodes_counted_once(statistics):
+    env = make_env("probe:Constant", E, statistics=statistics)
+    counted = with_statistics(env)
+    assert (counted is env) == statistics
+    assert isinstance(counted, EpisodeStatistics)
+    assert not isinstance(counted.inner, EpisodeStatistics)
 
 
 def test_flatten_keeps_images_in_order(roll):
