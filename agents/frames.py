@@ -35,7 +35,7 @@ class FrameStack:
         return stack[..., self.space.shape[-1] :], stack
 
     def gather(self, obs: Array, reset: Array, env: Array, index: Array) -> Array:
-        """Stacks [..., H, W, count * C] at places of a ring with obs [E, L, ...], reset [E, L].
+        """Stacks [..., H, W, count * C] at indices of a ring with obs [E, L, ...], reset [E, L].
 
         The count - 1 rows before each place must be of the ring, or of an earlier episode.
         """

@@ -185,7 +185,7 @@ class QLearner:
         return self.network.apply(params, carry, b.obs[burn_in:], b.reset[burn_in:])[1]
 
     def _observations(self, rows: Row, env: Array, at: Array, key: Array) -> Array:
-        """Those of places [T, B] of the replay; images stacked and shifted."""
+        """Those of indices [T, B] of the replay; images stacked and shifted."""
         obs = self.frames.gather(rows.obs, rows.reset, env, at)
         if not self.config.shift:
             return obs

@@ -1,7 +1,7 @@
 """Convolutions over images [..., H, W, C] that keep or divide the sides, and ones that double.
 
 On CPUs XLA's gradients of strided convolutions and of kernels take many times a forward pass.
-There the gradient of the input is a convolution of stride 1 whose channels become places, and that
+There the gradient of the input is a convolution of stride 1 whose channels become pixels, and that
 of the kernel a product of matrices per row of taps, a few images at a time.
 """
 
@@ -98,7 +98,7 @@ def _conv(x: Array, kernel: Array, stride: int) -> Array:
 
 
 def _conv_of_cells(x: Array, kernel: Array) -> Array:
-    """A convolution of stride 1 over cells of 2 x 2 places, whose channels lie side by side.
+    """A convolution of stride 1 over cells of 2 x 2 pixels, whose channels lie side by side.
 
     A product with few columns leaves most of a CPU's vector empty; here it has four times as many.
     The zeros in the kernel cost less than that.
@@ -119,7 +119,7 @@ def _conv_of_cells(x: Array, kernel: Array) -> Array:
 
 
 def _apart(y: Array, stride: int) -> Array:
-    """[N, h, w, stride stride C] -> [N, stride h, stride w, C]: channels become places."""
+    """[N, h, w, stride stride C] -> [N, stride h, stride w, C]: channels become pixels."""
     n, high, wide, _ = y.shape
     y = y.reshape(n, high, wide, stride, stride, -1).transpose(0, 1, 3, 2, 4, 5)
     return y.reshape(n, stride * high, stride * wide, -1)

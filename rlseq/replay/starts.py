@@ -123,7 +123,7 @@ class PrioritisedStarts:
 
 
 def draw_proportional(key: Array, share: Array, count: int) -> tuple[Array, Array]:
-    """(int32 [count] places of share [N] >= 0, their sum): one from each of equal parts of it.
+    """(int32 [count] indices of share [N] >= 0, their sum): one from each of equal parts of it.
 
     Sums of blocks first, then within one: cheaper than a sum over all of which each is stored.
     """

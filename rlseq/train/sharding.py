@@ -1,4 +1,4 @@
-"""Many devices: seeds and environments spread over a mesh, parameters copied to each device."""
+"""Many devices: seeds and environments split over a mesh, parameters copied to each device."""
 
 import math
 

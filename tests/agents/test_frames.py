@@ -49,7 +49,7 @@ def played(core):
     return agent, ring._replace(rows=ring.rows[0]), np.asarray(ring.rows[1])
 
 
-def places(ring, before, after):
+def indices_of(ring, before, after):
     """(env, index) of the rows with so many written ones before and after them."""
     env, first = np.nonzero(allowed_starts(ring, before + 1 + after))
     return env.astype(np.int32), ((first + before) % LENGTH).astype(np.int32)
@@ -58,7 +58,7 @@ def places(ring, before, after):
 def test_stacks_from_the_replay_are_those_that_acted():
     agent, ring, acted = played("gru")
     rows = ring.rows
-    env, index = places(ring, FRAMES - 1, 0)
+    env, index = indices_of(ring, FRAMES - 1, 0)
     stacks = jax.jit(agent.frames.gather)(rows.obs, rows.reset, env, index)
     np.testing.assert_array_equal(stacks, acted[env, index])
     following = (index + 1) % LENGTH
@@ -73,7 +73,7 @@ def test_stacks_from_the_replay_are_those_that_acted():
 def test_a_sequence_is_made_of_the_stacks_that_acted(core):
     agent, ring, acted = played(core)
     c, learner = agent.config, agent.learner
-    env, index = (x[::7] for x in places(ring, FRAMES - 1, learner.window - FRAMES))
+    env, index = (x[::7] for x in indices_of(ring, FRAMES - 1, learner.window - FRAMES))
     starts = Starts(
         jnp.asarray(env), jnp.asarray((index - FRAMES + 1) % LENGTH), jnp.ones(len(env))
     )

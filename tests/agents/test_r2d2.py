@@ -136,9 +136,9 @@ def test_targets_are_those_of_slow_q_learning_on_the_rows(core):
     state, replay = played(agent, 60)
     params = agent.policy_params(state)
     target = jax.tree.map(lambda x: 0.9 * x + 0.01, params)
-    places = [(0, 0), (5, 11), (9, 30), (3, 18), (12, 41)]
-    columns = (jnp.array(x, jnp.int32) for x in zip(*places, strict=True))
-    starts = Starts(*columns, jnp.ones(len(places)))
+    indices = [(0, 0), (5, 11), (9, 30), (3, 18), (12, 41)]
+    columns = (jnp.array(x, jnp.int32) for x in zip(*indices, strict=True))
+    starts = Starts(*columns, jnp.ones(len(indices)))
     batch = agent.learner.batch(replay.ring, starts, jnp.int32(0), KEY)
     loss, (_, error) = agent.learner.loss(params, target, batch)
     rows = jax.tree.map(np.asarray, replay.ring.rows)
@@ -155,7 +155,7 @@ def test_targets_are_those_of_slow_q_learning_on_the_rows(core):
         return found
 
     total, count, cuts = 0.0, 0, 0
-    for b, (env, start) in enumerate(places):
+    for b, (env, start) in enumerate(indices):
         online, slow = values(params, env, start), values(target, env, start)
         for t in range(8):
             row = start + agent.config.burn_in + t
@@ -197,14 +197,14 @@ def test_shifts_move_whole_sequences_and_repeat_the_edges():
     padded = np.pad(np.asarray(images), ((0, 0), (0, 0), (2, 2), (2, 2), (0, 0)), mode="edge")
     seen = set()
     for b in range(50):
-        places = [
+        indices = [
             (i, j)
             for i in range(5)
             for j in range(5)
             if (padded[:, b, i : i + 6, j : j + 5] == moved[:, b]).all()
         ]
-        assert len(places) == 1
-        seen.add(places[0])
+        assert len(indices) == 1
+        seen.add(indices[0])
     assert len(seen) > 15 and {0, 4} <= {i for i, _ in seen}
 
 

@@ -20,8 +20,8 @@ def test_the_atari_table_is_what_report_makes_of_the_raw_episodes(method, tmp_pa
         made = {row["env"].removeprefix("atari:"): row for row in csv.DictReader(file)}
     text = (TABLE / "README.md").read_text()
     section = text.split(f"## {method}")[1].split("\n## ")[0]
-    told = {game: (mean, scaled) for game, mean, scaled in ROW.findall(section)}
-    assert set(told) == set(made) and len(made) == len(runs)
-    for game, (mean, scaled) in told.items():
+    listed = {game: (mean, scaled) for game, mean, scaled in ROW.findall(section)}
+    assert set(listed) == set(made) and len(made) == len(runs)
+    for game, (mean, scaled) in listed.items():
         assert float(mean.replace(",", "")) == pytest.approx(float(made[game]["return"]), rel=5e-3)
         assert float(scaled) == pytest.approx(float(made[game]["scaled"]), abs=1e-3)
