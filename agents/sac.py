@@ -21,6 +21,7 @@ from rlseq.agents.sac_learner import LearnerState, SACCarry, SoftLearner
 from rlseq.agents.sac_networks import SoftActor, TwinCritic, make_actions
 from rlseq.agents.sac_settings import SACConfig
 from rlseq.agents.sequences import check_window, has_memory
+from rlseq.cores import make_core
 from rlseq.replay.starts import UniformStarts
 from rlseq.replay.store import Replay
 from rlseq.types import Carry, Metrics, Params, PyTree, Ring, VecEnv
@@ -58,12 +59,12 @@ class SAC(ReplayAgent):
             make_trunk(core, env.spec.obs_space, config.encoder_kind, config.encoder)
             for _ in range(2)
         ]
-        memory = has_memory(trunks[0][1][0])
+        memory = has_memory(make_core(**core))
         if not memory:
             config = replace(config, burn_in=0)
         parts = "agent.burn_in + agent.length + 1"
         check_window(config, config.window, parts, env.num_envs, env.spec.max_steps, memory=memory)
-        starts = UniformStarts()
+        starts: Any = UniformStarts()
         super().__init__(env, config, observations, Replay(config.capacity // env.num_envs, starts))
         head = (config.head, config.head)
         actor = SoftActor(*trunks[0], self.actions.actor_outputs, head)

@@ -75,9 +75,9 @@ class SoftLearner:
         self.starts = starts
         given = config.target_entropy
         self.target_entropy = actions.target_entropy if given is None else given
-        parts = {name: self._adam() for name in ("actor", "critic")}
-        parts["temperature"] = optax.adam(config.temperature_lr)
-        self.optimiser = optax.partition(parts, Networks("actor", "critic", "temperature"))
+        parts: dict[Any, Any] = {"actor": self._adam(), "critic": self._adam()}
+        parts["log_temperature"] = optax.adam(config.temperature_lr)
+        self.optimiser = optax.partition(parts, Networks._make(Networks._fields))
 
     def begin(self, actor: Params, critic: Params) -> LearnerState:
         """From fresh networks; the target is the critic."""
@@ -127,7 +127,7 @@ class SoftLearner:
         features = self._unrolled(self.critic, networks.critic, batch.carry.critic, batch)[:-1]
         wanted = self.targets(lax.stop_gradient(outputs), target, batch, temperature, target_key)
         taken = self.actions.taken(self.values(networks.critic), features, batch.action)
-        critic = sum(value_loss(one, wanted, batch.mask) for one in taken)
+        critic = value_loss(taken[0], wanted, batch.mask) + value_loss(taken[1], wanted, batch.mask)
         value, entropy = self.actions.soft_value(
             self.actions.policy(outputs[:-1]), self.values(frozen.critic),
             lax.stop_gradient(features), temperature, actor_key,
