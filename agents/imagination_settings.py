@@ -7,6 +7,7 @@ from rlseq import fields
 from rlseq.errors import InputError
 from rlseq.fields import (
     Clip,
+    Drawn,
     Epochs,
     GradNorm,
     LearningRate,
@@ -16,6 +17,7 @@ from rlseq.fields import (
     Rollout,
     Share,
     Steps,
+    Updates,
     Warmup,
     Weight,
     Width,
@@ -25,8 +27,6 @@ from rlseq.replay.samplers import SAMPLING
 ALGORITHMS = ("reinforce", "ppo")
 ActOn = Annotated[str, OneOf(("posterior", "prior"))]
 Starts = Annotated[str, OneOf(("replay", "batch"))]
-Updates = Annotated[int, Range(1, 10_000)]
-Drawn = Annotated[int, Range(1, 1_000_000)]  # sequences, or steps of them, of one update
 
 
 @dataclass(frozen=True)

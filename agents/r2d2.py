@@ -21,6 +21,7 @@ from rlseq.agents.observations import Observations
 from rlseq.agents.r2d2_learner import LearnerState, QLearner
 from rlseq.agents.r2d2_settings import R2D2Config, check
 from rlseq.agents.replay_agent import ReplayAgent, ReplayAgentState
+from rlseq.agents.sequences import has_memory
 from rlseq.agents.unbatched import unbatched
 from rlseq.agents.value_heads import make_value_head
 from rlseq.cores import make_core
@@ -64,7 +65,7 @@ class R2D2(ReplayAgent):
         if not observations.images and (config.frames > 1 or config.shift):
             raise InputError("agent.frames and agent.shift are for images, not for vectors")
         self.core = make_core(**core)
-        memory = bool(jax.tree.leaves(jax.eval_shape(lambda: self.core.init_carry(1))))
+        memory = has_memory(self.core)
         if not memory:
             config = replace(config, burn_in=0)
         check(config, env.num_envs, env.spec.max_steps, memory)

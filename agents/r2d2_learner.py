@@ -12,6 +12,7 @@ from rlseq.agents.frames import FrameStack
 from rlseq.agents.networks import DuelingNetwork
 from rlseq.agents.r2d2_settings import R2D2Config
 from rlseq.agents.replay_agent import Row
+from rlseq.agents.sequences import places, stored_carry, unroll
 from rlseq.agents.shifts import random_shift
 from rlseq.agents.updates import gradient_step
 from rlseq.agents.value_heads import ValueHead
@@ -106,11 +107,7 @@ class QLearner:
         """The sequences that begin at `starts`, whose first frames - 1 rows are only stacked."""
         c = self.config
         rows: Row = ring.rows
-        size = ring_length(ring)
-        first = starts.index + (c.frames - 1)
-        step = jnp.arange(c.burn_in + c.length + c.horizon, dtype=jnp.int32)
-        at = (first[None] + step[:, None]) % size
-        env = jnp.broadcast_to(starts.env[None], at.shape)
+        env, at = places(ring, starts, c.burn_in + c.length + c.horizon, skip=c.frames - 1)
         learned = slice(c.burn_in, None)
         reward, terminated, cut, reset = (
             x[env, at] for x in (rows.reward, rows.terminated, rows.truncated, rows.reset)
@@ -119,12 +116,12 @@ class QLearner:
         returns = n_step(reward[learned], terminated[learned], cut[learned], n, gamma, c.horizon)
         mine = slice(c.burn_in, c.burn_in + c.length)
         action = rows.action[env[mine], at[mine]]
-        carry = jax.tree.map(lambda x: x[starts.env, first % size], rows.carry)
+        carry = stored_carry(rows.carry, env, at)
         if self.memory:
             obs = self._observations(rows, env, at, key)
             return QBatch(carry, obs, None, reset, action, returns, starts.weight)
         key, next_key = jax.random.split(key)
-        after = (at[mine] + returns.steps) % size
+        after = (at[mine] + returns.steps) % ring_length(ring)
         obs = self._observations(rows, env[mine], at[mine], key)
         following = self._observations(rows, env[mine], after, next_key)
         return QBatch(carry, obs, following, reset[mine], action, returns, starts.weight)
@@ -168,21 +165,15 @@ class QLearner:
             online = lax.stop_gradient(again(network, obs=b.following)[1])
             slow = online if target is None else again(target, obs=b.following)[1]
             return outputs, online, slow
-        outputs = self._unroll(network, b)
-        slow = outputs if target is None else self._unroll(target, b)
+        again = partial(
+            unroll, self.network.apply, carry=b.carry, obs=b.obs, reset=b.reset, burn_in=c.burn_in
+        )
+        outputs = again(network)
+        slow = outputs if target is None else again(target)
         steps = jnp.arange(c.length, dtype=jnp.int32)[:, None] + b.returns.steps
         index = jnp.expand_dims(steps, (-1, -2))
         online, slow = (jnp.take_along_axis(x, index, axis=0) for x in (outputs, slow))
         return outputs[: c.length], lax.stop_gradient(online), lax.stop_gradient(slow)
-
-    def _unroll(self, params: Params, b: QBatch) -> Array:
-        """Outputs of the steps after the burn-in, which has no gradient."""
-        burn_in = self.config.burn_in
-        carry = b.carry
-        if burn_in:
-            before = self.network.apply(params, carry, b.obs[:burn_in], b.reset[:burn_in])
-            carry = lax.stop_gradient(before[0])
-        return self.network.apply(params, carry, b.obs[burn_in:], b.reset[burn_in:])[1]
 
     def _observations(self, rows: Row, env: Array, at: Array, key: Array) -> Array:
         """Those of indices [T, B] of the replay; images stacked and shifted."""

@@ -5,14 +5,25 @@ from typing import Annotated
 
 from rlseq import fields
 from rlseq.agents.networks import ENCODERS
+from rlseq.agents.sequences import check_window
 from rlseq.errors import InputError
-from rlseq.fields import GradNorm, LearningRate, OneOf, Range, Rollout, Share, Steps, Warmup, Weight
+from rlseq.fields import (
+    BurnIn,
+    Drawn,
+    GradNorm,
+    LearningRate,
+    OneOf,
+    Range,
+    Rollout,
+    Share,
+    Steps,
+    Updates,
+    Warmup,
+    Weight,
+)
 
 VALUE_HEADS = ("scalar", "rescaled", "categorical")
 REPLAYS = ("uniform", "prioritised")
-Updates = Annotated[int, Range(1, 10_000)]
-Drawn = Annotated[int, Range(1, 1_000_000)]  # sequences, or steps of them, of one update
-BurnIn = Annotated[int, Range(0, 1_000_000)]
 Horizon = Annotated[int, Range(1, 1000)]
 Frames = Annotated[int, Range(1, 16)]
 Pixels = Annotated[int, Range(0, 64)]
@@ -85,22 +96,8 @@ class R2D2Config:
 def check(config: R2D2Config, num_envs: int, max_steps: int | None, memory: bool) -> None:
     """Raise InputError for sizes that do not fit each other, or the longest episode `max_steps`."""
     c = config
-    window, held = c.window(memory=memory), c.capacity // num_envs
-    collected = min(c.warmup // num_envs, held)
     parts = "agent.frames - 1 + agent.burn_in + agent.length + agent.n_step"
-    for rows, of in (
-        (held, f"agent.capacity = {c.capacity} holds"),
-        (collected, f"agent.warmup = {c.warmup} steps collect"),
-    ):
-        if window > rows:
-            raise InputError(
-                f"a sequence takes {window} rows ({parts}), more than {of} of each of "
-                f"env.num_envs = {num_envs}: {rows}"
-            )
-    if memory and c.burn_in and max_steps is not None and c.burn_in >= max_steps:
-        raise InputError(
-            f"agent.burn_in = {c.burn_in} is as long as the longest episode, {max_steps} steps"
-        )
+    check_window(c, c.window(memory=memory), parts, num_envs, max_steps, memory=memory)
     if c.reset_every % c.updates:
         raise InputError(
             f"agent.updates = {c.updates} must divide agent.reset_every, got {c.reset_every}"

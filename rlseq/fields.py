@@ -112,6 +112,9 @@ Episode = Annotated[int, Range(1, 1_000_000)]  # steps of an episode at most
 Width = Annotated[int, Range(1, 16_384)]  # of a layer
 Rollout = Annotated[int, Range(1, 1_000_000)]  # steps of every environment between updates
 Epochs = Annotated[int, Range(1, 1000)]
+Updates = Annotated[int, Range(1, 10_000)]  # after each time that an agent acted
+Drawn = Annotated[int, Range(1, 1_000_000)]  # sequences of a replay, or their steps, in an update
+BurnIn = Annotated[int, Range(0, 1_000_000)]  # steps of a sequence that only fill a memory
 MinibatchCount = Annotated[int, Range(1, 65_536)]
 LearningRate = Annotated[float, Range(0, 10, above=True)]
 Warmup = Annotated[int, Range(0, INT32)]  # steps of an optimiser

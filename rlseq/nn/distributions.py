@@ -92,4 +92,39 @@ class DiagonalGaussian(NamedTuple):
         return (self.log_std + 0.5 * math.log(2 * math.pi * math.e)).sum(-1)
 
 
+class TanhGaussian(NamedTuple):
+    """Independent normals squashed to a box: middle + half tanh(z), z normal (Haarnoja et al.
+    1812.05905, appendix C). Actions are float [..., A]."""
+
+    mean: Array  # [..., A] of z
+    log_std: Array  # [..., A] of z
+    middle: Array  # [..., A] of the box
+    half: Array  # [..., A], half its sides
+
+    def draw(self, key: Array) -> tuple[Array, Array]:
+        """(tanh(z) [..., A], its log-density [...]): on the scale of -1 .. 1, with gradients."""
+        z = DiagonalGaussian(self.mean, self.log_std).sample(key)
+        return jnp.tanh(z), self._log_density(z)
+
+    def sample(self, key: Array) -> Array:
+        return self._scaled(self.draw(key)[0])
+
+    def mode(self) -> Array:
+        """Where z is likeliest, as the released code evaluates; the density may peak elsewhere."""
+        return self._scaled(jnp.tanh(self.mean))
+
+    def log_prob(self, action: Array) -> Array:
+        """Of actions in the box; those at its very edge count as the last that are inside."""
+        unit = jnp.clip((action - self.middle) / self.half, -1 + 1e-6, 1 - 1e-6)
+        return self._log_density(jnp.arctanh(unit)) - jnp.log(self.half).sum(-1)
+
+    def _scaled(self, unit: Array) -> Array:
+        return self.middle + self.half * unit
+
+    def _log_density(self, z: Array) -> Array:
+        """Of tanh(z): log(1 - tanh(z)^2) in a form that holds for any z."""
+        slope = 2 * (math.log(2) - z - jax.nn.softplus(-2 * z))
+        return DiagonalGaussian(self.mean, self.log_std).log_prob(z) - slope.sum(-1)
+
+
 Distribution = Categorical | MultiCategorical | Bernoulli | DiagonalGaussian

@@ -29,6 +29,7 @@ SMALL = {
 OWN = {
     "imagination": {"warmup": 8 * ENVS},
     "r2d2": {"warmup": 8 * ENVS, "burn_in": 2, "n_step": 2, "n_step_first": 2, "target_period": 2},
+    "sac": {"warmup": 8 * ENVS, "burn_in": 2},
 }  # they learn from their first update on
 MODEL = {
     "name": "drama", "preset": "nano", "widths": [8], "latents": 2, "classes": 3, "head": 8,

@@ -25,15 +25,16 @@ RUNS = {
         "run.chunks=2",
     ],
     "r2d2_debug": ["agent.warmup=32", "agent.burn_in=1", "total_steps=32", "run.chunks=2"],
+    "sac_debug": ["agent.warmup=32", "agent.burn_in=1", "total_steps=32", "run.chunks=2"],
 }
 ENVS = ("gymnax:Pendulum-v1", "memory:Parity", "meta:CartPole", "minatar:Freeway", "probe:Leak")
 
 
-# A third run would make each of ten flags half as long again; `-m slow` has it.
-SLOW = pytest.param("r2d2_debug", marks=pytest.mark.slow)
+# Two runs more would make each of ten flags twice as long; `-m slow` has them.
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("r2d2_debug", "sac_debug")]
 
 
-@pytest.mark.parametrize("experiment", ["debug", "drama_debug", SLOW])
+@pytest.mark.parametrize("experiment", ["debug", "drama_debug", *SLOW])
 def test_runs_train_resume_and_play(experiment, tmp_path, capsys):
     run = tmp_path / "run"
     words = [f"experiment={experiment}", f"run.dir={run}", "run.eval_episodes=0"]

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
-from rlseq.nn.distributions import Bernoulli, Categorical, DiagonalGaussian, MultiCategorical
+from rlseq.nn.distributions import (
+    Bernoulli,
+    Categorical,
+    DiagonalGaussian,
+    MultiCategorical,
+    TanhGaussian,
+)
 
 RNG = np.random.default_rng(0)
 LEAD = (4, 3)
@@ -149,3 +155,38 @@ def test_the_score_averages_to_zero(make):
     for leaf in jax.tree.leaves(scores):
         error = leaf.std(0) / np.sqrt(DRAWS)
         assert (np.abs(leaf.mean(0)) < 4 * error).all()
+
+
+def squashed(mean, log_std, low, high):
+    return TanhGaussian(*map(f32, (mean, log_std, (low + high) / 2, (high - low) / 2)))
+
+
+@pytest.mark.parametrize(("mean", "log_std"), [(0.0, 0.0), (1.5, -1.0), (-0.3, 0.7), (3.0, -2.0)])
+def test_the_density_of_a_squashed_normal_is_the_slope_of_its_distribution_function(mean, log_std):
+    low, high = np.array([-1.0]), np.array([3.0])
+    edges = 1 + 2 * np.tanh(np.linspace(-6, 6, 4001))
+    # Chances of intervals by the normal distribution function of where they come from.
+    chances = np.diff(stats.norm(mean, np.exp(log_std)).cdf(np.linspace(-6, 6, 4001)))
+    middles = (edges[1:] + edges[:-1]) / 2
+    squash = squashed(np.array([mean]), np.array([log_std]), low, high)
+    log_p = np.asarray(jax.vmap(squash.log_prob)(f32(middles[:, None])), np.float64)
+    mass = np.exp(log_p) * np.diff(edges)
+    np.testing.assert_allclose(mass.sum(), 1, atol=2e-3)
+    clear = (chances > 1e-6) & (np.abs(middles - 1) < 1.99)
+    assert clear.sum() > 500
+    np.testing.assert_allclose(mass[clear], chances[clear], rtol=5e-3)
+
+
+def test_a_squashed_draw_has_the_log_density_of_its_action():
+    mean, log_std = RNG.normal(size=(2, *LEAD, 2))
+    low, high = np.broadcast_to([-1.0, 2.0], mean.shape), np.broadcast_to([3.0, 2.5], mean.shape)
+    policy = squashed(mean, log_std - 1, low, high)
+    unit, log_p = policy.draw(jax.random.key(1))
+    action = policy.sample(jax.random.key(1))
+    np.testing.assert_allclose(action, (low + high) / 2 + (high - low) / 2 * unit, rtol=1e-5)
+    volume = np.log(2 * 0.25)  # of half the sides
+    np.testing.assert_allclose(policy.log_prob(action), log_p - volume, rtol=2e-3, atol=2e-3)
+    far = TanhGaussian(f32([60.0]), f32([0.0]), f32([0.0]), f32([1.0]))
+    slope = jax.grad(lambda m: far._replace(mean=m).draw(jax.random.key(1))[1])(far.mean)
+    assert np.isfinite(far.draw(jax.random.key(1))[1]) and np.isfinite(slope).all()
+    assert np.isfinite(far.log_prob(f32([1.0])))
