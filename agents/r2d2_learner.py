@@ -12,7 +12,7 @@ from rlseq.agents.frames import FrameStack
 from rlseq.agents.networks import DuelingNetwork
 from rlseq.agents.r2d2_settings import R2D2Config
 from rlseq.agents.replay_agent import Row
-from rlseq.agents.sequences import places, stored_carry, unroll
+from rlseq.agents.sequences import rows_at, stored_carry, unroll
 from rlseq.agents.shifts import random_shift
 from rlseq.agents.updates import gradient_step
 from rlseq.agents.value_heads import ValueHead
@@ -107,7 +107,7 @@ class QLearner:
         """The sequences that begin at `starts`, whose first frames - 1 rows are only stacked."""
         c = self.config
         rows: Row = ring.rows
-        env, at = places(ring, starts, c.burn_in + c.length + c.horizon, skip=c.frames - 1)
+        env, at = rows_at(ring, starts, c.burn_in + c.length + c.horizon, skip=c.frames - 1)
         learned = slice(c.burn_in, None)
         reward, terminated, cut, reset = (
             x[env, at] for x in (rows.reward, rows.terminated, rows.truncated, rows.reset)

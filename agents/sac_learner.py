@@ -11,7 +11,7 @@ from jax import Array, lax
 from rlseq.agents.replay_agent import Row
 from rlseq.agents.sac_networks import Actions, SoftActor, TwinCritic, Values
 from rlseq.agents.sac_settings import SACConfig
-from rlseq.agents.sequences import places, stored_carry, unroll
+from rlseq.agents.sequences import rows_at, stored_carry, unroll
 from rlseq.agents.updates import gradient_step
 from rlseq.replay.starts import Starts, StartSampler
 from rlseq.rl.losses import masked_mean, value_loss
@@ -107,7 +107,7 @@ class SoftLearner:
         """The sequences that begin at `starts`."""
         c = self.config
         rows: Row = ring.rows
-        env, at = places(ring, starts, c.window)
+        env, at = rows_at(ring, starts, c.window)
         carry = stored_carry(rows.carry, env, at)
         learned = env[c.burn_in : -1], at[c.burn_in : -1]
         action, reward, terminated, cut = (

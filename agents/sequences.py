@@ -66,7 +66,7 @@ def check_window(
         )
 
 
-def places(ring: Ring, starts: Starts, length: int, skip: int = 0) -> tuple[Array, Array]:
+def rows_at(ring: Ring, starts: Starts, length: int, skip: int = 0) -> tuple[Array, Array]:
     """(environments, indices), int32 [length, B] each, of the rows after the first `skip`."""
     first = starts.index + skip
     step = jnp.arange(length, dtype=jnp.int32)
@@ -75,7 +75,7 @@ def places(ring: Ring, starts: Starts, length: int, skip: int = 0) -> tuple[Arra
 
 
 def stored_carry(carry: Carry, env: Array, at: Array) -> Carry:
-    """Of the rows' carries, leaves [E, L, ...], those of the first of the places [T, B]."""
+    """Of the rows' carries, leaves [E, L, ...], those of the first of the indices [T, B]."""
     return jax.tree.map(lambda x: x[env[0], at[0]], carry)
 
 

@@ -10,8 +10,9 @@ from gymnax.environments import spaces
 from scipy.special import log_softmax
 
 import rlseq
+from rlseq.agents.acting import Actor
 from rlseq.agents.experience import collect_rows
-from rlseq.agents.rollout import Actor, collect
+from rlseq.agents.rollout import collect
 from rlseq.agents.sac_learner import Networks
 from rlseq.agents.sac_networks import ContinuousActions, make_actions
 from rlseq.errors import InputError
