@@ -29,6 +29,7 @@ TABLES: dict[str, dict[str, str]] = {
         "para_gru": "rlseq.cores.para_gru:ParaGRU",
         "para_lstm": "rlseq.cores.para_lstm:ParaLSTM",
         "q_lstm": "rlseq.cores.q_lstm:QLSTM",
+        "rtu": "rlseq.cores.rtu:RTU",
         "s4d": "rlseq.cores.s4d:S4D",
         "s5": "rlseq.cores.s5:S5",
         "slstm": "rlseq.cores.slstm:SLSTM",
