@@ -24,13 +24,20 @@ def loss(y, target):
 
 
 def by_backpropagation(module, params, x, reset, target):
-    """The gradient of the sum of losses, through the whole sequence."""
+    """The gradient of the sum of losses, through the whole sequence, and the outputs."""
 
     def total(params):
         _, y = module.apply(params, module.init_carry(x.shape[1]), x, reset)
-        return loss(y, target)
+        return loss(y, target), y
 
-    return jax.grad(total)(params)
+    return jax.grad(total, has_aux=True)(params)
+
+
+@partial(jax.jit, static_argnums=0)
+def both(estimator, params, *data):
+    """(gradient, outputs) of backpropagation and of an estimator."""
+    exact = by_backpropagation(estimator.module, params, *data)
+    return exact, by_estimator(estimator, params, *data)
 
 
 def by_estimator(estimator, params, x, reset, target, key=None):
@@ -55,6 +62,8 @@ def init(module, dtype, seed=0):
     x, reset, _ = drawn(dtype)
     make = jax.jit(partial(module.init, jax.random.key(seed)))
     params = make(module.init_carry(BATCH), x, reset)
-    return jax.tree.map(
-        lambda p: p + 0.1 * jnp.sin(jnp.arange(p.size, dtype=p.dtype)).reshape(p.shape), params
-    )
+
+    def moved(p):
+        return p + 0.1 * jnp.sin(jnp.arange(p.size, dtype=p.dtype)).reshape(p.shape)
+
+    return jax.tree.map(moved, params)
