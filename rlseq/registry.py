@@ -53,6 +53,7 @@ TABLES: dict[str, dict[str, str]] = {
         "ppo": "rlseq.agents.ppo:PPO",
         "pqn": "rlseq.agents.pqn:PQN",
         "r2d2": "rlseq.agents.r2d2:R2D2",
+        "stream": "rlseq.agents.stream:Stream",
     },
     "world_model": {
         "drama": "rlseq.world_models.drama:Drama",

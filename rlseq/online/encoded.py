@@ -9,12 +9,14 @@ from rlseq.types import Carry
 class Encoded(nn.Module):
     """encoder(x) -> core; x [T, B, ...] with reset bool [T, B], or without T for `step`.
 
-    The encoder is any flax module of single inputs, so that exact estimators carry the influence
-    of its parameters too: one number for each of them and each number of the core's state.
+    The encoder is any flax module of single inputs. Estimators carry the influence of its
+    parameters too: one number for each of them and each number of the core's state. Without
+    `traced` they do not, and the encoder has the gradient of its present output alone.
     """
 
     encoder: nn.Module
     core: nn.Module
+    traced: bool = True
 
     def init_carry(self, batch: int) -> Carry:
         """The core's."""

@@ -19,7 +19,7 @@ class Parts(NamedTuple):
 
     own: Flat  # each number feeds one unit
     before: Flat  # feed any: of what the layer's inputs pass first
-    after: Flat  # feed none
+    after: Flat  # feed none, or count as if
 
 
 class Layout:
@@ -36,6 +36,7 @@ class Layout:
         self.units = recurrence.units
         leaves = jax.tree.leaves(jax.eval_shape(lambda: stack.init_carry(1)))
         self.numbers = sum(leaf.size for leaf in leaves) // self.units  # K
+        self._traced = encoded and module.traced
         first = ("project/", *(("norms_0/",) if stack.norm in ("pre", "pre_rms") else ()))
         self._first = tuple(inside + name for name in first)
         self._inside = inside
@@ -44,10 +45,10 @@ class Layout:
         """Parameters in parts."""
         parts = Parts({}, {}, {})
         for path, leaf in traverse_util.flatten_dict(params, sep="/").items():
-            outside = not path.startswith(self._inside)
+            encoder = self._traced and not path.startswith(self._inside)
             if path in self.axes:
                 parts.own[path] = leaf
-            elif outside or path.startswith(self._first):
+            elif encoder or path.startswith(self._first):
                 parts.before[path] = leaf
             else:
                 parts.after[path] = leaf

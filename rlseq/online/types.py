@@ -1,8 +1,7 @@
 """What every estimator shares: rows of a batch side by side, a step and its pullback."""
 
-from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import flax.linen as nn
 import jax
@@ -11,8 +10,11 @@ from jax import Array
 
 from rlseq.types import Carry, Params, PyTree
 
-# Gradient of a loss by y [B, features] -> that by the parameters, summed over the batch, and by x.
-Pullback = Callable[[Array], tuple[Params, Array | None]]
+
+class Pullback(Protocol):
+    """Takes the gradient of a loss by y [B, features]; see `Estimator.step`."""
+
+    def __call__(self, d_y: Array, *, rows: bool = False) -> tuple[Params, Array | None]: ...
 
 
 class Trace(NamedTuple):
@@ -60,7 +62,8 @@ class Estimator:
 
         The pullback takes the gradient of a loss by y and returns that by the parameters, summed
         over the batch, and that by x in this step alone (None if x are no floats); what a loss of
-        this step owes to earlier inputs has gone into the parameters' part. Sum it over steps.
+        this step owes to earlier inputs has gone into the parameters' part. Sum it over steps. With
+        `rows` the parameters' part is not summed: leaves [B, ...], each row's own.
 
         Args:
             params: may change between steps; what older ones left in the trace stays.
@@ -82,10 +85,17 @@ class Estimator:
         return jax.tree.map(lambda leaf: leaf[0], carry), y[0]
 
     def _pull(
-        self, params: Params, trace: Trace, x: Array, reset: Array, d_y: Array
+        self,
+        params: Params,
+        trace: Trace,
+        x: Array,
+        reset: Array,
+        d_y: Array,
+        *,
+        rows: bool = False,
     ) -> tuple[Params, Array | None]:
         d_params, d_x = jax.vmap(partial(self._pull_row, params))(trace, x, reset, d_y)
-        return jax.tree.map(lambda leaf: leaf.sum(0), d_params), d_x
+        return d_params if rows else jax.tree.map(lambda leaf: leaf.sum(0), d_params), d_x
 
     def _pull_row(
         self, params: Params, row: Trace, x: Array, reset: Array, d_y: Array

@@ -213,6 +213,7 @@ AGENTS = {
     "debug": ("ppo", "none"),
     "drama_debug": ("imagination", "drama"),
     "r2d2_debug": ("r2d2", "none"),
+    "stream_debug": ("stream", "none"),
 }
 
 
