@@ -10,7 +10,6 @@ import pytest
 
 import rlseq
 from rlseq.agents.reward_scale import reward_scale
-from rlseq.agents.rollout import collect
 from rlseq.envs.probe import FAMILY
 from rlseq.errors import InputError
 from rlseq.nn.normalisers import init_moments
@@ -169,14 +168,14 @@ def test_rewards_are_divided_by_the_deviation_of_their_discounted_sums():
     for t in range(steps):
         u = GAMMA * u + reward[t]
         seen += list(u[valid[t]])
-        np.testing.assert_allclose(scales[t], 1 / np.std(seen), rtol=1e-3)
+        np.testing.assert_allclose(scales[t], 1 / np.std(seen) if len(seen) > 1 else 1, rtol=1e-3)
         u = np.where(done[t], 0, u)
     same = TimeStep(*(jnp.ones(envs),) * 2, *(~never,) * 3, jnp.ones(envs))
     assert reward_scale(*start, same, gamma=GAMMA)[2] == 1  # nothing to divide by
 
 
 # Usually one core where memory is needed, the others and most other probes are slow tests.
-USUAL = {"Recall": ("rtu",), "Truncated": ("mlp",), "ActionObs": ("mlp",), "Continuous": ("mlp",)}
+USUAL = {"Recall": ("rtu",), "Truncated": ("mlp",), "Continuous": ("mlp",)}
 PIXELS = ("Catch", "CatchBlind")
 PAIRS = [
     pytest.param(probe, *core.values, marks=core.marks)
@@ -190,7 +189,7 @@ PAIRS = [
 
 @pytest.mark.parametrize(("probe", "core"), PAIRS)
 def test_stream_solves(probe, core):
-    updates = 80 if probe in ("Recall", "Leak") else 20
+    updates = 40 if probe in ("Recall", "Leak") else 20
     agent = make(f"probe:{probe}", core, num_updates=updates)
 
     @jax.jit
@@ -206,7 +205,7 @@ def test_stream_solves(probe, core):
     assert (np.abs(values - exact) < 0.1 * np.maximum(1, np.abs(exact))).all()
 
 
-@pytest.mark.parametrize("core", rlseq.core_names())
+@pytest.mark.parametrize("core", kinds.cores((*kinds.EACH_KIND, "mlp")))
 @pytest.mark.parametrize("estimator", ["auto", "uoro"])
 def test_every_core_learns_with_an_estimator_that_fits(core, estimator):
     if core == "mlp" and estimator == "uoro":
@@ -222,25 +221,13 @@ def test_every_core_learns_with_an_estimator_that_fits(core, estimator):
 
 def test_images_are_seen_whole_and_their_encoder_is_not_traced():
     agent = make("probe:Catch", num_envs=2, num_steps=2)
-    state, metrics = agent.train(fresh(agent), 1)
-    assert metrics["finite"] == 1 and metrics["valid_steps"] == 4
-    influence = state.actor.carry.actor.trace.influence
+    state = jax.eval_shape(agent.init, KEY)
+    after, _ = jax.eval_shape(lambda state: agent.train(state, 1), state)
+    assert type(agent.actor.estimator.module.encoder).__name__ == "PixelEncoder"
+    influence = after.actor.carry.actor.trace.influence
     assert influence and not any("encoder" in path for path in influence)
-    of_encoder = agent.actor.estimator.module.encoder
-    assert jax.tree.leaves(state.params.network["actor"]["memory"]["params"]["encoder"])
-    assert type(of_encoder).__name__ == "PixelEncoder"
-
-
-def test_a_rollout_acts_with_the_memory_that_learned():
-    agent = make("memory:TMaze", "rtu", 2, num_steps=5, normalize_observations=True)
-    state, _ = agent.train(fresh(agent), 2)
-    carry = tuple(getattr(state.actor.carry, side).trace.carry for side in ("actor", "critic"))
-    fresh_carry = agent.init_carry(2)
-    assert jax.tree.map(jnp.shape, carry) == jax.tree.map(jnp.shape, fresh_carry)
-    assert state.params.moments.count == 20
-    actor = state.actor._replace(carry=carry)
-    _, played, _ = collect(agent.env, partial(agent.policy, state.params), actor, 3)
-    assert np.isfinite(played.value).all()
+    vectors = jax.eval_shape(make().init, KEY).actor.carry.actor.trace.influence
+    assert any("encoder" in path for path in vectors)
 
 
 @pytest.mark.parametrize(
@@ -251,7 +238,10 @@ def test_a_rollout_acts_with_the_memory_that_learned():
         ({"estimator": "rtlr"}, "Did you mean 'rtrl'"),
         ({"num_updates": 0}, "num_updates must be at least 1, got 0"),
         ({"kappa_value": -1.0}, "agent.kappa_value must be at least 0, got -1.0"),
-        ({"env_id": "probe:Catch", "normalize_observations": True}, "is for vectors, not images"),
+        (
+            {"env_id": "probe:Catch", "normalize_observations": True},
+            "is for vectors, not for images",
+        ),
     ],
 )
 def test_what_does_not_fit_is_named(settings, match):
