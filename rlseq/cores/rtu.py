@@ -17,6 +17,7 @@ from rlseq.errors import InputError
 from rlseq.fields import OneOf
 
 ACTIVATIONS = {"relu": nn.relu, "tanh": nn.tanh, "none": lambda x: x}
+Activation = Annotated[str, OneOf(ACTIVATIONS)]
 
 
 class RTU(Ring):
@@ -27,7 +28,7 @@ class RTU(Ring):
 
     block: ClassVar[dict] = {"layers": 1}
 
-    activation: Annotated[str, OneOf(ACTIVATIONS)] = "relu"  # f; the paper's
+    activation: Activation = "relu"  # f: the paper's, or "tanh" or "none"
 
     def __post_init__(self) -> None:
         if self.features % 2:
