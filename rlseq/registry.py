@@ -29,6 +29,7 @@ TABLES: dict[str, dict[str, str]] = {
         "para_gru": "rlseq.cores.para_gru:ParaGRU",
         "para_lstm": "rlseq.cores.para_lstm:ParaLSTM",
         "q_lstm": "rlseq.cores.q_lstm:QLSTM",
+        "rtu": "rlseq.cores.rtu:RTU",
         "s4d": "rlseq.cores.s4d:S4D",
         "s5": "rlseq.cores.s5:S5",
         "slstm": "rlseq.cores.slstm:SLSTM",
@@ -53,6 +54,7 @@ TABLES: dict[str, dict[str, str]] = {
         "pqn": "rlseq.agents.pqn:PQN",
         "r2d2": "rlseq.agents.r2d2:R2D2",
         "sac": "rlseq.agents.sac:SAC",
+        "stream": "rlseq.agents.stream:Stream",
     },
     "world_model": {
         "drama": "rlseq.world_models.drama:Drama",

@@ -1,16 +1,21 @@
 """What the cores with a constant diagonal complex transition share: carry, scan and step."""
 
+import math
 from typing import Annotated, ClassVar
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from jax import Array
 
 from rlseq.cores.options import Dtype, Features
-from rlseq.fields import OneOf
+from rlseq.errors import InputError
+from rlseq.fields import OneOf, Range, Share
 from rlseq.scans.affine import METHODS
 from rlseq.scans.rotation import rotate, rotation_scan
 from rlseq.types import Carry
+
+Phase = Annotated[float, Range(0, 2 * math.pi, above=True)]
 
 
 class Diagonal(nn.Module):
@@ -65,6 +70,36 @@ class Diagonal(nn.Module):
             raise ValueError(
                 f"{name} needs an input of {self.features} features, got {x.shape[-1]}"
             )
+
+
+class Ring(Diagonal):
+    """A diagonal core whose eigenvalues exp(-exp(nu) + i exp(theta)) start in a ring (2303.06349).
+
+    Raises InputError for radii that are not 0 <= radius_min < radius_max < 1.
+    """
+
+    radius_min: Share = 0.9  # the paper's ring for long memories: |L| starts between these
+    radius_max: Share = 0.999
+    phase_max: Phase = math.pi / 10  # the paper's for its longest task; slow rotations at first
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.radius_min < self.radius_max < 1:
+            raise InputError(
+                f"{type(self).__name__.lower()}: 0 <= radius_min < radius_max < 1, got "
+                f"{self.radius_min} and {self.radius_max}"
+            )
+        super().__post_init__()
+
+    def _initial_radius(self, key: Array, shape: tuple[int, ...]) -> Array:
+        """nu for eigenvalues uniform in the ring's area (lemma 3.2 of the paper)."""
+        low, high = self.radius_min**2, self.radius_max**2
+        # Never exactly 0: nu would be infinite.
+        square = jax.random.uniform(key, shape, jnp.dtype(self.dtype), max(low, 1e-6), high)
+        return jnp.log(-0.5 * jnp.log(square))
+
+    def _initial_phase(self, key: Array, shape: tuple[int, ...]) -> Array:
+        dtype = jnp.dtype(self.dtype)
+        return jnp.log(jax.random.uniform(key, shape, dtype, 1e-6, 1.0) * self.phase_max)
 
 
 def project_pairs(states: Array, c: Array) -> Array:

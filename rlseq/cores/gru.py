@@ -9,6 +9,7 @@ from jax import Array
 
 from rlseq.cores.lstm import check_heads, orthogonal_gates, recurrent_shape
 from rlseq.cores.options import Dtype, Features, Heads
+from rlseq.cores.recurrence import Recurrence
 from rlseq.scans.sequential import Gates, clear, recurrent_product, recurrent_scan
 from rlseq.types import Carry
 
@@ -65,6 +66,12 @@ class GRU(nn.Module):
         shape = recurrent_shape(n, 3, self.heads)
         self.recurrent = self.param("recurrent", orthogonal_gates, shape, self.dtype)
         self.bias = self.param("bias", zeros, (3 * n,), self.dtype)
+
+    @property
+    def recurrence(self) -> Recurrence | None:
+        """A unit is a cell; a matrix in blocks, one a head, has no one axis of them."""
+        axes = {"inputs/kernel": -1, "inputs/bias": -1, "recurrent": -1, "bias": -1}
+        return Recurrence(axes, self.features, diagonal=False) if self.heads == 1 else None
 
     def init_carry(self, batch: int) -> Carry:
         """Zeros [batch, features]."""

@@ -4,45 +4,33 @@ h[t] = L h[t-1] + g B x[t], y[t] = Re(C h[t]) + D x[t] with L = exp(-exp(nu) + i
 |L| < 1 always, and the normalisation g of section 3.4 that keeps |h| near |B x| for |L| near one.
 """
 
-import math
-from typing import Annotated
-
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jax import Array
 
-from rlseq.cores.diagonal import Diagonal, project_pairs
+from rlseq.cores.diagonal import Ring, project_pairs
 from rlseq.cores.options import Size
-from rlseq.errors import InputError
-from rlseq.fields import Range, Share
-
-Phase = Annotated[float, Range(0, 2 * math.pi, above=True)]
+from rlseq.cores.recurrence import Recurrence
 
 
-class LRU(Diagonal):
+class LRU(Ring):
     """One LRU layer; the carry is the state, [B, 2, P]: real and imaginary parts.
 
     Raises InputError for radii that are not 0 <= radius_min < radius_max < 1.
     """
 
     state_size: Size = 0  # complex states; 0 means half of `features`, a carry of `features` reals
-    radius_min: Share = 0.9  # the paper's ring for long memories: |L| starts between these
-    radius_max: Share = 0.999
-    phase_max: Phase = math.pi / 10  # the paper's for its longest task; slow rotations at first
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.radius_min < self.radius_max < 1:
-            raise InputError(
-                "lru: 0 <= radius_min < radius_max < 1, got "
-                f"{self.radius_min} and {self.radius_max}"
-            )
-        super().__post_init__()
 
     @property
     def states(self) -> int:
         """P, the number of complex states."""
         return self.state_size or max(self.features // 2, 1)
+
+    @property
+    def recurrence(self) -> Recurrence:
+        """A unit is a complex state."""
+        axes = {"nu": -1, "theta": -1, "scale": -1, "b": -2}
+        return Recurrence(axes, self.states, diagonal=True)
 
     def setup(self) -> None:
         n, d, dtype = self.states, self.features, jnp.dtype(self.dtype)
@@ -65,17 +53,6 @@ class LRU(Diagonal):
 
     def _output(self, states: Array, x: Array) -> Array:
         return project_pairs(states, self.c) + jnp.broadcast_to(self.skip, x.shape) * x
-
-    def _initial_radius(self, key: Array, shape: tuple[int, ...]) -> Array:
-        """nu for eigenvalues uniform in the ring's area (lemma 3.2 of the paper)."""
-        low, high = self.radius_min**2, self.radius_max**2
-        # Never exactly 0: nu would be infinite.
-        square = jax.random.uniform(key, shape, jnp.dtype(self.dtype), max(low, 1e-6), high)
-        return jnp.log(-0.5 * jnp.log(square))
-
-    def _initial_phase(self, key: Array, shape: tuple[int, ...]) -> Array:
-        dtype = jnp.dtype(self.dtype)
-        return jnp.log(jax.random.uniform(key, shape, dtype, 1e-6, 1.0) * self.phase_max)
 
     def _initial_scale(self, key: Array) -> Array:
         """log sqrt(1 - |L|^2)."""

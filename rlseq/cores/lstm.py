@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from rlseq.cores.options import Bias, Dtype, Features, Heads
+from rlseq.cores.recurrence import Recurrence
 from rlseq.errors import InputError
 from rlseq.nn.initialisers import orthogonal
 from rlseq.scans.sequential import Gates, clear, recurrent_product, recurrent_scan, same
@@ -60,6 +61,12 @@ class LSTM(nn.Module):
         shape = recurrent_shape(n, 4, self.heads)
         self.recurrent = self.param("recurrent", orthogonal_gates, shape, self.dtype)
         self.bias = self.param("bias", self._initial_bias, (4 * n,), self.dtype)
+
+    @property
+    def recurrence(self) -> Recurrence | None:
+        """A unit is a cell; a matrix in blocks, one a head, has no one axis of them."""
+        axes = {"inputs/kernel": -1, "recurrent": -1, "bias": -1}
+        return Recurrence(axes, self.features, diagonal=False) if self.heads == 1 else None
 
     def init_carry(self, batch: int) -> Carry:
         """Zeros: (c, h), each [batch, features]."""

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from rlseq.cores.options import Dtype, Features, MatmulDtype
+from rlseq.cores.recurrence import Recurrence
 from rlseq.fields import OneOf
 from rlseq.nn.projection import Projection
 from rlseq.scans.affine import METHODS, affine_scan
@@ -32,6 +33,12 @@ class MinGRU(nn.Module):
         self.inputs = Projection(
             2 * self.features, dtype=self.dtype, matmul_dtype=self.matmul_dtype
         )
+
+    @property
+    def recurrence(self) -> Recurrence:
+        """A unit is a number of h."""
+        axes = {"inputs/dense/kernel": -1, "inputs/dense/bias": -1}
+        return Recurrence(axes, self.features, diagonal=True)
 
     def init_carry(self, batch: int) -> Carry:
         """Zeros [batch, features]."""

@@ -17,6 +17,7 @@ from jax import Array
 
 from rlseq.cores.diagonal import Diagonal
 from rlseq.cores.options import StepSize
+from rlseq.cores.recurrence import Recurrence
 from rlseq.cores.s5 import discretize, hippo_normal
 from rlseq.cores.selective import check_step_range
 from rlseq.errors import InputError
@@ -64,6 +65,12 @@ class S4D(Diagonal):
     def states(self) -> int:
         """The complex states of all channels."""
         return self.features * self.state_size // 2
+
+    @property
+    def recurrence(self) -> Recurrence:
+        """A unit is a channel, whose states share a step size."""
+        axes = {"real": -2, "imag": -2, "log_step": -1}
+        return Recurrence(axes, self.features, diagonal=True)
 
     def setup(self) -> None:
         shape = (self.features, self.state_size // 2)

@@ -16,6 +16,7 @@ from jax import Array
 
 from rlseq.cores.diagonal import Diagonal, project_pairs
 from rlseq.cores.options import Blocks, Size, StepSize
+from rlseq.cores.recurrence import Recurrence
 from rlseq.cores.selective import check_step_range
 from rlseq.errors import InputError
 from rlseq.fields import OneOf
@@ -92,6 +93,12 @@ class S5(Diagonal):
     def states(self) -> int:
         """Half of the state: one of each conjugate pair."""
         return (self.state_size or self.features) // 2
+
+    @property
+    def recurrence(self) -> Recurrence:
+        """A unit is a complex state."""
+        axes = {"real": -1, "imag": -1, "log_step": -1, "b/b": -2}
+        return Recurrence(axes, self.states, diagonal=True)
 
     def _drive(self, x: Array) -> tuple[tuple[Array, Array], Array]:
         """The transition ([P], [P]) and B x [..., 2, P]; the complex product is one real matmul."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import flax.linen as nn
 from jax import Array
 
-from rlseq.nn.initialisers import fan_average, orthogonal
+from rlseq.nn.initialisers import fan_average, orthogonal, sparse
 
 
 class DenseStack(nn.Module):
@@ -24,6 +24,23 @@ class DenseStack(nn.Module):
         for width in self.widths:
             x = nn.Dense(width, kernel_init=orthogonal(math.sqrt(2)))(x)
             x = nn.leaky_relu(nn.LayerNorm()(x) if self.norm else x)
+        return x
+
+
+class SparseStack(nn.Module):
+    """x [..., D] -> [..., widths[-1]]: dense layers, begun sparse, normalised before a leaky ReLU.
+
+    The norms have no parameters (Elsayed et al. 2410.14606, section 3.4).
+    """
+
+    widths: tuple[int, ...]
+    sparsity: float = 0.9  # the paper's
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        for width in self.widths:
+            x = nn.Dense(width, kernel_init=sparse(self.sparsity))(x)
+            x = nn.leaky_relu(nn.LayerNorm(use_bias=False, use_scale=False)(x))
         return x
 
 

@@ -10,7 +10,7 @@ from rlseq.errors import InputError
 from rlseq.train import build
 from tests import kinds
 
-SMALL = ("debug", "drama_debug", "r2d2_debug", "sac_debug")
+SMALL = ("debug", "drama_debug", "r2d2_debug", "sac_debug", "stream_debug")
 CONFIGS = Path(str(importlib.resources.files("rlseq.configs")))
 
 

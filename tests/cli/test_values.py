@@ -214,6 +214,7 @@ AGENTS = {
     "drama_debug": ("imagination", "drama"),
     "r2d2_debug": ("r2d2", "none"),
     "sac_debug": ("sac", "none"),
+    "stream_debug": ("stream", "none"),
 }
 
 

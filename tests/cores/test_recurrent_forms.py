@@ -1,4 +1,4 @@
-"""Forms that options give to lstm, gru, slstm, al_rnn, s4d and gated_deltanet."""
+"""Forms that options give to lstm, gru, slstm, leaky_rnn, rtu, al_rnn, s4d and gated_deltanet."""
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +11,7 @@ from rlseq.cores.s4d import initial_spectrum
 from rlseq.errors import InputError
 
 from .laws import FEATURES, assert_close, case
+from .twins import twin_of
 
 
 def dense_matrix(blocks):
@@ -67,6 +68,20 @@ def test_heads_that_do_not_divide(name):
         rlseq.make_core(name, 8, heads=0)
 
 
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("leaky_rnn", {"diagonal": True}), ("rtu", {"activation": "tanh"}),
+     ("rtu", {"activation": "none"})],
+)  # fmt: skip
+def test_options_of_units_that_see_themselves_alone(name, options):
+    c = case(name, 40, layers=2, **options)
+    core = rlseq.make_core(name, FEATURES, layers=2, **options)
+    carry, y = c.fns.scan(c.params, *c[2:])
+    twin = twin_of(name)(core, c.params["params"], c.carry, np.asarray(c.x), np.asarray(c.reset))
+    np.testing.assert_allclose(y, twin, rtol=1e-4, atol=1e-5)
+    assert_close((carry, y), c.fns.fold(*c[1:]))
+
+
 def test_the_symbols_of_al_rnn_name_its_linear_regions():
     z = jnp.asarray([[9.0, -1.0, -1.0], [-9.0, 1.0, -1.0], [0.0, -1.0, 1.0], [0.0, 2.0, 3.0]])
     np.testing.assert_array_equal(symbolic_code(z, 2), [0, 1, 2, 3])
@@ -88,6 +103,9 @@ def test_every_spectrum_of_s4d_is_stable_and_steps_as_it_scans(spectrum):
     [
         ("lru", {"radius_min": 1.0}, "radius_min < radius_max"),
         ("lru", {"phase_max": 0.0}, "phase_max"),
+        ("rtu", {"radius_min": 1.0}, "rtu: 0 <= radius_min < radius_max"),
+        ("rtu", {"features": 7}, "rtu: features must be even, got 7"),
+        ("rtu", {"activation": "rely"}, "Did you mean 'relu'"),
         ("s4d", {"state_size": 3}, "state_size must be even, got 3"),
         ("s4d", {"spectrum": "lim"}, "Did you mean 'lin'"),
         ("min_gru", {"method": "asociative"}, "Did you mean 'associative'"),
@@ -101,4 +119,4 @@ def test_every_spectrum_of_s4d_is_stable_and_steps_as_it_scans(spectrum):
 )
 def test_bad_options(name, options, match):
     with pytest.raises(InputError, match=match):
-        rlseq.make_core(name, 8, **options)
+        rlseq.make_core(name, **({"features": 8} | options))

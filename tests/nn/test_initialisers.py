@@ -1,11 +1,11 @@
-"""Orthogonal initialisation, alone and under vmap."""
+"""Orthogonal initialisation, alone and under vmap, and sparse initialisation."""
 
 import jax
 import numpy as np
 import pytest
 from jax.extend.core import jaxprs_in_params
 
-from rlseq.nn.initialisers import orthogonal
+from rlseq.nn.initialisers import orthogonal, sparse
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (12, 5), (5, 12)])
@@ -14,6 +14,18 @@ def test_rows_or_columns_are_orthogonal(shape):
     assert w.shape == shape
     gram = w @ w.T if shape[0] <= shape[1] else w.T @ w
     np.testing.assert_allclose(gram, 4 * np.eye(min(shape)), atol=1e-5)
+
+
+@pytest.mark.parametrize(("rows", "zeros"), [(20, 18), (3, 2), (1, 0)])
+def test_sparse_columns_have_their_share_of_zeros(rows, zeros):
+    w = np.asarray(sparse(0.9)(jax.random.key(0), (rows, 200)))
+    assert ((w == 0).sum(0) == zeros).all()
+    left = w[w != 0] * np.sqrt(rows)
+    assert np.abs(left).max() <= 1
+    spread = 4.5 / np.sqrt(3 * left.size)  # a uniform number's deviation is 1 / sqrt(3)
+    assert abs(left.mean()) < spread and abs(left.std() - 3**-0.5) < spread
+    places = (w != 0).sum(1)
+    assert rows == 1 or (np.abs(places / 200 - (rows - zeros) / rows) < 0.2).all()
 
 
 def test_under_vmap_matrices_are_factored_one_at_a_time():

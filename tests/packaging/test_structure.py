@@ -26,6 +26,7 @@ LEVELS = [
     ("scans", "rl"),
     ("nn", "replay", "data"),
     ("cores",),
+    ("online",),
     ("envs",),
     ("world_models",),
     ("agents",),

@@ -8,7 +8,9 @@ from .common import dense
 def twin(layer, params, carry, x, reset):
     h = np.asarray(carry, np.float64)
     tau = np.maximum(np.asarray(params["tau"], np.float64), 1)
-    weight = np.array(params["recurrent"], np.float64)
+    weight = np.zeros((layer.features, layer.features))
+    if not layer.diagonal:
+        weight += np.asarray(params["recurrent"], np.float64)
     np.fill_diagonal(weight, 0)
     out = []
     for x_t, reset_t in zip(x, reset, strict=True):

@@ -1,0 +1,192 @@
+"""Stream AC(lambda) (Elsayed et al. 2410.14606) with a memory: learning at every step, no replay.
+
+Actor and critic are two networks, each with its own memory. Eligibility traces carry what earlier
+actions and predictions were due for back to them; `rlseq.online` carries forward what the memory's
+parameters did to it, in place of backpropagation through time. Several environments have a trace
+each, and a step is the mean of theirs.
+"""
+
+from functools import partial
+from typing import Any, ClassVar, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+
+from rlseq.agents.acting import Actor, mark_batched, start_actor, to_env
+from rlseq.agents.metrics import Episodes, ended_episodes, training_metrics
+from rlseq.agents.networks import action_head, make_encoder
+from rlseq.agents.observations import Observations
+from rlseq.agents.on_policy import PolicyParams, check_sizes
+from rlseq.agents.policy_agent import PolicyAgent
+from rlseq.agents.reward_scale import reward_scale
+from rlseq.agents.rollout import ended_for_learner
+from rlseq.agents.stream_settings import StreamConfig
+from rlseq.agents.stream_side import Head, Memory, Side
+from rlseq.cores import make_core
+from rlseq.nn.distributions import Distribution
+from rlseq.nn.encoders import SparseStack
+from rlseq.nn.heads import PolicyHead, ValueHead
+from rlseq.nn.normalisers import RunningMoments, init_moments
+from rlseq.online import Encoded, make_estimator
+from rlseq.types import Carry, Metrics, TimeStep, VecEnv
+
+
+class Memories(NamedTuple):
+    """What each environment carries, leaves [E, ...]."""
+
+    actor: Memory
+    critic: Memory
+    discounted: Array  # float32, sum of rewards so far, older ones worth less
+
+
+class StreamState(NamedTuple):
+    """All that training needs; every leaf is an array."""
+
+    params: PolicyParams
+    rewards: RunningMoments  # of discounted sums
+    actor: Actor  # whose carry are the `Memories`
+    updates: Array  # [] int32
+
+
+class Stream(PolicyAgent):
+    """The agent: configuration and networks; progress lives in `StreamState`.
+
+    Raises InputError for hyper-parameters out of range, an estimator that the core does not fit,
+    actions that have no head, and an encoder or normalisation that does not fit the observations.
+    """
+
+    Config: ClassVar[type] = StreamConfig
+
+    def __init__(
+        self,
+        env: VecEnv,
+        config: StreamConfig,
+        core: dict[str, Any],
+        num_updates: int,
+        world_model: dict[str, Any] | None = None,
+    ):
+        del world_model  # `needs_world_model` is False: there is none
+        check_sizes(env.num_envs, 1, num_updates)
+        normalized = config.normalize_observations
+        observations = Observations(env, config.encoder_kind, normalized=normalized)
+        super().__init__(env, config, observations)
+        policy = PolicyHead(*action_head(env.spec.action_space))
+        self.actor = self._side(core, policy, config.kappa_policy)
+        self.critic = self._side(core, ValueHead(), config.kappa_value)
+
+    def init_carry(self, batch: int) -> Carry:
+        """The memory of `batch` fresh episodes: the actor's and the critic's."""
+        return tuple(side.estimator.module.init_carry(batch) for side in (self.actor, self.critic))
+
+    def policy_params(self, state: StreamState) -> PolicyParams:
+        """What `act` needs of a state."""
+        return state.params
+
+    def batched(self, state: StreamState) -> StreamState:
+        """True for every leaf of a state whose first axis is the environments."""
+        return mark_batched(state)
+
+    def policy(
+        self, params: PolicyParams, carry: Carry, obs: Array, reset: Array
+    ) -> tuple[Carry, Distribution, Array]:
+        """One step on flattened obs [B, ...]: (carry, distribution [B], value [B])."""
+        obs = self.observations.normalise(params.moments, obs)
+        (actor, critic), network = carry, params.network
+        actor, distribution = self.actor.look(network["actor"], actor, obs, reset)
+        critic, value = self.critic.look(network["critic"], critic, obs, reset)
+        return (actor, critic), distribution, value
+
+    @partial(jax.jit, static_argnums=0)
+    def init(self, key: Array) -> StreamState:
+        """Fresh parameters and episodes."""
+        actor_key, critic_key, env_key, act_key = jax.random.split(key, 4)
+        envs = self.env.num_envs
+        actor = start_actor(self.env, (), env_key, act_key)
+        seen = actor.timestep.obs, actor.timestep.reset
+        network = {
+            "actor": self.actor.init(actor_key, *seen),
+            "critic": self.critic.init(critic_key, *seen),
+        }
+        memories = Memories(
+            self.actor.init_memory(network["actor"], envs),
+            self.critic.init_memory(network["critic"], envs),
+            jnp.zeros(envs, jnp.float32),
+        )
+        params = PolicyParams(network, self.observations.init_moments())
+        actor = actor._replace(carry=memories)
+        return StreamState(params, init_moments(1), actor, jnp.zeros((), jnp.int32))
+
+    @partial(jax.jit, static_argnums=(0, 2))
+    def train(self, state: StreamState, num_updates: int) -> tuple[StreamState, Metrics]:
+        """`num_updates` times `num_steps` steps, learned from one by one."""
+
+        def update(state: StreamState, _: None) -> tuple[StreamState, tuple[Episodes, Metrics]]:
+            state, (episodes, losses) = lax.scan(self._step, state, None, self.config.num_steps)
+            state = state._replace(updates=state.updates + 1)
+            return state, (jax.tree.map(jnp.sum, episodes), jax.tree.map(jnp.mean, losses))
+
+        state, (episodes, losses) = lax.scan(update, state, None, num_updates)
+        return state, training_metrics(episodes, losses)
+
+    def _step(self, state: StreamState, _: None) -> tuple[StreamState, tuple[Episodes, Metrics]]:
+        """Act once in every environment, and learn from it at once."""
+        key, act_key, env_key, actor_key, critic_key = jax.random.split(state.actor.key, 5)
+        (network, moments), old = state.params, state.actor.carry
+        ts = state.actor.timestep
+        moments = self.observations.update(moments, ts.obs, None)
+        seen = self.observations.normalise(moments, ts.obs), ts.reset
+        acted, policy = self.actor.see(network["actor"], old.actor, *seen, actor_key)
+        judged, value = self.critic.see(network["critic"], old.critic, *seen, critic_key)
+        action = policy.sample(act_key)
+        env_state, new = self.env.step(state.actor.env_state, to_env(self.env, action), env_key)
+
+        rewards, discounted, scale = state.rewards, old.discounted, jnp.float32(1)
+        if self.config.scale_rewards:
+            rewards, discounted, scale = reward_scale(
+                rewards, discounted, new, gamma=self.config.gamma
+            )
+        final = self.observations.normalise(moments, new.final_obs)
+        follows = jnp.zeros_like(new.reset)
+        _, after = self.critic.look(network["critic"], judged.trace.carry, final, follows)
+        after = jnp.where(ended_for_learner(new), 0, after)
+        delta = new.reward * scale + self.config.gamma * after - value
+        delta = jnp.where(_counts(new), delta, 0)
+        ended = ended_for_learner(new) | new.truncated | ~_counts(new)
+
+        learn_policy = partial(self.actor.learn, network["actor"], old.actor.eligibility, acted)
+        actor_params, actor, rate = learn_policy(
+            self._policy_objective, (action, jnp.sign(delta)), delta, ended
+        )
+        learn_value = partial(self.critic.learn, network["critic"], old.critic.eligibility, judged)
+        critic_params, critic, _ = learn_value(lambda value: value, (), delta, ended)
+        memories = Memories(actor, critic, discounted)
+        params = PolicyParams({"actor": actor_params, "critic": critic_params}, moments)
+        actor = Actor(env_state, new, memories, key)
+        losses = {
+            "loss/td": jnp.square(delta).mean(), "value": value.mean(), "rate": rate.mean(),
+            "entropy": policy.entropy().mean(),
+        }  # fmt: skip
+        state = StreamState(params, rewards, actor, state.updates)
+        return state, (ended_episodes(env_state, new), losses)
+
+    def _policy_objective(self, policy: Distribution, action: Any, sign: Array) -> Array:
+        """log pi(a), and the entropy in such a way that its gradient points up whatever delta."""
+        return policy.log_prob(action) + self.config.entropy_coef * sign * policy.entropy()
+
+    def _side(self, core: dict[str, Any], out: Any, kappa: float) -> Side:
+        c, images = self.config, self.observations.images
+        encoder, head = ((width,) if width else () for width in (c.encoder, c.head))
+        enter: Any = SparseStack(encoder, c.sparsity)
+        if images:
+            enter = make_encoder(c.encoder_kind, self.observations.space, encoder, norm=True)
+        # What an image's many parameters did to every number of the state is too much to carry.
+        memory = Encoded(enter, make_core(**core), traced=not images)
+        estimator = make_estimator(c.estimator, memory)
+        return Side(estimator, Head(head, c.sparsity, out), kappa, c)
+
+
+def _counts(new: TimeStep) -> Array:
+    """bool [E]: a transition to learn from."""
+    every = jnp.ones_like(new.reset)
+    return every if new.valid is None else new.valid & ~new.truncated
