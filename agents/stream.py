@@ -146,12 +146,8 @@ class Stream(PolicyAgent):
             rewards, discounted, scale = reward_scale(
                 rewards, discounted, new, gamma=self.config.gamma
             )
-        final = self.observations.normalise(moments, new.final_obs)
-        follows = jnp.zeros_like(new.reset)
-        _, after = self.critic.look(network["critic"], judged.trace.carry, final, follows)
-        after = jnp.where(ended_for_learner(new), 0, after)
-        delta = new.reward * scale + self.config.gamma * after - value
-        delta = jnp.where(_counts(new), delta, 0)
+        params = PolicyParams(network, moments)
+        delta = self._td_error(params, judged.trace.carry, value, new, scale)
         ended = ended_for_learner(new) | new.truncated | ~_counts(new)
 
         learn_policy = partial(self.actor.learn, network["actor"], old.actor.eligibility, acted)
@@ -161,7 +157,7 @@ class Stream(PolicyAgent):
         learn_value = partial(self.critic.learn, network["critic"], old.critic.eligibility, judged)
         critic_params, critic, _ = learn_value(lambda value: value, (), delta, ended)
         memories = Memories(actor, critic, discounted)
-        params = PolicyParams({"actor": actor_params, "critic": critic_params}, moments)
+        params = params._replace(network={"actor": actor_params, "critic": critic_params})
         actor = Actor(env_state, new, memories, key)
         losses = {
             "loss/td": jnp.square(delta).mean(), "value": value.mean(), "rate": rate.mean(),
@@ -169,6 +165,18 @@ class Stream(PolicyAgent):
         }  # fmt: skip
         state = StreamState(params, rewards, actor, state.updates)
         return state, (ended_episodes(env_state, new), losses)
+
+    def _td_error(
+        self, params: PolicyParams, carry: Carry, value: Array, new: TimeStep, scale: Array
+    ) -> Array:
+        """float32 [E]: delta, from the critic's memory and value before `new`; 0 where nothing is
+        learned."""
+        final = self.observations.normalise(params.moments, new.final_obs)
+        follows = jnp.zeros_like(new.reset)
+        _, after = self.critic.look(params.network["critic"], carry, final, follows)
+        after = jnp.where(ended_for_learner(new), 0, after)
+        delta = new.reward * scale + self.config.gamma * after - value
+        return jnp.where(_counts(new), delta, 0)
 
     def _policy_objective(self, policy: Distribution, action: Any, sign: Array) -> Array:
         """log pi(a), and the entropy in such a way that its gradient points up whatever delta."""
