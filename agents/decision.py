@@ -8,6 +8,7 @@ transformer had a token for each. Without returns it is behaviour cloning.
 
 from dataclasses import dataclass
 from functools import cached_property, partial
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, NamedTuple
 
 import jax
@@ -23,11 +24,12 @@ from rlseq.agents.networks import ENCODERS, action_head, keeps_image, make_trunk
 from rlseq.agents.observations import Observations
 from rlseq.agents.offline import OfflineData, Window, load_data, sample_windows
 from rlseq.agents.updates import gradient_step
+from rlseq.data.minari import minari_scores
 from rlseq.envs.spaces import flat_size, flatten
 from rlseq.errors import InputError
 from rlseq.nn.normalisers import RunningMoments, update_moments
 from rlseq.rl.schedules import SCHEDULES, learning_rate
-from rlseq.types import Carry, Metrics, Params, PyTree, VecEnv
+from rlseq.types import Carry, DataScores, Metrics, Params, PyTree, VecEnv
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,10 @@ class Decision:
                 f"{self.config.data!r}"
             )
         return data
+
+    def data_scores(self) -> DataScores | None:
+        """Those of a Minari data set that names its reference scores."""
+        return minari_scores(Path(self.config.data)) if self.config.data else None
 
     @partial(jax.jit, static_argnums=0)
     def init(self, key: Array) -> DecisionState:

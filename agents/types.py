@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 
-from rlseq.types import Carry, Metrics, PyTree
+from rlseq.types import Carry, DataScores, Metrics, PyTree
 
 
 class AgentPart(NamedTuple):
@@ -38,6 +38,15 @@ class AgentWithData(Protocol):
 
     def train_on(self, data: PyTree, state: Any, num_updates: int) -> tuple[Any, Metrics]:
         """`Agent.train` with the data as an argument, so that they are no constants in jit."""
+        ...
+
+
+@runtime_checkable
+class AgentWithDataScores(Protocol):
+    """An agent whose data may say on which scale its scores are placed."""
+
+    def data_scores(self) -> DataScores | None:
+        """None where they do not, or are no longer there."""
         ...
 
 

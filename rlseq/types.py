@@ -57,6 +57,17 @@ class Reference(NamedTuple):
         return (score - self.random) / (self.human - self.random)
 
 
+class DataScores(NamedTuple):
+    """Mean returns that a data set names for the scale of D4RL (Fu et al. 2004.07219)."""
+
+    low: float  # of a random policy
+    high: float  # of an expert
+
+    def normalised(self, score: float) -> float:
+        """0 is the random policy, 100 the expert."""
+        return 100 * (score - self.low) / (self.high - self.low)
+
+
 class EnvSpec(NamedTuple):
     """What an agent needs to know before the first step."""
 

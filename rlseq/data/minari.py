@@ -1,6 +1,7 @@
 """Data sets in Minari's layout on disk (minari.farama.org, format "hdf5"), read as they are."""
 
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,10 @@ import numpy as np
 
 from rlseq.data.recording import Recording, check_recording
 from rlseq.errors import InputError
-from rlseq.types import PyTree
+from rlseq.types import DataScores, PyTree
 
 _FILE = Path("data/main_data.hdf5")
+_METADATA = Path("data/metadata.json")
 _EPISODE = re.compile(r"episode_(\d+)")
 _ENTRY = re.compile(r"_index_(\d+)")  # how Minari names the entries of a tuple
 # What of metadata.json is of use to somebody who reads a recording.
@@ -37,7 +39,7 @@ def load_minari(path: Path) -> Recording:
             "pip install 'rlseq[minari]'"
         ) from error
     try:
-        about = json.loads((path / "data/metadata.json").read_text())
+        about = json.loads((path / _METADATA).read_text())
         with h5py.File(path / _FILE) as stored:
             names = sorted(filter(_EPISODE.fullmatch, stored), key=lambda n: int(n[8:]))
             episodes = [_episode(stored[name]) for name in names]
@@ -47,6 +49,16 @@ def load_minari(path: Path) -> Recording:
         raise InputError(f"{str(path)!r} holds no episode")
     kept = {key: about[key] for key in _KEPT if key in about}
     return check_recording(_joined(episodes, kept), repr(str(path)))
+
+
+def minari_scores(path: Path) -> DataScores | None:
+    """The reference scores of a data set's folder; None where it names none or cannot be read."""
+    try:
+        about = json.loads((path / _METADATA).read_text())
+        scores = DataScores(float(about["ref_min_score"]), float(about["ref_max_score"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return scores if math.isfinite(scores.high - scores.low) and scores.high > scores.low else None
 
 
 def _episode(group: Any) -> Recording:

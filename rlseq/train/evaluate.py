@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rlseq.agents.types import AgentWithDataScores
 from rlseq.errors import InputError
 from rlseq.schema import LAST_SEED
 from rlseq.train import build, checkpoint, episodes, files, host_env, logging, runs
@@ -15,7 +16,7 @@ from rlseq.train.episodes import GREEDY, SAMPLED, Protocol
 from rlseq.train.play import Episodes, Sink, evaluate, longest_episode
 from rlseq.train.stop import Stop, Watch
 from rlseq.train.summary import summary
-from rlseq.types import Params
+from rlseq.types import DataScores, Params
 
 
 def evaluate_run(
@@ -63,7 +64,7 @@ def evaluate_run(
     reference = job.agent.env.spec.reference
     number = episodes.next_number(before)
     rows = episodes.rows_of(number, protocol, eval_seed, seeds, played, reference)
-    score = summary(played, seeds, reference)
+    score = summary(played, seeds, reference, data_scores(job))
     if out is not None or episodes.is_new(before, rows):
         logging.keep(rows, run.folder, out, score)
     else:
@@ -157,6 +158,12 @@ def play_job(
         watch=watch,
         sink=sink,
     )
+
+
+def data_scores(job: build.Job) -> DataScores | None:
+    """The reference scores of the data that the agent learned from, where known."""
+    agent = job.agent
+    return agent.data_scores() if isinstance(agent, AgentWithDataScores) else None
 
 
 def checkpoint_step(run: runs.Run, text: str | None) -> int | None:

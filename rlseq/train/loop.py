@@ -234,7 +234,7 @@ def _evaluate(session: Session, state: PyTree, step: int) -> None:
     seeds = [job.config.seed + index for index in indices]
     number = episodes.next_number(logging.read(folder / logging.EPISODES))
     reference = job.agent.env.spec.reference
-    score = summary(played, seeds, reference)
+    score = summary(played, seeds, reference, evaluate.data_scores(job))
     reporter.say(score)
     with logging.score_in_errors(score):
         session.logs.episodes(episodes.rows_of(number, protocol, 0, seeds, played, reference))

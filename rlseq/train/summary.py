@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from rlseq.train.play import Episodes
-from rlseq.types import Reference
+from rlseq.types import DataScores, Reference
 
 
 def standard_error(values: np.ndarray) -> float:
@@ -17,18 +17,21 @@ def summary(
     played: Episodes,
     seeds: Sequence[int],
     reference: Reference | None = None,
+    data_scores: DataScores | None = None,
 ) -> str:
     """Lines that end with `mean return X ± Y over N episodes`.
 
     Y is the standard error of the mean: of several seeds over their means, for the episodes of
     one seed are of one policy; of one seed over its episodes; `nan` where there is but one. The
     lines before: each of several seeds; how many episodes were distinct, and how many cut; with
-    the means of random play and of a human, the human-normalised score.
+    the means of random play and of a human, the human-normalised score; with those that a data set
+    names, the one normalised as in D4RL.
 
     Args:
         played: episodes of S seeds.
         seeds: S names of them.
         reference: where known.
+        data_scores: of the data that was learned from, where known.
     """
     returns = played.returns.reshape(len(seeds), -1).astype(np.float64)
     paths = played.trajectories.reshape(len(seeds), -1)
@@ -47,6 +50,9 @@ def summary(
     if reference is not None:
         score, (random, human) = reference.normalised(mean), reference
         lines.append(f"human-normalised {score:.3g} (random play {random:g}, human {human:g})")
+    if data_scores is not None:
+        score, (low, high) = data_scores.normalised(mean), data_scores
+        lines.append(f"normalised as in D4RL {score:.1f} (0 is {low:g}, 100 is {high:g})")
     error = errors[0] if len(seeds) == 1 else standard_error(returns.mean(axis=1))
     return "\n".join([*lines, _mean(returns, error)])
 

@@ -10,9 +10,11 @@ import pytest
 from hypothesis import strategies as st
 
 from rlseq.data.load import load_recording
+from rlseq.data.minari import minari_scores
 from rlseq.data.npz import save_npz
 from rlseq.data.recording import Recording, check_recording, returns_to_go
 from rlseq.errors import InputError
+from rlseq.types import DataScores
 
 
 def recording(lengths=(3, 1, 4), obs=None, seed=0):
@@ -129,6 +131,12 @@ def test_minari_data_sets_are_read_as_they_are(tmp_path, monkeypatch):
     np.testing.assert_array_equal(rec.action, np.concatenate([e.actions for e in episodes]))
     assert rec.reward.dtype == np.float32 and rec.terminated.sum() == 3
     assert np.flatnonzero(rec.reset).tolist() == [0, *np.cumsum([len(e) for e in episodes])[:-1]]
+    assert minari_scores(tmp_path / "cartpole/test-v0") is None
+    metadata = tmp_path / "cartpole/test-v0/data/metadata.json"
+    about = json.loads(metadata.read_text())
+    metadata.write_text(json.dumps(about | {"ref_min_score": -20.3, "ref_max_score": 3234.3}))
+    assert minari_scores(tmp_path / "cartpole/test-v0") == DataScores(-20.3, 3234.3)
+    assert minari_scores(tmp_path / "no") is None
     (tmp_path / "cartpole/test-v0/data/main_data.hdf5").write_bytes(b"no")
     with pytest.raises(InputError, match="no Minari data set"):
         load_recording(tmp_path / "cartpole" / "test-v0")

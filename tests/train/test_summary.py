@@ -7,7 +7,7 @@ import pytest
 
 from rlseq.train.play import Episodes
 from rlseq.train.summary import standard_error, summary
-from rlseq.types import Reference
+from rlseq.types import DataScores, Reference
 
 
 def played(returns, cut=None, trajectories=None) -> Episodes:
@@ -67,6 +67,11 @@ def test_one_episode_has_no_error_and_no_warning():
 def test_cut_episodes_are_counted():
     said = summary(played([[1.0, 2.0, 3.0]], cut=[False, True, True]), [0])
     assert "2 of 3 episodes were cut after 9 steps" in said
+
+
+def test_a_score_is_placed_on_the_scale_of_its_data():
+    said = summary(played([[1.0, 3.0]]), [0], data_scores=DataScores(-2.0, 6.0))
+    assert said.split("\n")[1] == "normalised as in D4RL 50.0 (0 is -2, 100 is 6)"
 
 
 def test_a_score_is_placed_between_random_play_and_a_human():
