@@ -28,7 +28,7 @@ from rlseq.nn.encoders import SparseStack
 from rlseq.nn.heads import PolicyHead, ValueHead
 from rlseq.nn.normalisers import RunningMoments, init_moments
 from rlseq.online import Encoded, make_estimator
-from rlseq.types import Carry, Metrics, TimeStep, VecEnv
+from rlseq.types import Carry, Metrics, Params, TimeStep, VecEnv
 
 
 class Memories(NamedTuple):
@@ -140,18 +140,17 @@ class Stream(PolicyAgent):
         action = policy.sample(act_key)
         env_state, new = self.env.step(state.actor.env_state, to_env(self.env, action), env_key)
 
-        rewards, discounted, scale = state.rewards, old.discounted, jnp.float32(1)
+        rewards, discounted = state.rewards, old.discounted
+        scale: Array = jnp.float32(1)
         if self.config.scale_rewards:
             rewards, discounted, scale = reward_scale(
                 rewards, discounted, new, gamma=self.config.gamma
             )
         final = self.observations.normalise(moments, new.final_obs)
-        follows = jnp.zeros_like(new.reset)
-        _, after = self.critic.look(network["critic"], judged.trace.carry, final, follows)
-        after = jnp.where(ended_for_learner(new), 0, after)
-        delta = new.reward * scale + self.config.gamma * after - value
-        delta = jnp.where(_counts(new), delta, 0)
-        ended = ended_for_learner(new) | new.truncated | ~_counts(new)
+        ahead = self._ahead(network["critic"], judged.trace.carry, final, new)
+        counts = jnp.ones_like(new.reset) if new.valid is None else new.valid & ~new.truncated
+        delta = jnp.where(counts, new.reward * scale + ahead - value, 0)
+        ended = ended_for_learner(new) | new.truncated | ~counts
 
         learn_policy = partial(self.actor.learn, network["actor"], old.actor.eligibility, acted)
         actor_params, actor, rate = learn_policy(
@@ -169,6 +168,11 @@ class Stream(PolicyAgent):
         state = StreamState(params, rewards, actor, state.updates)
         return state, (ended_episodes(env_state, new), losses)
 
+    def _ahead(self, critic: Params, carry: Carry, final: Array, new: TimeStep) -> Array:
+        """gamma V of what follows [E], seen after all before: 0 where the episode ended for good."""
+        _, value = self.critic.look(critic, carry, final, jnp.zeros_like(new.reset))
+        return jnp.where(ended_for_learner(new), 0, self.config.gamma * value)
+
     def _policy_objective(self, policy: Distribution, action: Any, sign: Array) -> Array:
         """log pi(a), and the entropy in such a way that its gradient points up whatever delta."""
         return policy.log_prob(action) + self.config.entropy_coef * sign * policy.entropy()
@@ -183,9 +187,3 @@ class Stream(PolicyAgent):
         memory = Encoded(enter, make_core(**core), traced=not images)
         estimator = make_estimator(c.estimator, memory)
         return Side(estimator, Head(head, c.sparsity, out), kappa, c)
-
-
-def _counts(new: TimeStep) -> Array:
-    """bool [E]: a transition to learn from."""
-    every = jnp.ones_like(new.reset)
-    return every if new.valid is None else new.valid & ~new.truncated
