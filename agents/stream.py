@@ -140,12 +140,7 @@ class Stream(PolicyAgent):
         action = policy.sample(act_key)
         env_state, new = self.env.step(state.actor.env_state, to_env(self.env, action), env_key)
 
-        rewards, discounted = state.rewards, old.discounted
-        scale: Array = jnp.float32(1)
-        if self.config.scale_rewards:
-            rewards, discounted, scale = reward_scale(
-                rewards, discounted, new, gamma=self.config.gamma
-            )
+        rewards, discounted, scale = self._scale(state.rewards, old.discounted, new)
         final = self.observations.normalise(moments, new.final_obs)
         ahead = self._ahead(network["critic"], judged.trace.carry, final, new)
         counts = jnp.ones_like(new.reset) if new.valid is None else new.valid & ~new.truncated
@@ -157,7 +152,7 @@ class Stream(PolicyAgent):
             self._policy_objective, (action, jnp.sign(delta)), delta, ended
         )
         learn_value = partial(self.critic.learn, network["critic"], old.critic.eligibility, judged)
-        critic_params, critic, _ = learn_value(lambda value: value, (), delta, ended)
+        critic_params, critic = learn_value(lambda value: value, (), delta, ended)[:2]
         memories = Memories(actor, critic, discounted)
         params = PolicyParams({"actor": actor_params, "critic": critic_params}, moments)
         actor = Actor(env_state, new, memories, key)
@@ -168,8 +163,16 @@ class Stream(PolicyAgent):
         state = StreamState(params, rewards, actor, state.updates)
         return state, (ended_episodes(env_state, new), losses)
 
+    def _scale(
+        self, moments: RunningMoments, discounted: Array, new: TimeStep
+    ) -> tuple[RunningMoments, Array, Array]:
+        """As `reward_scale`; 1 where it is not asked for."""
+        if not self.config.scale_rewards:
+            return moments, discounted, jnp.float32(1)
+        return reward_scale(moments, discounted, new, gamma=self.config.gamma)
+
     def _ahead(self, critic: Params, carry: Carry, final: Array, new: TimeStep) -> Array:
-        """gamma V of what follows [E], seen after all before: 0 where the episode ended for good."""
+        """gamma V of what follows [E], after all before it; 0 where the episode ended."""
         _, value = self.critic.look(critic, carry, final, jnp.zeros_like(new.reset))
         return jnp.where(ended_for_learner(new), 0, self.config.gamma * value)
 
