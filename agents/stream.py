@@ -29,7 +29,7 @@ from rlseq.nn.encoders import SparseStack
 from rlseq.nn.heads import PolicyHead, ValueHead
 from rlseq.nn.normalisers import RunningMoments, init_moments
 from rlseq.online import Encoded, make_estimator
-from rlseq.types import Carry, Metrics, TimeStep, VecEnv
+from rlseq.types import Carry, Metrics, Params, TimeStep, VecEnv
 
 
 class Memories(NamedTuple):
@@ -141,23 +141,21 @@ class Stream(PolicyAgent):
         action = policy.sample(act_key)
         env_state, new = self.env.step(state.actor.env_state, to_env(self.env, action), env_key)
 
-        rewards, discounted, scale = state.rewards, old.discounted, jnp.float32(1)
-        if self.config.scale_rewards:
-            rewards, discounted, scale = reward_scale(
-                rewards, discounted, new, gamma=self.config.gamma
-            )
-        params = PolicyParams(network, moments)
-        delta = self._td_error(params, judged.trace.carry, value, new, scale)
-        ended = ended_for_learner(new) | new.truncated | ~_counts(new)
+        rewards, discounted, scale = self._scale(state.rewards, old.discounted, new)
+        final = self.observations.normalise(moments, new.final_obs)
+        ahead = self._ahead(network["critic"], judged.trace.carry, final, new)
+        counts = jnp.ones_like(new.reset) if new.valid is None else new.valid & ~new.truncated
+        delta = jnp.where(counts, new.reward * scale + ahead - value, 0)
+        ended = ended_for_learner(new) | new.truncated | ~counts
 
         learn_policy = partial(self.actor.learn, network["actor"], old.actor.eligibility, acted)
         actor_params, actor, rate = learn_policy(
             self._policy_objective, (action, jnp.sign(delta)), delta, ended
         )
         learn_value = partial(self.critic.learn, network["critic"], old.critic.eligibility, judged)
-        critic_params, critic, _ = learn_value(lambda value: value, (), delta, ended)
+        critic_params, critic = learn_value(lambda value: value, (), delta, ended)[:2]
         memories = Memories(actor, critic, discounted)
-        params = params._replace(network={"actor": actor_params, "critic": critic_params})
+        params = PolicyParams({"actor": actor_params, "critic": critic_params}, moments)
         actor = Actor(env_state, new, memories, key)
         losses = {
             "loss/td": jnp.square(delta).mean(), "value": value.mean(), "rate": rate.mean(),
@@ -166,17 +164,18 @@ class Stream(PolicyAgent):
         state = StreamState(params, rewards, actor, state.updates)
         return state, (ended_episodes(env_state, new), losses)
 
-    def _td_error(
-        self, params: PolicyParams, carry: Carry, value: Array, new: TimeStep, scale: Array
-    ) -> Array:
-        """float32 [E]: delta, from the critic's memory and value before `new`; 0 where nothing is
-        learned."""
-        final = self.observations.normalise(params.moments, new.final_obs)
-        follows = jnp.zeros_like(new.reset)
-        _, after = self.critic.look(params.network["critic"], carry, final, follows)
-        after = jnp.where(ended_for_learner(new), 0, after)
-        delta = new.reward * scale + self.config.gamma * after - value
-        return jnp.where(_counts(new), delta, 0)
+    def _scale(
+        self, moments: RunningMoments, discounted: Array, new: TimeStep
+    ) -> tuple[RunningMoments, Array, Array]:
+        """As `reward_scale`; 1 where it is not asked for."""
+        if not self.config.scale_rewards:
+            return moments, discounted, jnp.float32(1)
+        return reward_scale(moments, discounted, new, gamma=self.config.gamma)
+
+    def _ahead(self, critic: Params, carry: Carry, final: Array, new: TimeStep) -> Array:
+        """gamma V of what follows [E], after all before it; 0 where the episode ended."""
+        _, value = self.critic.look(critic, carry, final, jnp.zeros_like(new.reset))
+        return jnp.where(ended_for_learner(new), 0, self.config.gamma * value)
 
     def _policy_objective(self, policy: Distribution, action: Any, sign: Array) -> Array:
         """log pi(a), and the entropy in such a way that its gradient points up whatever delta."""
@@ -192,9 +191,3 @@ class Stream(PolicyAgent):
         memory = Encoded(enter, make_core(**core), traced=not images)
         estimator = make_estimator(c.estimator, memory)
         return Side(estimator, Head(head, c.sparsity, out), kappa, c)
-
-
-def _counts(new: TimeStep) -> Array:
-    """bool [E]: a transition to learn from."""
-    every = jnp.ones_like(new.reset)
-    return every if new.valid is None else new.valid & ~new.truncated

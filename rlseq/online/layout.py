@@ -44,7 +44,8 @@ class Layout:
     def split(self, params: Params) -> Parts:
         """Parameters in parts."""
         parts = Parts({}, {}, {})
-        for path, leaf in traverse_util.flatten_dict(params, sep="/").items():
+        flat: Any = traverse_util.flatten_dict(params, sep="/")
+        for path, leaf in flat.items():
             encoder = self._traced and not path.startswith(self._inside)
             if path in self.axes:
                 parts.own[path] = leaf

@@ -100,11 +100,10 @@ class Estimator:
     def _pull_row(
         self, params: Params, row: Trace, x: Array, reset: Array, d_y: Array
     ) -> tuple[Params, Array | None]:
-        def output(params: Params, carry: Carry, *x: Array) -> Array:
-            return self.row(params, carry, *x, reset)[1]
+        def output(params: Params, carry: Carry, x: Array) -> Array:
+            return self.row(params, carry, x, reset)[1]
 
-        floats = jnp.issubdtype(x.dtype, jnp.floating)
-        if floats:
+        if jnp.issubdtype(x.dtype, jnp.floating):
             _, back = jax.vjp(output, params, row.carry, x)
             d_params, d_carry, d_x = back(d_y)
         else:
