@@ -171,9 +171,9 @@ def test_the_density_of_a_squashed_normal_is_the_slope_of_its_distribution_funct
     squash = squashed(np.array([mean]), np.array([log_std]), low, high)
     log_p = np.asarray(jax.vmap(squash.log_prob)(f32(middles[:, None])), np.float64)
     mass = np.exp(log_p) * np.diff(edges)
-    np.testing.assert_allclose(mass.sum(), 1, atol=2e-3)
+    np.testing.assert_allclose(mass.sum(), chances.sum(), atol=2e-3)
     clear = (chances > 1e-6) & (np.abs(middles - 1) < 1.99)
-    assert clear.sum() > 500
+    assert clear.sum() > 100
     np.testing.assert_allclose(mass[clear], chances[clear], rtol=5e-3)
 
 
