@@ -12,7 +12,11 @@ TABLE = ROOT / "results" / "atari100k"
 ROW = re.compile(r"^\| (\w+) \| ([\d.,-]+) \| ([\d.-]+) \|", re.MULTILINE)
 
 
-@pytest.mark.parametrize("method", [folder.name for folder in TABLE.iterdir() if folder.is_dir()])
+# Runs of an ablation are single games with other settings, some of them not trained to the end.
+METHODS = [f.name for f in TABLE.iterdir() if f.is_dir() and f.name != "ablation"]
+
+
+@pytest.mark.parametrize("method", METHODS)
 def test_the_atari_table_is_what_report_makes_of_the_raw_episodes(method, tmp_path):
     runs = [str(run) for run in sorted((TABLE / method).iterdir())]
     assert cli.main(["report", *runs, "--out", str(tmp_path / "report")]) == 0
