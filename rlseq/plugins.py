@@ -119,6 +119,15 @@ def attribute(target: str) -> Any:
     return getattr(found, name) if name else found
 
 
+def function(name: str) -> Any:
+    """The function "my_module:name", allowed and imported. Raises InputError without one."""
+    module, key = parts(name)
+    found = attribute(f"{allow(module)}:{key}")
+    if not callable(found):
+        raise InputError(f"{name} is no function, it is {shown(found)}")
+    return found
+
+
 def classes(module: ModuleType) -> dict[str, type]:
     """Name -> class, of those that a module defines itself."""
     return {key: value for key, value in vars(module).items() if _own(module, value)}

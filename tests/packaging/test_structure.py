@@ -31,6 +31,7 @@ LEVELS = [
     ("envs",),
     ("world_models",),
     ("agents",),
+    ("laws",),
     ("overrides",),
     ("config_errors", "config_yaml", "schema"),
     ("config_plugins",),
