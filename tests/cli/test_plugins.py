@@ -151,6 +151,18 @@ def test_a_sweep_takes_plug_ins(folder, monkeypatch):
     assert all(one.run.plugins == [f"{folder}/adds.py"] for one in made)
 
 
+def test_a_sweep_keeps_what_hydra_does_not_parse(folder, monkeypatch):
+    from rlseq.train import loop
+
+    made = []
+    monkeypatch.setattr(loop, "train", made.append)
+    words = ["experiment=popgym_decision", "agent.data=a, b.npz", "seed=0,1", "run.root=here"]
+    assert run_cli("train", "-m", *words) == cli.DONE
+    assert [(one.agent["data"], one.seed) for one in made] == [
+        (f"{folder}/a, b.npz", seed) for seed in (0, 1)
+    ]
+
+
 def test_listing_environments_and_agents_of_a_module(capsys):
     assert run_cli("list", "envs", "--plugins", "names") == cli.DONE
     last = capsys.readouterr().out.split("\n")[-2]
