@@ -92,7 +92,7 @@ def _word(text: str) -> str:
     key, _, value = text.partition("=")
     if key not in (*GROUPS, "env.id") or any(sign in value for sign in HYDRA):
         return text
-    entries = [_env_id(one) if key == "env.id" else _entry(key, one) for one in value.split(",")]
+    entries = [_quoted_id(one) if key == "env.id" else _entry(key, one) for one in value.split(",")]
     return f"{key}={','.join(entries)}"
 
 
@@ -106,13 +106,19 @@ def _entry(group: str, name: str) -> str:
     return hydra_name(name)
 
 
-def _env_id(env_id: str) -> str:
+def _quoted_id(env_id: str) -> str:
+    taken = env_id_of(env_id)
+    return overrides.quoted(taken) if plugins.is_file(taken.partition(":")[0]) else taken
+
+
+def env_id_of(env_id: str) -> str:
+    """An id as configurations have it, its plug-in taken. Raises InputError for one without."""
     if not _foreign(env_id):
         return env_id
     if not plugins.exists(prefix := env_id.partition(":")[0]) and not plugins.is_file(prefix):
         unknown = unknown_name("env", prefix, registry.names("env"))
         raise InputError(f"{unknown}; nor is there a module of this name")
-    return overrides.quoted(registry.take("env", env_id))
+    return registry.take("env", env_id)
 
 
 def _imported(module: str) -> str:

@@ -49,10 +49,10 @@ def _faults(check: Check, name: str) -> Iterator[str]:
             check(name, extra)
         except Exception as error:  # a core of the user's own may raise anything
             method = f"method {extra['method']}: " if extra else ""
-            yield f"{method}{_told(error)}"
+            yield f"{method}{told(error)}"
 
 
-def _told(error: Exception) -> str:
+def told(error: Exception) -> str:
     """In one line; of NumPy's comparisons how far the values are apart."""
     lines = [line.strip() for line in str(error).split("\n") if line.strip()]
     told = ("Mismatched", "Max absolute", "x and y")

@@ -1,4 +1,4 @@
-"""`rlseq check core`: which laws a core of one's own keeps, and that each law finds its fault."""
+"""`rlseq check`: which laws a core or environment keeps, and that each law finds its fault."""
 
 import sys
 
@@ -6,7 +6,8 @@ import pytest
 
 from rlseq import cli, plugins, registry
 from rlseq.laws import check
-from tests.cli.plugin_files import CORE
+from rlseq.laws.check_env import check_env
+from tests.cli.plugin_files import CORE, ENV
 
 TWIN = """import numpy as np
 
@@ -49,7 +50,7 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.setattr(registry, "TABLES", {k: dict(v) for k, v in registry.TABLES.items()})
     monkeypatch.setattr(sys, "path", list(sys.path))
     yield tmp_path
-    for name in ("leaky", "twins", "faulty"):
+    for name in ("leaky", "twins", "names", "faulty"):
         sys.modules.pop(name, None)
 
 
@@ -72,6 +73,42 @@ def test_each_law_finds_its_fault(law, folder):
     name = registry.take("core", "faulty:Leaky")
     found = list(check._faults(check.LAWS[law][1], name))
     assert len(found) == 1 and "\n" not in "".join(found)
+
+
+LATE = """    def is_terminated(self, state, params):
+        return state.time > self.max_steps
+
+"""
+# Law of environments -> (what is replaced in `Name`, by what).
+WRONG_ENVS = {
+    1: ("return State(state.time + 1, goal)", "return State(state.time + 0.5, goal)"),
+    2: ("return State(state.time + 1, goal)", "return State(state.time, goal)"),
+    3: (
+        "    def start",
+        "    def is_terminated(self, s, p):\n        return s.time > 4\n\n    def start",
+    ),
+    5: ("return state.goal", "return state.goal.astype(jnp.float32)"),
+    7: ("return state.goal", "return state.goal + 1"),
+    8: (".astype(jnp.float32)", ".astype(jnp.float32) * 2"),
+}
+
+
+def test_an_environment_that_keeps_all_laws(folder, capsys):
+    (folder / "names.py").write_text(ENV)
+    assert cli.main(["check", "env", "names:Name"]) == cli.DONE
+    lines = capsys.readouterr().out.strip().split("\n")
+    assert [line.split()[:2] for line in lines[:-1]] == [[str(n), "holds"] for n in range(1, 10)]
+    assert lines[-1] == f"{folder}/names.py:Name: of 9 laws 9 hold"
+
+
+@pytest.mark.parametrize("law", WRONG_ENVS)
+def test_each_law_of_environments_finds_its_fault(law, folder):
+    right, wrong = WRONG_ENVS[law]
+    assert right in ENV
+    (folder / "faulty.py").write_text(ENV.replace(right, wrong))
+    verdicts = {one.law: one for one in check_env(registry.take("env", "faulty:Name"))}
+    assert verdicts[law].holds is False and verdicts[law].why
+    assert "\n" not in verdicts[law].why
 
 
 def test_a_twin_that_differs_is_told(folder):
@@ -103,6 +140,9 @@ def test_a_broken_law_is_exit_1(monkeypatch, capsys):
     [
         (["core", "gruu"], "unknown core 'gruu'. Did you mean 'gru'"),
         (["cores", "gru"], "Did you mean 'core'"),
+        (["env", "popgm:Name"], "unknown env 'popgm'. Did you mean 'popgym'"),
+        (["env", "probe:Lek"], "Did you mean 'Leak'"),
+        (["env", "probe:Leak", "--twin", "json:loads"], "--twin is of cores"),
         (["core", "nowhere:Mine"], "there is no module 'nowhere'"),
         (["core", "gru", "--twin", "json:decoder"], "json:decoder is no function"),
         (["core", "gru", "--twin", "json"], "a plug-in reads 'my_module:Mine'"),

@@ -24,7 +24,7 @@ FILES = {
 LINES = [line for block in BLOCKS if not block.language for line in block.text.split("\n")]
 COMMANDS = [shlex.split(line)[1:] for line in LINES]
 # Of every run that is trained or built here: as small as it goes.
-SMALL = ["core.features=4", "env.num_envs=4", "run.quiet=true", "run.chunks=2"]
+SMALL = ["core.features=4", "env.num_envs=8", "run.quiet=true", "run.chunks=2"]
 TINY = [*SMALL, "run.eval_episodes=4", "total_steps=64"]
 TINY += ["agent.num_steps=8", "agent.encoder=4", "agent.head=4"]
 
