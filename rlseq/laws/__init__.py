@@ -1,6 +1,7 @@
-"""What every core must keep, as functions: the tests and `rlseq check` call the same ones.
+"""What every core and environment must keep: the tests and `rlseq check` call the same functions.
 
-A law takes a `Case`, returns nothing where it holds and raises AssertionError that says where not.
+A law takes a `Case` of a core or a rollout of an environment, returns nothing where it holds and
+raises AssertionError that says where not.
 """
 
 

@@ -55,7 +55,8 @@ def roll(
 
     key = jax.random.key(seed)
     first, (actions, steps, states, keys) = compiled_quickly(run, key)(key)
-    return Rollout(*jax.tree.map(np.asarray, (first, actions, steps, states)), keys)
+    first, actions, steps, states = jax.tree.map(np.asarray, (first, actions, steps, states))
+    return Rollout(first, actions, steps, states, keys)
 
 
 def reset_follows_each_end(venv: VecEnv, rollout: Rollout) -> None:
