@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from rlseq import registry
+from rlseq import plugins, registry
 from rlseq.errors import InputError, check_names
 from rlseq.types import Agent, AgentClass, VecEnv
 
@@ -73,8 +73,7 @@ def _agent_class(name: str) -> AgentClass:
 
 def _check_members(name: str, thing: object, protocol: type) -> None:
     """Raise InputError for an agent of the user's own that lacks what a protocol asks for."""
-    asked = {*protocol.__annotations__, *(key for key in vars(protocol) if key[0] != "_")}
-    if missing := sorted(asked.difference(dir(thing))):
+    if missing := plugins.lacking(thing, protocol):
         raise InputError(
             f"agent {name!r} lacks {', '.join(missing)}: see rlseq.types.{protocol.__name__}"
         )

@@ -5,9 +5,10 @@ Nothing here imports gymnax or jax, so that listing names is quick.
 
 import importlib
 import inspect
+from types import ModuleType
 from typing import Any, NamedTuple
 
-from rlseq import fields, registry
+from rlseq import fields, plugins, registry
 from rlseq.docstrings import first_sentence
 from rlseq.errors import InputError, check_names, unknown_name
 from rlseq.types import BatchedFamily, JaxFamily
@@ -58,10 +59,37 @@ class TableFamily:
             raise unknown_name(f"{self.prefix} environment", name, [*self.table, *self.aliases])
         return self.table[canonical]
 
-    @staticmethod
-    def _load(entry: Entry) -> Any:
+    def _load(self, entry: Entry) -> Any:
         module, attribute = entry.target.split(":")
         return getattr(importlib.import_module(module), attribute)
+
+
+class ModuleFamily(TableFamily):
+    """The environments of a plug-in: the classes of environments that its module defines."""
+
+    def __init__(self, prefix: str, module: ModuleType):
+        from gymnax.environments.environment import Environment
+
+        # Classes of environments alone: a name in a configuration must not call anything else.
+        self.classes = plugins.classes(module)
+        envs = [name for name, one in self.classes.items() if issubclass(one, Environment)]
+        super().__init__(prefix, {name: Entry(f"{prefix}:{name}", {}) for name in envs}, {})
+
+    def about(self, name: str) -> str:
+        """The first line of the docstring of the class."""
+        self._entry(name)
+        return (self.classes[name].__doc__ or "").strip().split("\n")[0].rstrip(".")
+
+    def _entry(self, name: str) -> Entry:
+        if name not in self.table and name in self.classes:
+            raise InputError(
+                f"{self.prefix}:{name} lacks the class rlseq.envs.base.Env, or gymnax's "
+                "Environment, among its bases"
+            )
+        return super()._entry(name)
+
+    def _load(self, entry: Entry) -> Any:
+        return self.classes[entry.target.rpartition(":")[2]]
 
 
 def env_ids() -> list[str]:
@@ -80,6 +108,8 @@ def family_of(env_id: str) -> JaxFamily | BatchedFamily:
 
 def _load(prefix: str) -> JaxFamily | BatchedFamily:
     family = registry.load("env", prefix)
+    if isinstance(family, ModuleType):  # a plug-in
+        family = getattr(family, "FAMILY", None) or ModuleFamily(prefix, family)
     if not isinstance(family, JaxFamily | BatchedFamily):
         raise InputError(
             f"the family {prefix!r} has not all methods of rlseq.types.JaxFamily or BatchedFamily"

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
+from rlseq import plugins
 from rlseq.commands import BAD_INPUT, DONE, FAILED, INTERRUPTED, NAMES
 from rlseq.errors import HostEnvError, InputError, unknown_name
 from rlseq.train import files, process, streams
@@ -53,6 +54,8 @@ def _run(arguments: list[str]) -> int:
     if first and not first.startswith("-") and first not in NAMES:
         raise unknown_name("command", first, NAMES)
     options = _parser().parse_args(arguments)
+    for module in getattr(options, "plugins", ()):
+        plugins.load(plugins.allow(module))
     try:
         return options.run_command(options)
     except RuntimeError as error:

@@ -16,7 +16,7 @@ from hydra import initialize_config_module
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from rlseq import config_yaml, fields, overrides
+from rlseq import config_plugins, config_yaml, fields, overrides
 from rlseq.config_errors import explain, first_line
 from rlseq.errors import InputError, check_names, shown, unknown_name
 from rlseq.schema import (
@@ -52,11 +52,12 @@ RESERVED = {
 def compose(words: list[str]) -> Config:
     """The configuration that `configs/config.yaml` and the overrides make.
 
-    Raises InputError for an unknown key or group option (with the nearest match) and for a value
-    that its field does not allow.
+    Plug-ins that the overrides name are imported. Raises InputError for an unknown key or group
+    option (with the nearest match), for a value that its field does not allow and for a plug-in
+    that is not there or not what it should be.
     """
+    split = config_plugins.take(overrides.split(words))
     register_groups()
-    split = overrides.split(words)
     with initialize_config_module(CONFIG_MODULE, version_base="1.3"):
         parsed = overrides.parse(split.hydra)
         for one in parsed:
@@ -70,7 +71,7 @@ def compose(words: list[str]) -> Config:
     return finish(composed, split.paths)
 
 
-def finish(composed: DictConfig, paths: dict[str, str | None] | None = None) -> Config:
+def finish(composed: DictConfig, paths: dict[str, Any] | None = None) -> Config:
     """A composed Hydra configuration as a checked Config, with paths of the command line put in.
 
     Raises InputError that names the key, the value and what is allowed.
@@ -88,8 +89,13 @@ def finish(composed: DictConfig, paths: dict[str, str | None] | None = None) -> 
 
 
 def load(path: Path) -> Config:
-    """The configuration a run folder holds. Raises InputError if it does not fit the schemas."""
+    """The configuration a run folder holds.
+
+    Raises InputError if it does not fit the schemas, and for plug-ins that nobody allowed
+    (`rlseq.plugins`) or that cannot be imported.
+    """
     raw = config_yaml.read(path)
+    config_plugins.take_saved(raw, path)
     try:
         schema = OmegaConf.structured(untyped(Config))
         for group in GROUPS:
@@ -135,6 +141,7 @@ def _escaped(value: Any) -> Any:
 
 def _checked(tree: dict[str, Any]) -> Config:
     """The fields of a composed configuration, each checked. Raises InputError."""
+    config_plugins.check_saved(tree, "the configuration")
     env = EnvConfig(**_values(fields.of(EnvConfig), tree["env"], "env"))
     run = RunConfig(**_values(fields.of(RunConfig), tree["run"], "run"))
     own = {key: tree[key] for key in ("seed", "seeds", "total_steps")}

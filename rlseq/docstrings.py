@@ -10,14 +10,24 @@ from pathlib import Path
 
 @functools.cache
 def first_sentence(module: str) -> str:
-    """The first sentence of a module's docstring, "" without one; the module is not imported."""
-    parts = module.split(".")
-    spec = importlib.util.find_spec(".".join(parts[:2]))
-    for end in range(3, len(parts) + 1):
-        path = spec.submodule_search_locations if spec else None
-        spec = PathFinder.find_spec(".".join(parts[:end]), path)
-    if spec is None or spec.origin is None:
+    """The first sentence of the docstring of a module or file, "" without one; none is imported."""
+    try:
+        origin = module if module.endswith(".py") else _origin(module)
+        source = Path(origin).read_text(encoding="utf-8") if origin else ""
+        text = ast.get_docstring(ast.parse(source)) or ""
+    except (OSError, SyntaxError, ValueError):  # of plug-ins, which may be anything
         return ""
-    text = ast.get_docstring(ast.parse(Path(spec.origin).read_text(encoding="utf-8"))) or ""
     paragraph = " ".join(text.split("\n\n")[0].split())
     return re.split(r"(?<!et al)\. (?=[A-Z])", paragraph)[0].rstrip(".")
+
+
+def _origin(module: str) -> str | None:
+    """The file of a module. Python's own finder imports the package of what it looks for: that is
+    done of ours alone."""
+    parts = module.split(".")
+    known = 2 if parts[0] == "rlseq" else 1
+    spec = importlib.util.find_spec(".".join(parts[:known]))
+    for end in range(known + 1, len(parts) + 1):
+        path = spec.submodule_search_locations if spec else None
+        spec = PathFinder.find_spec(".".join(parts[:end]), path)
+    return spec.origin if spec else None

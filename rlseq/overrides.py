@@ -11,15 +11,16 @@ from hydra.core.override_parser.types import ChoiceSweep, Override
 from rlseq.errors import InputError, shown, unknown_name
 
 SECTIONS = ("env", "run")
+PLUGIN = "plugin-"  # begins what Hydra calls a plug-in: `rlseq.schema.hydra_name`
 OPEN_KEY = "env.options."  # what may follow depends on the environment, which checks it itself
 PATHS = ("run.dir", "run.root", "agent.data")  # taken as they are typed
 
 
 class Words(NamedTuple):
-    """Overrides for Hydra, and paths, which Hydra does not parse."""
+    """Overrides for Hydra, and paths and `run.plugins`, which Hydra does not parse."""
 
     hydra: list[str]
-    paths: dict[str, str | None]
+    paths: dict[str, Any]
 
 
 def split(overrides: list[str]) -> Words:
@@ -33,6 +34,9 @@ def split(overrides: list[str]) -> Words:
         if text.startswith(("+", "~")):
             raise InputError(f"keys are never added nor removed: write key=value, not {text}")
         key, equals, value = text.partition("=")
+        if equals and key == "run.plugins":
+            words.paths[key] = value
+            continue
         if equals and key in PATHS:
             words.paths[key] = None if value == "null" else place(key, value)
             continue
@@ -100,4 +104,5 @@ def check_groups(parsed: list[Override]) -> None:
             values = value
         for name in values:
             if name not in options:
-                raise unknown_name(key, name, options)
+                ours = [option for option in options if not option.startswith(PLUGIN)]
+                raise unknown_name(key, name, ours)

@@ -2,11 +2,13 @@
 
 A new core, environment family, agent or world model is one file and one line here. Strings keep
 `rlseq list` fast and let a missing optional package fail only when its entry is asked for.
+Installed packages add theirs by entry points, everybody by `register`, the command line by `take`.
 """
 
-import importlib
+import functools
 from typing import Any
 
+from rlseq import plugins
 from rlseq.errors import InputError, unknown_name
 
 TABLES: dict[str, dict[str, str]] = {
@@ -68,28 +70,85 @@ def names(kind: str) -> list[str]:
 
 
 def load(kind: str, name: str) -> Any:
-    """The object behind an id, imported now. Raises InputError for an unknown kind or id."""
+    """The object behind an id, imported now.
+
+    Raises InputError for an unknown kind or id, and for one of a plug-in that cannot be imported
+    or has not what its target names.
+    """
     table = _table(kind)
     if name not in table:
         raise unknown_name(kind, name, table)
-    module, attribute = table[name].split(":")
-    return getattr(importlib.import_module(module), attribute)
+    return plugins.attribute(table[name])
 
 
 def register(kind: str, name: str, target: str) -> None:
     """Add an id of your own: target is "module:attribute". An id keeps its target.
 
-    Raises InputError for an unknown kind, a malformed target or an id that has another target.
+    Raises InputError for an unknown kind, a malformed target or id, or an id that has another
+    target.
     """
     table = _table(kind)
     if target.count(":") != 1:
         raise InputError(f"a target reads 'module:attribute', got {target!r}")
+    if not name or ":" in name or "," in name:
+        raise InputError(f"a registered name has no ':' and no ',', got {name!r}")
     if table.get(name, target) != target:
         raise InputError(f"{kind} {name!r} is registered already, as {table[name]!r}")
     table[name] = target
 
 
+def take(kind: str, name: str) -> str:
+    """Use "my_module:Mine" or "path/to/file.py:Mine" without a registered name; what it is called
+    from here on, in configurations too.
+
+    It is allowed by that (`rlseq.plugins`) and imported. Of an environment the module is the
+    family. Raises InputError for one that is not there or cannot be imported.
+    """
+    module, attribute = plugins.parts(name)
+    module = module if plugins.allowed(module) else plugins.allow(module)
+    whole = f"{module}:{attribute}"
+    table = _table(kind)
+    key, target = (module, f"{module}:") if kind == "env" else (whole, whole)
+    table[key] = target
+    try:
+        load(kind, key)
+    except InputError:
+        del table[key]
+        raise
+    return whole
+
+
+def target(kind: str, name: str) -> str:
+    """The "module:attribute" of a registered id."""
+    return _table(kind)[name]
+
+
+def of_plugins(kind: str) -> dict[str, str]:
+    """Id -> target of those that are not rlseq's own."""
+    table = _table(kind)
+    return {name: table[name] for name in table if not table[name].startswith("rlseq.")}
+
+
 def _table(kind: str) -> dict[str, str]:
+    _add_entry_points()
     if kind not in TABLES:
         raise unknown_name("registry kind", kind, TABLES)
     return TABLES[kind]
+
+
+@functools.cache
+def _add_entry_points() -> None:
+    """Raises InputError for one that names no kind, or an id that is taken."""
+    for kind, name, target, package in plugins.entry_points():
+        if kind not in TABLES or not name or target.count(":") != 1:
+            raise InputError(
+                f"{package} has an entry point {kind}.{name} = {target}: one of the group "
+                f"{plugins.GROUP!r} reads KIND.NAME = 'module:attribute', KIND one of "
+                f"{', '.join(TABLES)}"
+            )
+        if TABLES[kind].get(name, target) != target:
+            raise InputError(
+                f"{package} has an entry point for the {kind} {name!r}, which is "
+                f"{TABLES[kind][name]!r} already: uninstall it or give it another name"
+            )
+        TABLES[kind][name] = target

@@ -6,6 +6,7 @@ schema, so a new core is usable the moment it is registered.
 
 import dataclasses
 import functools
+import hashlib
 import typing
 from typing import Annotated, Any
 
@@ -13,7 +14,9 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
 from rlseq import fields, registry
+from rlseq.errors import InputError
 from rlseq.fields import Length, NumEnvs, Range, Text
+from rlseq.overrides import PLUGIN
 
 GROUPS = ("core", "agent", "world_model")
 NO_MODEL = "none"  # world_model of agents that learn from what happens
@@ -47,6 +50,7 @@ class RunConfig:
     keep: Annotated[int, Range(1, 10_000)] = 3  # newest checkpoints kept, beside the best
     eval_episodes: Episodes = 128  # per seed, after training; 0: none
     loggers: Annotated[list[str], Length(0, 8), Text()] = dataclasses.field(default_factory=list)
+    plugins: Annotated[list[str], Length(0, 64), Text()] = dataclasses.field(default_factory=list)
     time_parts: bool = False  # time acting, world model and agent before training, and log them
     quiet: bool = False
 
@@ -66,17 +70,32 @@ class Config:
 
 
 def register_groups() -> None:
-    """Tell Hydra the schemas of every registered core, agent and world model."""
+    """Tell Hydra the schemas of every registered core, agent and world model.
+
+    Of plug-ins, of those that can be imported: `rlseq.config_plugins` asks for those in use before.
+    """
     ConfigStore.instance().store(name="schema", node=untyped(Config))
     for group in GROUPS:
+        foreign = registry.of_plugins(group)
         for name in names_of(group):
-            _store(group, name, registry.TABLES[group].get(name))
+            try:
+                _store(group, name, registry.TABLES[group].get(name))
+            except InputError:
+                if name not in foreign:
+                    raise
+
+
+def hydra_name(name: str) -> str:
+    """What a group's entry is called among Hydra's files, which know no '/' and no ':'."""
+    if name.replace("-", "_").isidentifier():
+        return name
+    return PLUGIN + hashlib.sha256(name.encode()).hexdigest()[:16]
 
 
 @functools.cache  # OmegaConf takes a quarter of a second for all of them
 def _store(group: str, name: str, target: str | None) -> None:
     store = ConfigStore.instance()
-    store.store(group=group, name=name, node=group_schema(group, name))
+    store.store(group=group, name=hydra_name(name), node=group_schema(group, name))
     presets = registry.load(group, name).presets if target and group == "world_model" else {}
     for preset, values in presets.items():
         store.store(group=group, name=preset, node=group_schema(group, name, values))

@@ -144,6 +144,19 @@ class WorldModel(Protocol):
         ...
 
 
+class WorldModelClass(Protocol):
+    """What the registry holds of a world model: a class with its settings."""
+
+    Config: type  # a frozen dataclass; every field has a default
+    presets: dict[str, dict[str, Any]]  # name -> fields of Config; names of `world_model=`
+
+    def __call__(
+        self, obs_space: Any, num_actions: int, config: Any, core: dict[str, Any]
+    ) -> WorldModel:
+        """A world model of an environment around a core, {"name": "mamba2", ...}."""
+        ...
+
+
 @runtime_checkable
 class AgentWithModel(Protocol):
     """An agent that imagines; `policy_params(state).model` are the parameters of its model."""

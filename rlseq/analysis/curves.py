@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from rlseq import plugins
 from rlseq.errors import InputError, unknown_name
 from rlseq.train import logging, runs
 
@@ -55,8 +56,9 @@ def of_run(run: runs.Run, metric: str = "return") -> Curve:
         raise _nothing(run.folder, metric)
     seconds = np.array([by_seed[0][int(step)]["seconds"] for step in steps], np.float64)
     values = np.stack([np.interp(steps, *known) for known in known_rows])
-    label = f"{run.config.core['name']} {run.config.agent['name']}"
-    return Curve(run.folder, run.config.env.id, label, steps, seconds, values)
+    core, agent, env = run.config.core["name"], run.config.agent["name"], run.config.env.id
+    label = f"{plugins.bare(core)} {plugins.bare(agent)}"
+    return Curve(run.folder, plugins.bare(env), label, steps, seconds, values)
 
 
 def merge(own: Sequence[Curve], label: str) -> Curve:

@@ -17,6 +17,7 @@ NAMES = (
     "report",
     "atari100k",
     "list",
+    "check",
     "plan",
     "bench",
     "gallery",

@@ -20,11 +20,25 @@ def add_overrides(parser: argparse.ArgumentParser) -> None:
 def add_run(parser: argparse.ArgumentParser) -> None:
     """One run folder."""
     parser.add_argument("run", help="the run folder")
+    add_plugins(parser)
 
 
 def add_runs(parser: argparse.ArgumentParser, about: str) -> None:
     """One or more run folders."""
     parser.add_argument("runs", nargs="+", metavar="RUN", help=about)
+    add_plugins(parser)
+
+
+def add_plugins(parser: argparse.ArgumentParser) -> None:
+    """Code of the user's own that may be imported; `rlseq.cli` does so."""
+    parser.add_argument(
+        "--plugins",
+        type=names,
+        action="extend",
+        default=[],
+        metavar="MODULE",
+        help="modules or files, a,path/to/b.py, that may be imported",
+    )
 
 
 def add_checkpoint(parser: argparse.ArgumentParser) -> None:

@@ -34,6 +34,7 @@ def make_core(name: str, features: int = 128, **options: Any) -> "Stack":
         InputError: an unknown name or option, or a value out of its range.
     """
     from rlseq.cores.dtypes import check_dtype, of_layer
+    from rlseq.cores.layer import layer_class
     from rlseq.cores.stack import Stack
 
     known = core_fields(name)
@@ -50,7 +51,7 @@ def make_core(name: str, features: int = 128, **options: Any) -> "Stack":
     if name == STACK:
         layers = tuple(_default_layer(layer, values) for layer in count)
     else:
-        layer = registry.load("core", name)
+        layer = layer_class(name)
         layers = tuple(layer(**of_layer(dtype, values)) for _ in range(count))
     return Stack(features=features, layers=layers, dtype=dtype, **stack)
 
@@ -100,6 +101,7 @@ def core_options(name: str) -> dict[str, tuple[Any, Any]]:
 
 def core_fields(name: str) -> dict[str, tuple[Any, Any]]:
     """As `core_options`, with what `rlseq.fields` knows of a type: its range or names."""
+    from rlseq.cores.layer import layer_class
     from rlseq.cores.options import LayerNames, Layers
     from rlseq.cores.stack import Stack
 
@@ -111,7 +113,7 @@ def core_fields(name: str) -> dict[str, tuple[Any, Any]]:
         }
     if name not in core_names():
         raise unknown_name("core", name, [*core_names(), STACK])
-    layer = registry.load("core", name)
+    layer = layer_class(name)
     options = {**_fields(layer, {}), **_fields(Stack, layer.block)}
     return options | {"layers": (Layers, layer.block.get("layers", 1))}
 
@@ -135,7 +137,8 @@ def _fields(layer: Any, overrides: dict[str, Any]) -> dict[str, tuple[Any, Any]]
 def _default_layer(name: str, shared: dict[str, Any]) -> Any:
     """One layer of a mixed stack: its own defaults, the width and dtype of the stack."""
     from rlseq.cores.dtypes import of_layer
+    from rlseq.cores.layer import layer_class
 
-    layer = registry.load("core", name)
+    layer = layer_class(name)
     defaults = {key: default for key, (_, default) in _fields(layer, {}).items()}
     return layer(**of_layer(shared["dtype"], defaults | shared))

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from rlseq import registry
+from rlseq.cores.layer import layer_class
 from rlseq.cores.options import Dtype, Features, Layers
 from rlseq.fields import OneOf
 from rlseq.types import Carry
@@ -82,5 +83,5 @@ class Universal(nn.Module):
 
     def _layer(self) -> Any:
         # No parent: also `init_carry` makes one, outside of any parameters.
-        layer = registry.load("core", self.inner)
+        layer = layer_class(self.inner)
         return layer(features=self.features, dtype=self.dtype, parent=None)

@@ -1,26 +1,59 @@
-"""Names for the command line with a line about each; nothing heavy is imported."""
+"""Names for the command line with a line about each; nothing heavy is imported but plug-ins."""
 
 import importlib.resources
+from collections.abc import Sequence
 
-from rlseq import registry
+from rlseq import plugins, registry
 from rlseq.docstrings import first_sentence
 from rlseq.errors import unknown_name
 
 LISTS = ("cores", "envs", "experiments", "agents", "world_models")
 
 
-def listing(what: str) -> list[tuple[str, str]]:
-    """(name, short description) of every entry. Raises InputError for an unknown list."""
-    if what == "experiments":
-        return _experiments()
-    if what == "envs":
-        return _envs()
+def listing(what: str, modules: Sequence[str] = ()) -> list[tuple[str, str]]:
+    """(name, short description) of every entry, and of what fits in plug-in modules.
+
+    Raises InputError for an unknown list and a plug-in that cannot be imported.
+    """
     if what not in LISTS:
         raise unknown_name("list", what, LISTS)
-    table = dict(registry.TABLES[what.removesuffix("s")])
+    if what == "experiments":
+        return _experiments()
+    kind = what.removesuffix("s")
+    own = [row for module in modules for row in _of_module(kind, plugins.allow(module))]
+    if what == "envs":
+        return _envs() + own
+    table = {name: registry.target(kind, name) for name in registry.names(kind)}
     if what == "cores":  # a row of the others rather than one more of them
         table["stack"] = "rlseq.cores.stack:Stack"
-    return [(name, first_sentence(table[name].split(":")[0])) for name in sorted(table)]
+    return [(name, _about(kind, name, table[name])) for name in sorted(table)] + own
+
+
+def _about(kind: str, name: str, target: str) -> str:
+    """What its module says of itself, which is not imported; of a plug-in, where it comes from."""
+    about = first_sentence(target.rpartition(":")[0])
+    return f"{about} (plug-in {target})" if name in registry.of_plugins(kind) else about
+
+
+def _of_module(kind: str, module: str) -> list[tuple[str, str]]:
+    """The classes of a plug-in that can be named "module:Class"; it is imported."""
+    own = plugins.classes(plugins.load(module))
+    if kind == "env":
+        from rlseq.envs.family import ModuleFamily
+
+        names = ModuleFamily(module, plugins.load(module)).ids()
+    elif kind == "core":
+        from rlseq.cores.layer import core_faults
+
+        names = [name for name, found in own.items() if not core_faults(found)]
+    else:
+        from rlseq.types import AgentClass
+        from rlseq.world_models.types import WorldModelClass
+
+        protocol = AgentClass if kind == "agent" else WorldModelClass
+        names = [name for name, found in own.items() if not plugins.lacking(found, protocol)]
+    lines = [(own[name].__doc__ or "").strip().split("\n")[0].rstrip(".") for name in names]
+    return [(f"{module}:{name}", line) for name, line in zip(names, lines, strict=True)]
 
 
 def _envs() -> list[tuple[str, str]]:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from rlseq import config_plugins
 from rlseq.errors import InputError
 from rlseq.train import build, checkpoint, episodes, evaluate, host_env, logging, parts, runs
 from rlseq.train.build import Job
@@ -205,9 +206,10 @@ def _finish(session: Session, state: PyTree, step: int) -> None:
     if not _evaluated(session.job, folder, step):
         _evaluate(session, state, step)
     reporter.say(f"done: {step:,} steps, in {folder}")
-    reporter.say(f"  learning curve   rlseq plot {folder}")
-    reporter.say(f"  play it          rlseq eval {folder}")
-    reporter.say(f"  train it longer  rlseq resume {folder} --total-steps {2 * step}")
+    run = f"{folder}{config_plugins.flags(dataclasses.asdict(session.job.config))}"
+    reporter.say(f"  learning curve   rlseq plot {run}")
+    reporter.say(f"  play it          rlseq eval {run}")
+    reporter.say(f"  train it longer  rlseq resume {run} --total-steps {2 * step}")
 
 
 def _evaluated(job: Job, folder: Path, step: int) -> bool:

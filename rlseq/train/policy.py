@@ -14,6 +14,7 @@ from jax.core import Tracer
 from rlseq.agents.acting import rewarded_of
 from rlseq.envs.spaces import describe, map_parts
 from rlseq.errors import InputError
+from rlseq.plugins import allow
 from rlseq.train import build, evaluate, runs
 from rlseq.types import Agent, Carry, Params, PyTree
 
@@ -87,16 +88,26 @@ class Policy:
         return carry
 
 
-def load_policy(run: str | Path, *, seed: int = 0, checkpoint: int | None = None) -> Policy:
+def load_policy(
+    run: str | Path,
+    *,
+    seed: int = 0,
+    checkpoint: int | None = None,
+    plugins: Sequence[str] = (),
+) -> Policy:
     """The policy of a run folder.
 
     Args:
         run: the folder.
         seed: which of the run's seeds, counted from 0.
         checkpoint: its step; the newest without it.
+        plugins: modules and files that the run names and that may be imported.
 
-    Raises InputError for a folder that is no run and for a seed or checkpoint it does not have.
+    Raises InputError for a folder that is no run, for a seed or checkpoint it does not have and for
+    a plug-in that is not allowed or cannot be imported.
     """
+    for module in plugins:
+        allow(module)
     job, params, _ = evaluate.load_params(runs.open_run(run), checkpoint)
     evaluate.check_seed(job, seed)
     obs_space = build.make_env(job.config.env, 1).spec.obs_space

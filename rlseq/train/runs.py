@@ -16,7 +16,7 @@ import jax
 
 import rlseq
 from rlseq import config as configuration
-from rlseq import fields
+from rlseq import fields, plugins
 from rlseq.config import Config
 from rlseq.errors import InputError
 from rlseq.schema import TotalSteps
@@ -159,9 +159,9 @@ def _place(config: Config) -> tuple[Path, str]:
             raise _taken(folder)
         folder = folder.absolute() if not folder.name else folder
         return folder.parent, folder.name
-    env = config.env.id.replace(":", "-").replace("/", "-")
-    stem = f"{env}-{config.core['name']}-{config.agent['name']}-{time.strftime('%Y%m%d-%H%M%S')}"
-    return Path(config.run.root), stem
+    names = config.env.id, config.core["name"], config.agent["name"]
+    stem = "-".join([*map(plugins.bare, names), time.strftime("%Y%m%d-%H%M%S")])
+    return Path(config.run.root), stem.replace(":", "-").replace("/", "-")
 
 
 def _settle(beside: Path, folder: Path, named: bool) -> Path:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import jax
 
 from rlseq import config as configuration
+from rlseq import plugins
 from rlseq.config import Config
 from rlseq.envs import env_ids
 from rlseq.envs.atari import GAMES
@@ -69,7 +70,8 @@ def plan(
             raise InputError(f"{key} is set by {_SET_HERE[key]} here, got {text!r}")
     composed = configuration.compose([f"experiment={experiment}", *overrides])
     ids = env_ids_of(games, composed.env.id.split(":")[0])
-    root = root or Path("runs") / f"{experiment}-{composed.core['name']}"
+    core = plugins.bare(composed.core["name"]).replace(":", "-")
+    root = root or Path("runs") / f"{experiment}-{core}"
     return [
         _entry(composed, env_id, composed.seed + index, root)
         for index in range(seeds)

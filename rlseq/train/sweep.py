@@ -3,8 +3,9 @@
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -13,7 +14,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from rlseq import config as configuration
-from rlseq import overrides, schema
+from rlseq import config_plugins, overrides, schema
 from rlseq.errors import InputError
 from rlseq.train import loop
 
@@ -25,17 +26,19 @@ def multirun(words: list[str]) -> None:
     the first run starts, and what `loop.train` raises: the first run that fails or is interrupted
     ends the sweep.
     """
+    split = config_plugins.take(overrides.split(words))
     schema.register_groups()
-    split = overrides.split(words)
     if "run.dir" in split.paths:
         raise InputError("run.dir is one folder, and a sweep makes several: name run.root")
+    own = {key: value for key, value in split.paths.items() if key != "run.root"}
     for one in _each_value(split.hydra):
         configuration.compose(one)
     folder = Path(split.paths.get("run.root") or "runs") / f"sweep-{time.strftime('%Y%m%d-%H%M%S')}"
     place = overrides.quoted(str(folder))
     ours = [f"hydra.sweep.dir={place}", "hydra.sweep.subdir=.", "hydra.output_subdir=null"]
     ours += ["hydra/job_logging=disabled", f"hydra.run.dir={place}"]
-    entry = hydra.main(f"pkg://{configuration.CONFIG_MODULE}", "config", version_base="1.3")(_job)
+    main = hydra.main(f"pkg://{configuration.CONFIG_MODULE}", "config", version_base="1.3")
+    entry = main(_job_with(own))
     arguments, full_error = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
     sys.argv = [arguments[0], "--multirun", *split.hydra, *ours]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints errors itself and exits with 1
@@ -66,7 +69,12 @@ def _each_value(words: list[str]) -> Iterator[list[str]]:
             yield [*first[:i], value, *first[i + 1 :]]
 
 
-def _job(composed: DictConfig) -> None:
-    config = configuration.finish(composed)
-    config.run.root = HydraConfig.get().sweep.dir
-    loop.train(config)
+def _job_with(paths: dict[str, Any]) -> Callable[[DictConfig], None]:
+    """One run of the sweep, with what Hydra does not parse put into each."""
+
+    def job(composed: DictConfig) -> None:
+        config = configuration.finish(composed, paths)
+        config.run.root = HydraConfig.get().sweep.dir
+        loop.train(config)
+
+    return job

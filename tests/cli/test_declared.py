@@ -69,7 +69,7 @@ def test_defaults_lie_within_what_is_declared():
                 fields.check(key, annotation, default)
     for owner in (schema.EnvConfig, schema.RunConfig):
         for field in dataclasses.fields(owner):
-            if field.name not in ("id", "options", "loggers"):
+            if field.name not in ("id", "options", "loggers", "plugins"):
                 fields.check(field.name, fields.of(owner)[field.name], field.default)
 
 
@@ -85,6 +85,10 @@ def test_a_core_whose_option_declares_no_range_is_found(monkeypatch):
         speed: float = 1.0
         size: Annotated[int, Range(1, 4)] = 2
         dtype: str = "float32"
+
+        def init_carry(self, batch): ...
+        def __call__(self, carry, x, reset): ...
+        def step(self, carry, x, reset): ...
 
     module = type(sys)("a_users_plain_core")
     module.Plain = Plain

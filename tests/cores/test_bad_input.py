@@ -9,8 +9,7 @@ import pytest
 import rlseq
 from rlseq.cores import core_options
 from rlseq.errors import InputError
-
-from .laws import BATCH, FEATURES, WIDTH, options
+from rlseq.laws.core_cases import BATCH, FEATURES, WIDTH, options
 
 T = 4
 cores = pytest.mark.parametrize("name", rlseq.core_names())

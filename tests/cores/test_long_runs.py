@@ -7,8 +7,7 @@ import pytest
 
 import rlseq
 from rlseq.cores import core_options
-
-from .laws import BATCH, assert_close, case
+from rlseq.laws.core_cases import BATCH, assert_close, case
 
 BFLOAT16 = [name for name in rlseq.core_names() if "matmul_dtype" in core_options(name)]
 OPTIMISE = True  # see conftest.py

@@ -8,8 +8,7 @@ import pytest
 import rlseq
 from rlseq.cores import core_options
 from rlseq.errors import InputError
-
-from .laws import assert_close, case
+from rlseq.laws.core_cases import assert_close, case
 
 
 def test_unknown_core_names_the_nearest():

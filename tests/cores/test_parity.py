@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from rlseq.cores.s5 import hippo_normal
-
-from .laws import BATCH, FEATURES, WIDTH, case
+from rlseq.laws.core_cases import BATCH, FEATURES, WIDTH, case
 
 
 def run_cell(cell, params, carry, x):

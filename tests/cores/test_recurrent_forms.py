@@ -9,8 +9,8 @@ import rlseq
 from rlseq.cores.al_rnn import symbolic_code
 from rlseq.cores.s4d import initial_spectrum
 from rlseq.errors import InputError
+from rlseq.laws.core_cases import FEATURES, assert_close, case
 
-from .laws import FEATURES, assert_close, case
 from .twins import twin_of
 
 

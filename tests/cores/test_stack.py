@@ -7,8 +7,8 @@ import pytest
 
 import rlseq
 from rlseq.errors import InputError
+from rlseq.laws.core_cases import assert_close, case
 
-from .laws import assert_close, case
 from .twins.common import dense, sigmoid
 
 MIXED = ["min_gru", "lstm", "s5"]

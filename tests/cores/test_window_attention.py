@@ -9,8 +9,7 @@ import rlseq
 from rlseq.cores.attention import rotary
 from rlseq.cores.universal import halting_weights
 from rlseq.errors import InputError
-
-from .laws import LENGTH, assert_close, case
+from rlseq.laws.core_cases import LENGTH, assert_close, case
 
 
 @pytest.mark.parametrize("window", [1, 2, 5, 30])

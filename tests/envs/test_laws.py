@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from rlseq.envs import env_ids, make_env
+from rlseq.laws import envs as laws
 
 E = 3
 SHORT = 12  # limits of others' environments are cut to this, so that truncation is seen
@@ -132,62 +133,29 @@ same_up_to_fusion = functools.partial(np.testing.assert_allclose, rtol=1e-5, ato
 
 
 def test_reset_follows_each_end_and_ends_are_of_one_kind(case):
-    venv, rollout = case
-    steps = rollout.steps
-    ended = steps.terminated | steps.truncated
-    assert ended.any(), "the rollout should be long enough to see an end"
-    np.testing.assert_array_equal(steps.reset, ended)
-    assert not (steps.terminated & steps.truncated).any()
-    assert venv.spec.can_truncate or not steps.truncated.any()
-    assert rollout.first.reset.all()
-    assert not (rollout.first.terminated | rollout.first.truncated).any()
-    np.testing.assert_array_equal(rollout.first.reward, np.zeros(E, np.float32))
+    laws.reset_follows_each_end(*case)
 
 
 def test_no_episode_is_longer_than_the_spec_says(case):
-    venv, rollout = case
-    run = np.zeros(E, int)
-    for ended in rollout.steps.reset:
-        run += 1
-        assert (run <= venv.spec.max_steps).all()
-        run[ended] = 0
+    laws.episodes_end_within_the_limit(*case)
 
 
 def test_final_obs_is_obs_where_nothing_ended(case):
-    venv, rollout = case
-    going = ~rollout.steps.reset
-    same = same_up_to_fusion if has_physics(venv) else same_bits
-    for obs, final in zip(
-        jax.tree.leaves(rollout.steps.obs), jax.tree.leaves(rollout.steps.final_obs), strict=True
-    ):
-        same(obs[going], final[going])
+    same = same_up_to_fusion if has_physics(case[0]) else same_bits
+    laws.final_obs_is_obs_where_nothing_ended(*case, same)
 
 
 def test_shapes_and_dtypes_are_those_of_the_spaces(case):
-    venv, rollout = case
-    parts = getattr(venv.spec.obs_space, "spaces", [venv.spec.obs_space])
-    for ts, lead in ((rollout.first, (E,)), (rollout.steps, rollout.steps.reward.shape)):
-        for seen in (ts.obs, ts.final_obs):
-            for obs, space in zip(jax.tree.leaves(seen), parts, strict=True):
-                assert obs.shape == lead + tuple(space.shape)
-                assert obs.dtype == space.dtype
-        assert ts.reward.dtype == np.float32
-        assert {ts.reset.dtype, ts.terminated.dtype, ts.truncated.dtype} == {np.dtype(bool)}
-        assert all(x.shape == lead for x in ts[1:5])
+    laws.shapes_and_dtypes_of_the_spaces(*case)
 
 
 def test_numbers_are_finite(case):
-    _, rollout = case
-    for leaf in jax.tree.leaves((rollout.steps.obs, rollout.steps.reward)):
-        assert np.isfinite(leaf).all()
+    laws.numbers_are_finite(*case)
 
 
 @pytest.mark.parametrize("env_id", [i for i in DISTINCT + OVER if not i.startswith("gymnax:")])
 def test_observations_lie_in_the_space(env_id, roll):
-    venv, rollout = _case(env_id, roll)
-    parts = getattr(venv.spec.obs_space, "spaces", [venv.spec.obs_space])
-    for obs, space in zip(jax.tree.leaves(rollout.steps.final_obs), parts, strict=True):
-        assert np.all(jax.vmap(jax.vmap(space.contains))(obs))
+    laws.observations_lie_in_the_space(*_case(env_id, roll))
 
 
 @pytest.mark.parametrize("env_id", ["popgym:CountRecallEasy", "probe:Leak", "gymnax:CartPole-v1"])
@@ -205,9 +173,7 @@ def test_jit_changes_nothing_and_a_key_decides_everything(env_id, roll):
 
 @pytest.mark.parametrize("env_id", DISTINCT)
 def test_rewards_lie_in_their_range(env_id, roll):
-    venv, rollout = _case(env_id, roll)
-    low, high = venv.env.reward_range
-    assert low - 1e-6 <= rollout.steps.reward.min() <= rollout.steps.reward.max() <= high + 1e-6
+    laws.rewards_lie_in_their_range(*_case(env_id, roll))
 
 
 def test_copies_differ_and_seeds_differ(roll):
@@ -220,19 +186,4 @@ def test_copies_differ_and_seeds_differ(roll):
 
 
 def test_seeds_can_be_vmapped():
-    venv = make_env("probe:Leak", 2)
-
-    def steps(key):
-        state, _ = venv.reset(key)
-        body = functools.partial(_zero_action, venv)
-        return jax.lax.scan(body, state, jax.random.split(key, 15))[1]
-
-    keys = jax.random.split(jax.random.key(3), 4)
-    together = jax.jit(jax.vmap(steps))(keys)
-    for i, key in enumerate(keys):
-        row = jax.tree.map(lambda x, i=i: x[i], together)
-        jax.tree.map(np.testing.assert_array_equal, row, jax.jit(steps)(key))
-
-
-def _zero_action(venv, state, key):
-    return venv.step(state, jnp.zeros(venv.num_envs, jnp.int32), key)
+    laws.seeds_by_vmap_equal_single_ones(make_env("probe:Leak", 2))

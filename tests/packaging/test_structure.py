@@ -22,6 +22,7 @@ from tests.packaging.tree import all_imports as imports_of
 # Each package may import those of the lines above its own, and itself.
 LEVELS = [
     ("types", "errors"),
+    ("plugins",),
     ("registry", "programs", "fields", "docstrings"),
     ("scans", "rl"),
     ("nn", "replay", "data"),
@@ -30,8 +31,10 @@ LEVELS = [
     ("envs",),
     ("world_models",),
     ("agents",),
+    ("laws",),
     ("overrides",),
     ("config_errors", "config_yaml", "schema"),
+    ("config_plugins",),
     ("config", "configs"),
     ("train",),
     ("analysis",),

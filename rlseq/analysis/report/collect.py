@@ -84,8 +84,8 @@ def collect(paths: Sequence[str | Path], choice: Choice = NEWEST_SAMPLED) -> Stu
 
 
 def family(env: str) -> str:
-    """The first part of an environment's id."""
-    return env.split(":")[0]
+    """The first part of an environment's id; of a plug-in's file without its folders."""
+    return Path(env.split(":")[0]).name
 
 
 def _open(path: Path) -> list[runs.Run]:

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
+from rlseq import plugins
 from rlseq.config import Config, flat
 
 _NOT_THE_METHOD = ("env.id", "env.preset", "seed", "seeds", "run.")
@@ -12,7 +13,8 @@ _NOT_THE_METHOD = ("env.id", "env.preset", "seed", "seeds", "run.")
 def method_names(configs: Sequence[Config]) -> list[str]:
     """One name a run: those of one name on one environment differ in seeds and folders only."""
     settings = [_settings(config) for config in configs]
-    bases = [f"{config.core['name']} {config.agent['name']}" for config in configs]
+    named = [(config.core["name"], config.agent["name"]) for config in configs]
+    bases = [f"{plugins.bare(core)} {plugins.bare(agent)}" for core, agent in named]
     games: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
     for config, base, own in zip(configs, bases, settings, strict=True):
         games[base, config.env.id].append(own)
