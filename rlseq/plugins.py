@@ -157,7 +157,9 @@ def _imported(module: str) -> ModuleType:
     try:
         return _from_file(module) if is_file(module) else importlib.import_module(module)
     except (Exception, SystemExit) as error:  # whatever the user's code raises
-        raise InputError(f"{_told(error)}; so the plug-in {module} cannot be imported") from error
+        raise InputError(
+            f"{_described(error)}; so the plug-in {module} cannot be imported"
+        ) from error
 
 
 def _from_file(path: str) -> ModuleType:
@@ -197,7 +199,7 @@ def _same(one: str, other: str) -> bool:
     return os.path.realpath(one) == os.path.realpath(other)
 
 
-def _told(error: BaseException) -> str:
+def _described(error: BaseException) -> str:
     """An error as Python ends its traceback, in one line, and where it was raised."""
     first = str(error).strip().split("\n")[0]
     said = f"{type(error).__name__}: {first}" if first else type(error).__name__

@@ -30,8 +30,8 @@ def run(options: argparse.Namespace) -> int:
         print(f"{verdict.law:>2}  {VERDICTS[verdict.holds]:<11}  {verdict.about}", flush=True)
         if verdict.why:
             print(f"{'':17}{verdict.why}", flush=True)
-    told = [f"{found.count(holds)} {word}" for holds, word in _WORDS if found.count(holds)]
-    print(f"{taken}: of {len(found)} laws {', '.join(told)}")
+    counts = [f"{found.count(holds)} {word}" for holds, word in _WORDS if found.count(holds)]
+    print(f"{taken}: of {len(found)} laws {', '.join(counts)}")
     return FAILED if False in found else DONE
 
 

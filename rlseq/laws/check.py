@@ -49,14 +49,14 @@ def _faults(check: Check, name: str) -> Iterator[str]:
             check(name, extra)
         except Exception as error:  # a core of the user's own may raise anything
             method = f"method {extra['method']}: " if extra else ""
-            yield f"{method}{told(error)}"
+            yield f"{method}{described(error)}"
 
 
-def told(error: Exception) -> str:
+def described(error: Exception) -> str:
     """In one line; of NumPy's comparisons how far the values are apart."""
     lines = [line.strip() for line in str(error).split("\n") if line.strip()]
-    told = ("Mismatched", "Max absolute", "x and y")
-    apart = [line for line in lines if line.startswith(told)]
+    kept = ("Mismatched", "Max absolute", "x and y")
+    apart = [line for line in lines if line.startswith(kept)]
     said = ", ".join(apart) or (lines[0] if lines else "")
     return said if isinstance(error, AssertionError) else f"{type(error).__name__}: {said}"
 

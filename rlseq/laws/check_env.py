@@ -7,7 +7,7 @@ import numpy as np
 
 from rlseq.envs import make_env
 from rlseq.laws import envs as laws
-from rlseq.laws.check import Verdict, told
+from rlseq.laws.check import Verdict, described
 from rlseq.types import VecEnv
 
 COPIES, LONGEST, BEYOND = 3, 10_000, 30  # environments; steps of a rollout, and after an end
@@ -25,7 +25,7 @@ def check_env(env_id: str) -> Iterator[Verdict]:
     try:
         rollout = laws.roll(venv, min(limit or LONGEST, LONGEST) + BEYOND)
     except Exception as error:  # an environment of the user's own may raise anything
-        yield Verdict(1, "it steps inside jit with random actions", False, told(error))
+        yield Verdict(1, "it steps inside jit with random actions", False, described(error))
         return
     yield Verdict(1, "it steps inside jit with random actions", True)
     for law, (about, _) in LAWS.items():
@@ -40,7 +40,7 @@ def _verdict(law: int, about: str, venv: VecEnv, rollout: laws.Rollout) -> Verdi
     try:
         check(venv, rollout)
     except Exception as error:
-        return Verdict(law, about, False, told(error))
+        return Verdict(law, about, False, described(error))
     return Verdict(law, about, True)
 
 

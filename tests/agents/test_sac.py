@@ -56,9 +56,9 @@ def played(agent, steps=60):
     return state, run(state)
 
 
-def starts_at(places):
-    columns = (jnp.array(x, jnp.int32) for x in zip(*places, strict=True))
-    return Starts(*columns, jnp.ones(len(places)))
+def starts_at(indices):
+    columns = (jnp.array(x, jnp.int32) for x in zip(*indices, strict=True))
+    return Starts(*columns, jnp.ones(len(indices)))
 
 
 def moved(params, size):
@@ -86,17 +86,17 @@ def step_by_step(network, params, ring, env, rows, carry):
 
 
 class SlowLosses:
-    """Losses of `places` by NumPy, from stored carries and steps, one sequence after the other."""
+    """Losses of `indices` by NumPy, from stored carries and steps, one sequence after the other."""
 
-    def __init__(self, agent, networks, target, ring, places, key):
+    def __init__(self, agent, networks, target, ring, indices, key):
         self.agent, self.networks, self.target, self.ring = agent, networks, target, ring
         self.alpha = float(np.exp(networks.log_temperature))
         self.noise = [
-            np.asarray(jax.random.normal(k, (agent.config.length, len(places), 1)), np.float64)
+            np.asarray(jax.random.normal(k, (agent.config.length, len(indices), 1)), np.float64)
             for k in jax.random.split(key)
         ]
         self.critic, self.value, self.entropy, self.skipped = [], [], [], []
-        for b, place in enumerate(places):
+        for b, place in enumerate(indices):
             self._sequence(b, *place)
 
     def _sequence(self, b, env, start):
@@ -167,11 +167,11 @@ def test_losses_are_those_of_slow_sac_on_the_rows(env_id, core, max_steps):
     start = state.learner.networks
     networks = Networks(moved(start.actor, 0.02), moved(start.critic, 0.01), jnp.log(0.3))
     target = moved(start.critic, -0.02)
-    places = [(0, 0), (5, 11), (9, 30), (3, 18), (12, 41)]
+    indices = [(0, 0), (5, 11), (9, 30), (3, 18), (12, 41)]
     key = jax.random.key(3)
-    batch = agent.learner.batch(replay.ring, starts_at(places))
+    batch = agent.learner.batch(replay.ring, starts_at(indices))
     total, metrics = jax.jit(agent.learner.loss)(networks, target, batch, key)
-    slow = SlowLosses(agent, networks, target, replay.ring, places, key)
+    slow = SlowLosses(agent, networks, target, replay.ring, indices, key)
     gap = np.mean(slow.entropy) - agent.learner.target_entropy
     wanted = {
         "loss/critic": np.mean(slow.critic),
