@@ -2,12 +2,17 @@
 
 import gc
 import os
+import signal
 import tempfile
 
 import jax
 import pytest
 
 from tests import xla_flags
+
+# A background job of a shell ignores SIGINT, and so would what tests interrupt in this process.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Nearly all of the suite's time is compiling. XLA's older emitters of fused loops take a third of
 # the time of the newer ones on small programs, and programs in one part take a quarter less than

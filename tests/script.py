@@ -6,8 +6,11 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 # rlseq is imported before the checkout is on the path: the checkout's folder of that name lacks
 # what pyproject.toml maps from elsewhere, and an installed rlseq is what is to be tested.
+# Background jobs of a shell ignore SIGINT and nohup SIGHUP, which children inherit: not these.
 _RUN = """
-import runpy, sys, rlseq
+import runpy, signal, sys, rlseq
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 sys.path.insert(0, sys.argv.pop(1))
 runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)
 """

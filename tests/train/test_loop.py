@@ -97,11 +97,14 @@ def wait_for_metrics(folder: Path, size: int = 0) -> None:
 def test_a_signal_saves_and_exits_130(tmp_path, number):
     folder = tmp_path / "run"
     with start(folder, 10**6) as process:
-        wait_for_metrics(folder)
-        process.send_signal(number)
-        if number == signal.SIGHUP:  # a terminal that closes sends several
+        try:
+            wait_for_metrics(folder)
             process.send_signal(number)
-        assert process.wait(timeout=60) == 130
+            if number == signal.SIGHUP:  # a terminal that closes sends several
+                process.send_signal(number)
+            assert process.wait(timeout=60) == 130
+        finally:
+            process.kill()  # `with` would wait for all its chunks
     last = logging.read(folder / "metrics.jsonl")[-1]["step"]
     assert checkpoint.steps(folder / "checkpoints")[-1] == last
 
