@@ -43,7 +43,7 @@ def make_agent(
         raise InputError(f"agent {name!r} needs a world model: world_model={known} or a preset")
     core = dict(core or {"name": "s5"})
     agent = agent_class(env, settings, core, num_updates, world_model or None)
-    _check_members(name, agent, Agent)
+    plugins.check_members(f"agent {name!r}", agent, Agent)
     return agent
 
 
@@ -67,13 +67,5 @@ def agent_config(name: str) -> type:
 
 def _agent_class(name: str) -> AgentClass:
     agent_class = registry.load("agent", name)
-    _check_members(name, agent_class, AgentClass)
+    plugins.check_members(f"agent {name!r}", agent_class, AgentClass)
     return agent_class
-
-
-def _check_members(name: str, thing: object, protocol: type) -> None:
-    """Raise InputError for an agent of the user's own that lacks what a protocol asks for."""
-    if missing := plugins.lacking(thing, protocol):
-        raise InputError(
-            f"agent {name!r} lacks {', '.join(missing)}: see rlseq.types.{protocol.__name__}"
-        )

@@ -83,7 +83,7 @@ def _step(env: VecEnv, policy: Policy, actor: Actor, _: None) -> tuple[Actor, tu
         next_value=value,  # filled in by `collect`, which sees the whole rollout
         terminated=terminated,
         done=terminated | new.truncated,
-        mask=None if new.valid is None else new.valid & ~new.truncated,
+        mask=learned_mask(new),
     )
     cut_value = _value_of_cut(env, policy, actor.carry, new)
     return actor, (step, cut_value, ended_episodes(actor.env_state, new))
@@ -93,6 +93,11 @@ def ended_for_learner(new: TimeStep) -> Array:
     """bool [E]: nothing follows, as the episode ended or as the learner shall think so."""
     lost = new.learn_terminal
     return new.terminated if lost is None else new.terminated | lost
+
+
+def learned_mask(new: TimeStep) -> Array | None:
+    """bool [E], False: nothing is learned from the step to `new`; None: from every step."""
+    return None if new.valid is None else new.valid & ~new.truncated
 
 
 def _value_of_cut(env: VecEnv, policy: Policy, carry: Carry, new: TimeStep) -> Array:

@@ -20,7 +20,7 @@ from rlseq.agents.observations import Observations
 from rlseq.agents.on_policy import PolicyParams, check_sizes
 from rlseq.agents.policy_agent import PolicyAgent
 from rlseq.agents.reward_scale import reward_scale
-from rlseq.agents.rollout import ended_for_learner
+from rlseq.agents.rollout import ended_for_learner, learned_mask
 from rlseq.agents.stream_settings import StreamConfig
 from rlseq.agents.stream_side import Head, Memory, Side
 from rlseq.cores import make_core
@@ -144,7 +144,8 @@ class Stream(PolicyAgent):
         rewards, discounted, scale = self._scale(state.rewards, old.discounted, new)
         final = self.observations.normalise(moments, new.final_obs)
         ahead = self._ahead(network["critic"], judged.trace.carry, final, new)
-        counts = jnp.ones_like(new.reset) if new.valid is None else new.valid & ~new.truncated
+        mask = learned_mask(new)
+        counts = jnp.ones_like(new.reset) if mask is None else mask
         delta = jnp.where(counts, new.reward * scale + ahead - value, 0)
         ended = ended_for_learner(new) | new.truncated | ~counts
 

@@ -18,9 +18,7 @@ seconds of the longer run, parameters, and the ratio of speeds, ours to memorax'
 import argparse
 import importlib
 import json
-import statistics
 import sys
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -29,6 +27,7 @@ import flax.linen as nn
 import gymnax
 import jax
 import optax
+from side_by_side import compare
 
 import rlseq
 
@@ -171,40 +170,16 @@ def ours(name: str, updates: int) -> Callable:
     return jax.jit(program)
 
 
-def compiled(program: Callable, key) -> tuple[Callable, float]:
-    """(the program, seconds to compile it)."""
-    start = time.perf_counter()
-    return program.lower(key).compile(), time.perf_counter() - start
-
-
-def seconds(program: Callable, key) -> float:
-    """Of one call."""
-    start = time.perf_counter()
-    jax.block_until_ready(program(key))
-    return time.perf_counter() - start
-
-
-def compare(name: str, repeats: int) -> dict:
+def row_of(name: str, repeats: int) -> dict:
     """The JSON line of one agent."""
     makers = {"memorax": partial(peer, name), "rlseq": partial(ours, name)}
-    key, (short, long) = jax.random.key(0), UPDATES[name]
-    built = {
-        (who, n): compiled(make(n), key) for who, make in makers.items() for n in (short, long)
-    }  # fmt: skip
-    rates: dict[str, list[float]] = {who: [] for who in makers}
-    for _ in range(repeats):
-        for who, own in rates.items():
-            first, second = (seconds(built[who, n][0], key) for n in (short, long))
-            own.append((long - short) * STEPS[name] / (second - first))
-    sizes = {who: jax.eval_shape(make(short), key)[0] for who, make in makers.items()}
-    ratios = [a / b for a, b in zip(rates["rlseq"], rates["memorax"], strict=True)]
+    keys = dict.fromkeys(makers, jax.random.key(0))
+    updates = UPDATES[name]
+    sizes = {who: jax.eval_shape(make(updates[0]), keys[who])[0] for who, make in makers.items()}
     return {
         "agent": name,
-        "steps_per_second": {who: round(statistics.median(own)) for who, own in rates.items()},
-        "compile_seconds": {who: round(built[who, long][1], 2) for who in makers},
+        **compare(makers, keys, updates, STEPS[name], repeats),
         "parameters": {who: sum(x.size for x in jax.tree.leaves(s)) for who, s in sizes.items()},
-        "ratio": round(statistics.median(ratios), 2),
-        "ratios": [round(x, 2) for x in ratios],
     }
 
 
@@ -217,7 +192,7 @@ def main() -> None:
     sys.path.insert(0, options.checkout)
     machine = {"jax": jax.__version__, "device": jax.devices()[0].device_kind}
     for name in options.agents or UPDATES:
-        print(json.dumps({**machine, **compare(name, options.repeats)}), flush=True)
+        print(json.dumps({**machine, **row_of(name, options.repeats)}), flush=True)
 
 
 if __name__ == "__main__":

@@ -14,14 +14,13 @@ that long and the mean return of the last tenth is printed, of each seed. Prints
 import argparse
 import importlib
 import json
-import statistics
 import sys
-import time
 from collections.abc import Callable
 from functools import partial
 
 import jax
 import jax.numpy as jnp
+from side_by_side import compare
 
 import rlseq
 
@@ -80,40 +79,6 @@ def ours(updates: int) -> Callable:
     return jax.jit(lambda key: jax.lax.scan(update, agent.init(key), None, updates)[1])
 
 
-def compiled(program: Callable, key) -> tuple[Callable, float]:
-    """(the program, seconds to compile it)."""
-    start = time.perf_counter()
-    return program.lower(key).compile(), time.perf_counter() - start
-
-
-def seconds(program: Callable, key) -> float:
-    """Of one call."""
-    start = time.perf_counter()
-    jax.block_until_ready(program(key))
-    return time.perf_counter() - start
-
-
-def speed(makers: dict[str, Callable], repeats: int) -> dict:
-    """Steps per second (median) and compile seconds of each, and the ratio of the pairs."""
-    keys = {"purejaxql": jax.random.PRNGKey(0), "rlseq": jax.random.key(0)}
-    built = {
-        (name, n): compiled(make(n), keys[name]) for name, make in makers.items()
-        for n in (SHORT, LONG)
-    }  # fmt: skip
-    rates: dict[str, list[float]] = {name: [] for name in makers}
-    for _ in range(repeats):
-        for name, own in rates.items():
-            short, long = (seconds(built[name, n][0], keys[name]) for n in (SHORT, LONG))
-            own.append((LONG - SHORT) * ENVS * STEPS / (long - short))
-    ratio = [a / b for a, b in zip(rates["rlseq"], rates["purejaxql"], strict=True)]
-    return {
-        "steps_per_second": {name: round(statistics.median(own)) for name, own in rates.items()},
-        "compile_seconds": {name: round(built[name, SHORT][1], 2) for name in makers},
-        "ratio": round(statistics.median(ratio), 2),
-        "ratios": [round(x, 2) for x in ratio],
-    }
-
-
 def final_returns(makers: dict[str, Callable], steps: int, seeds: int) -> dict:
     """Mean return over the last tenth of `steps`, of each seed."""
     updates = steps // (ENVS * STEPS)
@@ -133,7 +98,10 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     options = parser.parse_args()
     makers = {"purejaxql": partial(peer, peer_module(options.checkout)), "rlseq": ours}
-    row = speed(makers, options.repeats) if options.repeats else {}
+    keys = {"purejaxql": jax.random.PRNGKey(0), "rlseq": jax.random.key(0)}
+    row = {}
+    if options.repeats:
+        row = compare(makers, keys, (SHORT, LONG), ENVS * STEPS, options.repeats)
     if options.return_steps:
         row["returns"] = final_returns(makers, options.return_steps, options.seeds)
     print(json.dumps({"jax": jax.__version__, "device": jax.devices()[0].device_kind, **row}))

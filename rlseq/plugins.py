@@ -139,6 +139,13 @@ def lacking(thing: object, protocol: type) -> list[str]:
     return sorted(asked.difference(dir(thing)))
 
 
+def check_members(what: str, thing: object, protocol: type) -> None:
+    """Raise InputError for a `what`, such as "agent 'mine'", that lacks members of a protocol."""
+    if missing := lacking(thing, protocol):
+        where = f"{protocol.__module__}.{protocol.__name__}"
+        raise InputError(f"{what} lacks {', '.join(missing)}: see {where}")
+
+
 def entry_points() -> list[tuple[str, str, str, str]]:
     """(kind, name, target, package) of every entry point "kind.name = module:attribute"."""
     found = []

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rlseq import plugins, registry
-from rlseq.errors import InputError, check_names, unknown_name
+from rlseq.errors import check_names, unknown_name
 from rlseq.world_models.types import WorldModel, WorldModelClass
 
 __all__ = ["make_world_model", "world_model_config"]
@@ -45,7 +45,7 @@ def make_world_model(
     check_names(f"option of world model {name!r}:", options, config.__dataclass_fields__)
     values = {**(model_class.presets[preset] if preset else {}), **options}
     model = model_class(obs_space, num_actions, config(**values), dict(core or {"name": "mamba2"}))
-    _check_members(name, model, WorldModel)
+    plugins.check_members(f"world model {name!r}", model, WorldModel)
     return model
 
 
@@ -56,12 +56,5 @@ def world_model_config(name: str) -> type:
 
 def _model_class(name: str) -> Any:
     model_class = registry.load("world_model", name)
-    _check_members(name, model_class, WorldModelClass)
+    plugins.check_members(f"world model {name!r}", model_class, WorldModelClass)
     return model_class
-
-
-def _check_members(name: str, thing: object, protocol: type) -> None:
-    """Raise InputError for a world model of the user's own that lacks what a protocol asks for."""
-    if missing := plugins.lacking(thing, protocol):
-        where = f"rlseq.world_models.types.{protocol.__name__}"
-        raise InputError(f"world model {name!r} lacks {', '.join(missing)}: see {where}")
