@@ -30,7 +30,7 @@ RUNS = {
 ENVS = ("gymnax:Pendulum-v1", "memory:Parity", "meta:CartPole", "minatar:Freeway", "probe:Leak")
 
 
-# Two runs more would make each of ten flags twice as long; `-m slow` has them.
+# Two runs more would make each run of `.ci/flags` twice as long; `-m slow` has them.
 SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("r2d2_debug", "sac_debug")]
 
 
