@@ -18,7 +18,7 @@ from rlseq.data.recording import Recording
 from tests.agents.small import KEY
 from tests.packaging.tree import ROOT
 
-ENVS = 7  # no other axis of these states has that length
+ENVS = 10  # no other axis of these states has that length
 OTHERS = {"reinforce": "reinforce:Reinforce", "cloning": "tests.agents.cloning:Cloning"}
 NAMES = [*registry.names("agent"), *OTHERS]
 # Of the hyper-parameters of these names; an agent with others is tested with their defaults.
@@ -72,7 +72,7 @@ def random_play(env, num_steps):
 
 @cache
 def make(name, env_id="probe:Leak"):
-    """A tiny agent on seven environments."""
+    """A tiny agent on `ENVS` environments."""
     known = agent_config(name).__dataclass_fields__
     settings = {key: value for key, value in SMALL.items() if key in known}
     if "data" in known:

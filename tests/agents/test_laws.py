@@ -1,6 +1,7 @@
 """What every registered agent keeps; see `rlseq.types.Agent`."""
 
 import dataclasses
+from functools import cache
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +11,7 @@ import pytest
 from rlseq import registry
 from rlseq.agents import agent_config, make_agent
 from rlseq.errors import InputError
-from rlseq.train import build, checkpoint
+from rlseq.train import build, checkpoint, sharding
 from rlseq.types import Agent
 from rlseq.world_models.types import AgentWithModel
 from tests.agents.registered import ENVS, NAMES, add_others, fresh, make, trained
@@ -18,6 +19,15 @@ from tests.agents.small import KEY, arrays, close, differ, same
 
 METRICS = {"return", "length", "episodes", "valid_steps", "finite"}
 pytestmark = pytest.mark.parametrize("name", NAMES)
+SEEDS = jax.random.split(KEY, 2)
+
+
+@cache
+def seeds_together(name):
+    """(states, metrics) after one update of two seeds in one program."""
+    agent = make(name)
+    train = jax.vmap(lambda key: agent.train(agent.init(key), 1))
+    return jax.jit(train, compiler_options=build.compiler_options())(SEEDS)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -65,14 +75,31 @@ def test_it_resumes_from_a_checkpoint_bit_for_bit(name, tmp_path):
 
 
 def test_seeds_by_vmap_equal_the_single_ones(name):
-    agent, keys = make(name), jax.random.split(KEY, 2)
-    train = jax.vmap(lambda key: agent.train(agent.init(key), 1))
-    together = jax.jit(train, compiler_options=build.compiler_options())(keys)
-    for i, key in enumerate(keys):
+    agent, together = make(name), seeds_together(name)
+    for i, key in enumerate(SEEDS):
         mine = jax.tree.map(lambda x, i=i: x[i], together)
         close(mine, agent.train(agent.init(key), 1), rtol=1e-3, atol=1e-4)
     one, two = (jax.tree.map(lambda x, i=i: x[i], together[0]) for i in (0, 1))
     assert differ(agent.policy_params(one), agent.policy_params(two))
+
+
+def test_a_mesh_over_seeds_and_environments_changes_nothing(name):
+    agent = make(name)
+    states = jax.jit(jax.vmap(agent.init))(SEEDS)
+    mesh = sharding.make_mesh("seed=2,env=2", seeds=2, num_envs=ENVS)
+    layout = sharding.shardings(mesh, states, agent.batched(trained(name)[0]))
+    train = jax.jit(
+        jax.vmap(lambda state: agent.train(state, 1)),
+        in_shardings=(layout,), out_shardings=(layout, None),
+        compiler_options=build.compiler_options(),
+    )  # fmt: skip
+    spread = train(jax.device_put(states, layout))
+    close(spread, seeds_together(name), rtol=1e-3, atol=1e-4)
+    split = {
+        len({str(shard.index) for shard in leaf.addressable_shards})
+        for leaf in jax.tree.leaves(spread[0])
+    }
+    assert split == ({2, 4} if agent.steps_environment else {2})
 
 
 def test_batched_marks_exactly_the_leaves_with_an_environment_axis(name):
