@@ -30,10 +30,11 @@ PENDULUM = "popgym:PositionOnlyPendulumEasy"  # that its time limit cuts
 
 @cache
 def make(
-    env_id="probe:Recall", core="gru", num_envs=16, num_updates=600, max_steps=None, **changes
-):
+    env_id="probe:Recall", core="gru", num_envs=16, num_updates=600, max_steps=None, layers=1,
+    **changes,
+):  # fmt: skip
     env = rlseq.make_env(env_id, num_envs, **({"max_steps": max_steps} if max_steps else {}))
-    memory = {"name": core, "features": 16, "layers": 1}
+    memory = {"name": core, "features": 16, "layers": layers}
     settings = SETTINGS | changes
     return rlseq.make_agent("sac", env, core=memory, **settings)
 
@@ -393,11 +394,12 @@ SLOW = [(probe, core) for probe in PROBES for core in kinds.EACH_KIND]
     [*USUAL, *(pytest.param(*p, marks=pytest.mark.slow) for p in SLOW if p not in USUAL)],
 )
 def test_sac_solves(probe, core):
-    updates = 3000 if probe == "Leak" else 800
+    # In Leak nothing but its place tells the first cue, which one layer of a mean cannot see.
+    updates, layers = (3000, 2) if probe == "Leak" else (800, 1)
     burn_in = min(3, PROBES[probe] - 1)
     # As good as none, so that values are those of the best actions.
     fixed = {"temperature": 0.01, "temperature_lr": 0.0}
-    agent = make(f"probe:{probe}", core, burn_in=burn_in, **fixed)
+    agent = make(f"probe:{probe}", core, layers=layers, burn_in=burn_in, **fixed)
 
     @jax.jit
     def run(key):
