@@ -10,9 +10,7 @@ ABOUT = "upload a model folder to the Hugging Face Hub"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What is uploaded, and where to."""
-    parser.add_argument(
-        "folder", type=Path, help="a model folder, of `rlseq export --to`"
-    )
+    parser.add_argument("folder", type=Path, help="a model folder, of `rlseq export --to`")
     parser.add_argument("repo", metavar="REPO_ID", help="OWNER/NAME; made if it is missing")
     parser.add_argument("--private", action="store_true", help="a new repository is private")
     parser.add_argument("--message", default="Add a policy of rlseq", help="of the commit")

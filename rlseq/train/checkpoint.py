@@ -106,7 +106,8 @@ def read_leaves(
     def read(place: Path) -> dict[str, np.ndarray]:
         leaves = index_files.read(place).leaves
         names = list(choose(leaves))
-        stored = _read_arrays(place / "arrays", [k for k in names if 0 not in leaves[k].shape])
+        full = [k for k in names if 0 not in leaves[k].shape]
+        stored = _read_arrays(place / "arrays", full) if full else {}
         empty = {k: np.zeros(leaves[k].shape, leaves[k].dtype) for k in names if k not in stored}
         for name, array in stored.items():
             _check_sum(name, array.reshape(leaves[name].shape), leaves[name])
@@ -204,7 +205,8 @@ def _read_arrays(place: Path, names: list[str]) -> dict[str, np.ndarray]:
     wanted = {name: ocp.RestoreArgs(restore_type=np.ndarray) for name in names}
     checkpointer = ocp.Checkpointer(ocp.PyTreeCheckpointHandler())
     with _plainly_named(place) as plain, checkpointer:
-        return checkpointer.restore(plain, args=ocp.args.PyTreeRestore(restore_args=wanted))
+        args = ocp.args.PyTreeRestore(dict.fromkeys(names, 0), wanted, partial_restore=True)
+        return checkpointer.restore(plain, args=args)
 
 
 def _read(place: Path, like: PyTree) -> PyTree:

@@ -10,6 +10,7 @@ from typing import Any
 from rlseq import config as configuration
 from rlseq import overrides, plugins
 from rlseq.config import NO_MODEL, Config, RunConfig
+from rlseq.cores import STACK
 from rlseq.errors import InputError
 from rlseq.schema import GROUPS
 
@@ -86,6 +87,8 @@ def _words(wanted: Config, experiment: str) -> list[str] | None:
     """What to write after `rlseq train` with an experiment below it; None where that cannot be."""
     words = [] if experiment == _QUICKSTART else [f"experiment={experiment}"]
     words += [f"{group}={getattr(wanted, group)['name']}" for group in ("core", "agent")]
+    if wanted.core["name"] == STACK:  # which has no layers without being told
+        words.append(f"core.layers={_text(wanted.core['layers'])}")
     if wanted.world_model["name"] != NO_MODEL:
         words.append(f"world_model={wanted.world_model['name']}")
     if wanted.run.plugins:
@@ -93,7 +96,11 @@ def _words(wanted: Config, experiment: str) -> list[str] | None:
     try:
         base = configuration.flat(configuration.compose(words))
         for key, value in configuration.flat(wanted).items():
-            written = key == "run.plugins" or key in [f"{group}.name" for group in GROUPS]
+            written = (
+                key == "run.plugins"
+                or f"{key}={_text(value)}" in words
+                or key in [f"{group}.name" for group in GROUPS]
+            )
             other = key.startswith("run.") and key != "run.chunks"
             if not written and not other and (key not in base or base[key] != value):
                 words.append(f"{key}={value if key in overrides.PATHS else _text(value)}")

@@ -1,6 +1,7 @@
 """Model folders to and from the Hugging Face Hub, or what `HF_ENDPOINT` names in its place."""
 
 import contextlib
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -72,9 +73,12 @@ def pull(repo: str, folder: Path, *, revision: str | None = None) -> None:
 def _require() -> Any:
     try:
         import huggingface_hub
+        import huggingface_hub.errors
+        import huggingface_hub.utils
     except ImportError as error:
         raise InputError(_MISSING) from error
-    huggingface_hub.utils.disable_progress_bars()
+    if not sys.stderr.isatty():
+        huggingface_hub.utils.disable_progress_bars()
     return huggingface_hub
 
 
@@ -117,13 +121,20 @@ def _hub_errors(hub: Any, repo: str) -> Iterator[None]:
             f"there is no repository {repo!r}, or this token may not see it: {_said(error)}"
         ) from error
     except (kinds.HfHubHTTPError, kinds.LocalEntryNotFoundError, httpx.HTTPError) as error:
-        raise HubError(f"the Hugging Face Hub failed for {repo!r}: {_said(error)}") from error
+        raise _failed(repo, error) from error
+    except (RuntimeError, ValueError) as error:  # of an upload, or an answer that is no answer
+        raise _failed(repo, error) from error
+
+
+def _failed(repo: str, error: BaseException) -> HubError:
+    return HubError(f"the Hugging Face Hub failed for {repo!r}: {_said(error)}")
 
 
 def _said(error: BaseException) -> str:
     """What a server said or the network did, in one line."""
     own = getattr(error, "server_message", None)
-    if not own and error.__cause__ is not None:
+    while not own and error.__cause__ is not None:
         error = error.__cause__
+        own = getattr(error, "server_message", None)
     text = own or str(error).strip()
     return " ".join(text.split("\n")[0].split()) or type(error).__name__
