@@ -96,18 +96,20 @@ def _words(wanted: Config, experiment: str) -> list[str] | None:
     try:
         base = configuration.flat(configuration.compose(words))
         for key, value in configuration.flat(wanted).items():
-            written = (
-                key == "run.plugins"
-                or f"{key}={_text(value)}" in words
-                or key in [f"{group}.name" for group in GROUPS]
-            )
-            other = key.startswith("run.") and key != "run.chunks"
-            if not written and not other and (key not in base or base[key] != value):
-                words.append(f"{key}={value if key in overrides.PATHS else _text(value)}")
+            word = f"{key}={value if key in overrides.PATHS else _text(value)}"
+            known = key in base and base[key] == value
+            if not known and word not in words and not _written_elsewhere(key):
+                words.append(word)
         made = configuration.compose(words)
     except InputError:
         return None
     return words if _bare(made) == wanted else None
+
+
+def _written_elsewhere(key: str) -> bool:
+    """Whether a key is a group's choice, a plug-in, or says nothing of what was trained."""
+    names = [f"{group}.name" for group in GROUPS]
+    return key in names or (key.startswith("run.") and key != "run.chunks")
 
 
 def _text(value: Any) -> str:

@@ -72,21 +72,13 @@ def export_model(
     job, params, at = evaluate.load_params(run, evaluate.checkpoint_step(run, step))
     evaluate.check_seed(job, seed_index)
     params = jax.tree.map(lambda leaf: leaf[seed_index], params)
-    texts: dict[str, str | bytes] = {}
-    if program:
-        obs_space = build.make_env(job.config.env, 1).spec.obs_space
-        texts |= stablehlo.export(Policy(job.agent, params, obs_space), batch)
+    texts = _program(job, params, batch) if program else {}
     config = portable(run.config, seed_index)
-    rows = [
-        row
-        for row in logging.read(run.folder / logging.EPISODES)
-        if (row["step"], row["seed"]) == (at, config.seed)
-    ]
+    rows = _episodes(run, at, config.seed)
     facts = _facts(run, job, params, at, seed_index, licence, rows, program)
     texts |= {runs.CONFIG_FILE: configuration.to_yaml(config), models.CARD: model_card.card(facts)}
-    environment = run.folder / runs.ENVIRONMENT_FILE
-    if environment.exists():
-        texts[runs.ENVIRONMENT_FILE] = files.read(environment)
+    if (run.folder / runs.ENVIRONMENT_FILE).exists():
+        texts[runs.ENVIRONMENT_FILE] = files.read(run.folder / runs.ENVIRONMENT_FILE)
     with files.new_folder(folder) as beside:
         models.write_weights(beside, params, at)
         for name, text in texts.items():
@@ -94,6 +86,16 @@ def export_model(
         if rows:
             logging.append(beside / logging.EPISODES, rows)
     return sorted(folder.iterdir())
+
+
+def _episodes(run: runs.Run, step: int, seed: int) -> list[logging.Row]:
+    rows = logging.read(run.folder / logging.EPISODES)
+    return [row for row in rows if (row["step"], row["seed"]) == (step, seed)]
+
+
+def _program(job: build.Job, params: Params, batch: int | None) -> dict[str, str | bytes]:
+    obs_space = build.make_env(job.config.env, 1).spec.obs_space
+    return {**stablehlo.export(Policy(job.agent, params, obs_space), batch)}
 
 
 def _facts(

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from jax import export as jax_export
 
+import rlseq
 from rlseq.agents.acting import rewarded_of
 from rlseq.config import Config
 from rlseq.train import leaves, models, stablehlo, warm_start
@@ -18,7 +19,10 @@ from rlseq.world_models.types import AgentWithModel
 from tests.agents.registered import NAMES, add_others, fresh, make, trained
 from tests.agents.small import KEY, same
 
-pytestmark = pytest.mark.parametrize("name", NAMES)
+every_name = pytest.mark.parametrize("name", NAMES)
+# Of each kind one, and all of them with `pytest -m slow`.
+QUICK = ("ppo", "r2d2", "decision", "imagination")
+EXPORTED = [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in NAMES]
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -28,6 +32,7 @@ def every_agent():
         yield
 
 
+@every_name
 def test_weights_come_back_from_their_file_bit_for_bit(name, tmp_path):
     params = make(name).policy_params(trained(name)[0])
     models.write_weights(tmp_path, params, 7)
@@ -39,9 +44,10 @@ def test_weights_come_back_from_their_file_bit_for_bit(name, tmp_path):
         np.testing.assert_array_equal(weights.arrays[path], leaf)
 
 
+@pytest.mark.parametrize("name", EXPORTED)
 def test_the_exported_step_acts_as_the_agent_in_a_batch_of_any_size(name):
     agent, (state, _) = make(name), trained(name)
-    params, space = agent.policy_params(state), make_space(name)
+    params, space = agent.policy_params(state), make_space()
     files = stablehlo.export(Policy(agent, params, space))
     exported = jax_export.deserialize(bytearray(files["policy.stablehlo"]))
     about = json.loads(files["policy.json"])
@@ -68,10 +74,8 @@ def test_the_exported_step_acts_as_the_agent_in_a_batch_of_any_size(name):
                 np.testing.assert_allclose(got[key], leaf, rtol=1e-5, atol=1e-6)
 
 
-def make_space(name):
+def make_space():
     """Of its environment, before the agent flattens observations."""
-    import rlseq
-
     return rlseq.make_env("probe:Leak", 1).spec.obs_space
 
 
@@ -79,6 +83,7 @@ def job_of(name, seeds):
     return Job(Config(agent={"name": name}, seeds=seeds), make(name), Schedule(1, 1, 1))
 
 
+@every_name
 def test_a_start_with_all_parameters_acts_as_their_owner_and_trains_on(name):
     agent, job = make(name), job_of(name, 2)
     owner = jax.tree.map(lambda x: x[None], trained(name)[0])
@@ -109,6 +114,7 @@ def copies(name, state):
         same(state.behaviour.slow, state.behaviour.params.critic)
 
 
+@every_name
 def test_an_agent_with_a_world_model_shares_it(name):
     paths = warm_start._wanted(job_of(name, 1))[0]
     model = [path for path in paths if path.startswith("model/")]

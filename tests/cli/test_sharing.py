@@ -265,10 +265,8 @@ def test_an_id_that_gymnasium_would_import_a_module_for_is_a_plug_in(copy, tmp_p
     monkeypatch.setattr(plugins, "_allowed", set())
     (copy / "evil_module.py").write_text(touch(tmp_path / "ran"))
     monkeypatch.syspath_prepend(copy)  # as `python -c` in the folder has it
-    path = copy / "config.yaml"
-    path.write_text(
-        path.read_text().replace("popgym:RepeatPreviousEasy", "gymnasium:evil_module:X")
-    )
+    path, evil = copy / "config.yaml", "gymnasium:evil_module:X"
+    path.write_text(path.read_text().replace("popgym:RepeatPreviousEasy", evil))
     for read in (lambda: rlseq.load_policy(copy), lambda: config.load(path)):
         with pytest.raises(InputError, match=f"is not part of rlseq: env.id={evil}"):
             read()

@@ -151,10 +151,8 @@ class Handler(BaseHTTPRequestHandler):
         data = self.server.repos[repo].get(name)
         if data is None:
             return self._json(404, {"error": "Entry not found"}, "EntryNotFound")
-        headers = {
-            "ETag": f'"{hashlib.sha256(data).hexdigest()}"',
-            "X-Repo-Commit": self._sha(repo),
-        }
+        etag = hashlib.sha256(data).hexdigest()
+        headers = {"ETag": f'"{etag}"', "X-Repo-Commit": self._sha(repo)}
         return self._send(200, data, headers)
 
     def _known(self, repo: str, revision: str) -> bool:
