@@ -124,6 +124,15 @@ class Imagination:
         """What `act` needs of a state."""
         return PolicyParams(state.model.params, state.behaviour.actor)
 
+    def parameters(self, state: ImaginationState) -> Any:
+        """What a warm start takes: the world model, actor, critic, statistics of the features."""
+        return state.model.params, state.behaviour.params, state.behaviour.moments
+
+    def with_copies(self, state: ImaginationState) -> ImaginationState:
+        """The slow critic is the critic."""
+        behaviour = state.behaviour
+        return state._replace(behaviour=behaviour._replace(slow=behaviour.params.critic))
+
     def batched(self, state: ImaginationState) -> ImaginationState:
         """True for every leaf of a state whose first axis is the environments."""
         return mark_batched(state, "replay")

@@ -97,6 +97,16 @@ class R2D2(ReplayAgent):
         """The network's parameters."""
         return state.learner.network
 
+    def parameters(self, state: ReplayAgentState) -> Params:
+        """What a warm start takes: the network."""
+        return state.learner.network
+
+    def with_copies(self, state: ReplayAgentState) -> ReplayAgentState:
+        """The target is the network."""
+        return state._replace(
+            learner=self.learner.begin(state.learner.network, state.learner.updates)
+        )
+
     def policy(
         self,
         params: Params,

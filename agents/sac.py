@@ -17,7 +17,7 @@ from rlseq.agents.networks import make_trunk
 from rlseq.agents.observations import Observations
 from rlseq.agents.replay_agent import ReplayAgent, ReplayAgentState
 from rlseq.agents.rollout import ActionDistribution
-from rlseq.agents.sac_learner import LearnerState, SACCarry, SoftLearner
+from rlseq.agents.sac_learner import LearnerState, Networks, SACCarry, SoftLearner
 from rlseq.agents.sac_networks import SoftActor, TwinCritic, make_actions
 from rlseq.agents.sac_settings import SACConfig
 from rlseq.agents.sequences import check_window, has_memory
@@ -91,6 +91,15 @@ class SAC(ReplayAgent):
         """Those of actor and critics."""
         networks = state.learner.networks
         return PolicyParams(networks.actor, networks.critic)
+
+    def parameters(self, state: ReplayAgentState) -> Networks:
+        """What a warm start takes: actor, critics and temperature."""
+        return state.learner.networks
+
+    def with_copies(self, state: ReplayAgentState) -> ReplayAgentState:
+        """The target is the critic."""
+        learner: LearnerState = state.learner
+        return state._replace(learner=learner._replace(target=learner.networks.critic))
 
     def policy(
         self, params: PolicyParams, carry: SACCarry, obs: Array, reset: Array

@@ -57,3 +57,22 @@ class AgentWithReward(Protocol):
     def rewarded(self, carry: Carry, reward: jax.Array) -> Carry:
         """The memory after the last action of `act` earned reward float32 [B]."""
         ...
+
+
+@runtime_checkable
+class AgentWithParameters(Protocol):
+    """An agent that learns more than what acting needs, or that keeps copies of it.
+
+    A warm start (`init_from`) puts another run's parameters into a fresh state. Of other agents it
+    takes what `policy_params` selects.
+    """
+
+    def parameters(self, state: Any) -> PyTree:
+        """The leaves of a state that another run may begin with: selected, never computed, so that
+        a state of any leaves will do."""
+        ...
+
+    def with_copies(self, state: Any) -> Any:
+        """A fresh state whose parameters were replaced, with the copies that it keeps of them
+        (target networks) made anew. Traceable."""
+        ...

@@ -7,7 +7,7 @@ from importlib import import_module
 
 from rlseq import plugins
 from rlseq.commands import BAD_INPUT, DONE, FAILED, INTERRUPTED, NAMES
-from rlseq.errors import HostEnvError, InputError, unknown_name
+from rlseq.errors import HostEnvError, HubError, InputError, unknown_name
 from rlseq.train import files, process, streams
 
 __all__ = ["BAD_INPUT", "DONE", "FAILED", "INTERRUPTED", "main"]
@@ -22,6 +22,7 @@ examples:
   rlseq plot runs/* --out figures
   rlseq report runs/* --out report                             scores and intervals, one page
   rlseq atari100k --games Boxing,Pong --seeds 2                runs and resumes what is missing
+  rlseq export runs/NAME --to model                            to share, or for other code
   rlseq list cores
 
 exit codes: 0 done, 1 failed, 2 bad input, 130 interrupted after saving
@@ -38,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except InputError as error:
             print(f"rlseq: {error}", file=sys.stderr)
             return BAD_INPUT
-        except HostEnvError as error:
+        except (HostEnvError, HubError) as error:
             print(f"rlseq: {error}", file=sys.stderr)
             return FAILED
         except KeyboardInterrupt:

@@ -83,8 +83,8 @@ def finish(composed: DictConfig, paths: dict[str, Any] | None = None) -> Config:
         raise InputError(f"{f'{key}: ' if key else ''}{first_line(error)}") from error
     tree = typing.cast(dict[str, Any], tree)
     for key, value in (paths or {}).items():
-        part, _, name = key.partition(".")
-        tree[part][name] = value
+        part, _, name = key.rpartition(".")
+        (tree[part] if part else tree)[name] = value
     return _checked(tree)
 
 
@@ -144,7 +144,7 @@ def _checked(tree: dict[str, Any]) -> Config:
     config_plugins.check_saved(tree, "the configuration")
     env = EnvConfig(**_values(fields.of(EnvConfig), tree["env"], "env"))
     run = RunConfig(**_values(fields.of(RunConfig), tree["run"], "run"))
-    own = {key: tree[key] for key in ("seed", "seeds", "total_steps")}
+    own = {key: tree[key] for key in ("seed", "seeds", "total_steps", "init_from")}
     groups = {group: _group(group, tree[group]) for group in GROUPS}
     config = Config(env=env, run=run, **groups, **_values(fields.of(Config), own, ""))
     if config.seed + config.seeds - 1 > LAST_SEED:
@@ -155,11 +155,17 @@ def _checked(tree: dict[str, Any]) -> Config:
     for key in ("dir", "root"):
         if getattr(run, key) is not None:
             setattr(run, key, overrides.place(f"run.{key}", getattr(run, key)))
-    if config.agent.get("data"):  # of agents that learn from a file; resumed from any folder
-        placed = overrides.place("agent.data", config.agent["data"])
-        config.agent["data"] = os.path.abspath(placed)
+    if config.agent.get("data"):  # of agents that learn from a file
+        config.agent["data"] = _whole_path("agent.data", config.agent["data"])
+    if config.init_from is not None:
+        config.init_from = _whole_path("init_from", config.init_from)
     env.options = _env_options(env)
     return config
+
+
+def _whole_path(key: str, value: str) -> str:
+    """As it is kept, so that a run resumes from any folder."""
+    return os.path.abspath(overrides.place(key, value))
 
 
 def _group(group: str, value: Any) -> dict[str, Any]:

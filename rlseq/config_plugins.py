@@ -29,8 +29,10 @@ def take(split: overrides.Words) -> overrides.Words:
 def take_saved(raw: dict[str, Any], path: Path) -> None:
     """Import the plug-ins of a run's configuration, all of which must have been allowed.
 
-    Raises InputError that says which the run names and how they are allowed.
+    Those of a model are files without folders: an allowed file of the name is put in. Raises
+    InputError that says which the run names and how they are allowed.
     """
+    _put_in_folders(raw)
     check_saved(raw, str(path))
     for module in _saved_list(raw):
         plugins.load(module)
@@ -62,7 +64,12 @@ def check_saved(raw: dict[str, Any], whose: str) -> None:
 
 def flags(raw: dict[str, Any]) -> str:
     """What a command needs after the folder of a run: " --plugins MODULE"; "" without plug-ins."""
-    return _flags([*dict.fromkeys(_named(raw).values())])
+    return _flags(modules(raw))
+
+
+def modules(raw: dict[str, Any]) -> list[str]:
+    """The modules and files of the user's own that a configuration names."""
+    return [*dict.fromkeys(_named(raw).values())]
 
 
 def _flags(modules: list[str]) -> str:
@@ -77,6 +84,8 @@ def _named(raw: dict[str, Any]) -> dict[str, str]:
         if ":" in (name := _saved_name(raw, group)):
             named[f"{group}={name}"] = name.rpartition(":")[0]
     env_id = _saved_id(raw)
+    if module := _module_of_gymnasium(env_id):
+        named[f"env.id={env_id}"] = module
     module = env_id.partition(":")[0]
     # Else a family: an unknown one, or one that a module in the list will register.
     known = plugins.is_file(module) or plugins.exists(module)
@@ -113,6 +122,8 @@ def _quoted_id(env_id: str) -> str:
 
 def env_id_of(env_id: str) -> str:
     """An id as configurations have it, its plug-in taken. Raises InputError for one without."""
+    if module := _module_of_gymnasium(env_id):
+        plugins.allow(module)
     if not _foreign(env_id):
         return env_id
     if not plugins.exists(prefix := env_id.partition(":")[0]) and not plugins.is_file(prefix):
@@ -139,6 +150,28 @@ def _foreign(env_id: str) -> bool:
     prefix, _, name = env_id.partition(":")
     family = prefix in registry.names("env") and registry.target("env", prefix) != f"{prefix}:"
     return name.isidentifier() and not family
+
+
+def _module_of_gymnasium(env_id: str) -> str:
+    """What gymnasium imports for "gymnasium:my_module:Name-v0"; "" for other ids."""
+    family, _, name = env_id.partition(":")
+    return name.rpartition(":")[0] if family == "gymnasium" else ""
+
+
+def _put_in_folders(raw: dict[str, Any]) -> None:
+    """The whole paths of allowed files in the place of their bare names, as models have them."""
+    if _saved_list(raw):
+        listed = raw["run"]["plugins"]
+        raw["run"]["plugins"] = [
+            plugins.file_called(one) if isinstance(one, str) else one for one in listed
+        ]
+    for group in GROUPS:
+        module, colon, name = _saved_name(raw, group).rpartition(":")
+        if colon:
+            raw[group]["name"] = f"{plugins.file_called(module)}:{name}"
+    module, colon, name = _saved_id(raw).partition(":")
+    if colon:
+        raw["env"]["id"] = f"{plugins.file_called(module)}:{name}"
 
 
 def _saved_list(raw: dict[str, Any]) -> list[str]:

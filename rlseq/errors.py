@@ -14,6 +14,10 @@ class HostEnvError(RuntimeError):
     """An environment outside JAX failed or cannot be restored; exit code 1."""
 
 
+class HubError(RuntimeError):
+    """A server of models refused, failed or is out of reach; exit code 1."""
+
+
 def unknown_name(kind: str, name: object, known: Iterable[object]) -> InputError:
     """An InputError for a name that is not among the known ones, with the nearest match."""
     names = sorted(str(name) for name in known)

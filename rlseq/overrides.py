@@ -13,7 +13,7 @@ from rlseq.errors import InputError, shown, unknown_name
 SECTIONS = ("env", "run")
 PLUGIN = "plugin-"  # begins what Hydra calls a plug-in: `rlseq.schema.hydra_name`
 OPEN_KEY = "env.options."  # what may follow depends on the environment, which checks it itself
-PATHS = ("run.dir", "run.root", "agent.data")  # taken as they are typed
+PATHS = ("run.dir", "run.root", "agent.data", "init_from")  # taken as they are typed
 
 
 class Words(NamedTuple):

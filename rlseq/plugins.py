@@ -94,6 +94,13 @@ def allowed(module: str) -> bool:
     return module in _allowed
 
 
+def file_called(name: str) -> str:
+    """The allowed file that is called `name`, as a shared configuration names files: without their
+    folders. The name itself where there is none, or more than one."""
+    found = [one for one in _allowed if is_file(one) and os.path.basename(one) == name]
+    return found[0] if len(found) == 1 else name
+
+
 def load(module: str) -> ModuleType:
     """An allowed module, imported now.
 

@@ -67,6 +67,9 @@ class Config:
     seed: Annotated[int, Range(0, LAST_SEED)] = 0  # seed i of `seeds` is seed + i
     seeds: Seeds = 1  # trained side by side in one program
     total_steps: TotalSteps = MISSING  # environment steps per seed
+    init_from: Annotated[str | None, Text()] = (
+        None  # a run or model whose weights training begins with
+    )
 
 
 def register_groups() -> None:

@@ -17,7 +17,7 @@ from rlseq.analysis import plots, video
 from rlseq.analysis.gallery import frames, is_image
 from rlseq.analysis.predictions import Predictions, predict
 from rlseq.errors import InputError
-from rlseq.train import build, evaluate, runs
+from rlseq.train import build, evaluate, models
 from rlseq.train.stop import Stop, Watch
 from rlseq.types import Sequences
 from rlseq.world_models.types import AgentWithModel, WorldModel
@@ -55,7 +55,7 @@ def film_imagination(
     if context < 1 or horizon < 1 or start < 0:
         got = f"context = {context}, horizon = {horizon}, start = {start}"
         raise InputError(f"context and horizon must be at least 1, start at least 0, got {got}")
-    run = runs.open_run(path)
+    run = models.open_trained(path)
     job, params, _ = evaluate.load_params(run, evaluate.checkpoint_step(run, step))
     model = _model(job)
     evaluate.check_seed(job, seed_index)

@@ -21,7 +21,7 @@ from rlseq.analysis.gallery import frames, is_image, strip
 from rlseq.analysis.whole import whole
 from rlseq.envs import action_log
 from rlseq.errors import InputError
-from rlseq.train import build, evaluate, files, host_env, runs
+from rlseq.train import build, evaluate, files, host_env, models
 from rlseq.train.stop import Stop, Watch
 from rlseq.types import PyTree, TimeStep, VecEnv
 
@@ -65,7 +65,7 @@ def film(
     `rlseq.load_policy`, and Interrupted after SIGINT or SIGTERM: no file is left then.
     """
     check_file(out)
-    run = runs.open_run(path)
+    run = models.open_trained(path)
     job, params, _ = evaluate.load_params(run, evaluate.checkpoint_step(run, step))
     evaluate.check_seed(job, seed_index)
     params = jax.tree.map(lambda leaf: leaf[seed_index], params)

@@ -22,4 +22,6 @@ NAMES = (
     "bench",
     "gallery",
     "export",
+    "push",
+    "pull",
 )

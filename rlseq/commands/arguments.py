@@ -23,6 +23,12 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     add_plugins(parser)
 
 
+def add_trained(parser: argparse.ArgumentParser) -> None:
+    """One run or model folder."""
+    parser.add_argument("run", help="a run folder, or a model folder of `rlseq export --to`")
+    add_plugins(parser)
+
+
 def add_runs(parser: argparse.ArgumentParser, about: str) -> None:
     """One or more run folders."""
     parser.add_argument("runs", nargs="+", metavar="RUN", help=about)
@@ -53,7 +59,7 @@ def add_greedy(parser: argparse.ArgumentParser) -> None:
 
 def add_episodes(parser: argparse.ArgumentParser) -> None:
     """What `eval` and `record` have in common."""
-    add_run(parser)
+    add_trained(parser)
     parser.add_argument("--episodes", type=count, default=128, help="per seed (default: 128)")
     add_greedy(parser)
     parser.add_argument("--seed-index", type=int, help="one of the run's seeds (default: all)")
@@ -67,7 +73,7 @@ def add_episodes(parser: argparse.ArgumentParser) -> None:
 
 def add_film(parser: argparse.ArgumentParser) -> None:
     """Arguments of `video` and `imagine`."""
-    add_run(parser)
+    add_trained(parser)
     parser.add_argument("--out", type=Path, required=True, help="a new .gif or .mp4 file")
     add_greedy(parser)
     parser.add_argument("--seed-index", type=int, default=0, help="which seed (default: 0)")

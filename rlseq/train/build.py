@@ -55,6 +55,14 @@ def build(config: Config) -> Job:
     """The job of a configuration. Raises InputError for anything the parts refuse, shapes that do
     not fit and a mesh that this machine cannot form; nothing is compiled or written.
     """
+    job = build_to_act(config)
+    _check_memory(abstract_state(job))
+    _layout(job)
+    return job
+
+
+def build_to_act(config: Config) -> Job:
+    """`build` for what only acts: the memory and the mesh that training needs may be missing."""
     num_envs = config.env.num_envs
     steps_per_update = agents.update_steps(*_agent_options(config), num_envs)
     schedule = make_schedule(config.total_steps, steps_per_update, config.run.chunks)
@@ -62,10 +70,7 @@ def build(config: Config) -> Job:
     # A host environment logs its actions until the host has read them, once a chunk.
     log = -(-schedule.chunk_steps // num_envs)
     env = make_env(config.env, num_envs, action_log=log, statistics=True)
-    job = Job(config, _make_agent(config, env, schedule.updates), schedule)
-    _check_memory(abstract_state(job))
-    _layout(job)
-    return job
+    return Job(config, _make_agent(config, env, schedule.updates), schedule)
 
 
 def make_schedule(total_steps: float, steps_per_update: int, chunks: int) -> Schedule:

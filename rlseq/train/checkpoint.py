@@ -13,7 +13,7 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -91,19 +91,29 @@ def restore(folder: Path, like: PyTree, step: int | None = None) -> tuple[int, P
         InputError: no checkpoint, none at `step`, none readable, or one of another
             configuration; then the first leaf that differs is named.
     """
-    available = steps(folder)
-    if step is not None and step not in available:
-        known = ", ".join(map(str, available)) or "none"
-        raise InputError(f"no checkpoint of step {step} in {str(folder)!r}. Known: {known}")
-    for candidate in [step] if step is not None else reversed(available):
-        place = folder / _name(candidate)
-        try:
-            return candidate, _read(place, like)
-        except InputError:
-            raise
-        except Exception as error:  # orbax and its storage raise many kinds for damaged files
-            _log.warning("checkpoint %s cannot be read (%s): skipped", place, error)
-    raise InputError(f"no readable checkpoint in {str(folder)!r}")
+    return _newest(folder, step, lambda place: _read(place, like))
+
+
+def read_leaves(
+    folder: Path, choose: Callable[[dict[str, Leaf]], Iterable[str]]
+) -> tuple[int, dict[str, np.ndarray]]:
+    """(step, some leaves by name) of the newest readable checkpoint, whatever made it.
+
+    `choose` is given what the index says of all leaves, and names those to read; typed keys and
+    rows of rings are not for it. Raises InputError without a readable checkpoint.
+    """
+
+    def read(place: Path) -> dict[str, np.ndarray]:
+        leaves = index_files.read(place).leaves
+        names = list(choose(leaves))
+        full = [k for k in names if 0 not in leaves[k].shape]
+        stored = _read_arrays(place / "arrays", full) if full else {}
+        empty = {k: np.zeros(leaves[k].shape, leaves[k].dtype) for k in names if k not in stored}
+        for name, array in stored.items():
+            _check_sum(name, array.reshape(leaves[name].shape), leaves[name])
+        return stored | empty
+
+    return _newest(folder, None, read)
 
 
 def steps(folder: Path) -> list[int]:
@@ -195,7 +205,8 @@ def _read_arrays(place: Path, names: list[str]) -> dict[str, np.ndarray]:
     wanted = {name: ocp.RestoreArgs(restore_type=np.ndarray) for name in names}
     checkpointer = ocp.Checkpointer(ocp.PyTreeCheckpointHandler())
     with _plainly_named(place) as plain, checkpointer:
-        return checkpointer.restore(plain, args=ocp.args.PyTreeRestore(restore_args=wanted))
+        args = ocp.args.PyTreeRestore(dict.fromkeys(names, 0), wanted, partial_restore=True)
+        return checkpointer.restore(plain, args=args)
 
 
 def _read(place: Path, like: PyTree) -> PyTree:
@@ -209,11 +220,32 @@ def _read(place: Path, like: PyTree) -> PyTree:
     restored = []
     for key, shape in data.items():
         array = stored[key] if shape.size else np.zeros(shape.shape, shape.dtype)
-        if leaves_of.checksum(array) != leaves[key].crc32:
-            raise ValueError(f"the checksum of {key} is wrong")
+        _check_sum(key, array, leaves[key])
         restored.append(leaves_of.typed(array, leaves[key].impl))
     state = jax.tree.unflatten(jax.tree.structure(bare), restored)
     return rings.fill(place.parent, state, like, index.rows)
+
+
+def _newest(folder: Path, step: int | None, read: Callable[[Path], Any]) -> tuple[int, Any]:
+    """(step, what `read` makes of it) of the newest checkpoint that can be read, or of `step`."""
+    available = steps(folder)
+    if step is not None and step not in available:
+        known = ", ".join(map(str, available)) or "none"
+        raise InputError(f"no checkpoint of step {step} in {str(folder)!r}. Known: {known}")
+    for candidate in [step] if step is not None else reversed(available):
+        place = folder / _name(candidate)
+        try:
+            return candidate, read(place)
+        except InputError:
+            raise
+        except Exception as error:  # orbax and its storage raise many kinds for damaged files
+            _log.warning("checkpoint %s cannot be read (%s): skipped", place, error)
+    raise InputError(f"no readable checkpoint in {str(folder)!r}")
+
+
+def _check_sum(name: str, array: np.ndarray, leaf: Leaf) -> None:
+    if leaves_of.checksum(array) != leaf.crc32:
+        raise ValueError(f"the checksum of {name} is wrong")
 
 
 def _check_same(leaves: dict[str, Leaf], wanted: dict[str, Any], place: Path) -> None:

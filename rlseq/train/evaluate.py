@@ -1,6 +1,5 @@
 """Evaluate trained policies: play episodes of a checkpoint and add them to `episodes.jsonl`."""
 
-import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import numpy as np
 from rlseq.agents.types import AgentWithDataScores
 from rlseq.errors import InputError
 from rlseq.schema import LAST_SEED
-from rlseq.train import build, checkpoint, episodes, files, host_env, logging, runs
+from rlseq.train import build, checkpoint, episodes, files, host_env, logging, models, runs
 from rlseq.train.episodes import GREEDY, SAMPLED, Protocol
 from rlseq.train.play import Episodes, Sink, evaluate, longest_episode
 from rlseq.train.stop import Stop, Watch
@@ -36,7 +35,7 @@ def evaluate_run(
     A read-only run gets a summary too, and a warning in the log.
 
     Args:
-        path: the run folder.
+        path: a run folder or a model folder.
         count: episodes of each seed; as many in every environment slot, so perhaps a few more.
         greedy: the likeliest action instead of a sample.
         seed_index: one of the run's seeds; all without it.
@@ -50,7 +49,7 @@ def evaluate_run(
     Interrupted after SIGINT or SIGTERM, with the folder as it was, and CannotWrite for `out`.
     """
     check_options(out, eval_seed)
-    run = runs.open_run(path)
+    run = models.open_trained(path)
     job, params, at = load_params(run, checkpoint_step(run, step))
     indices = seed_indices(job, seed_index)
     protocol = protocol_of(job, at, count, greedy=greedy, max_steps=max_steps)
@@ -88,19 +87,11 @@ def seed_indices(job: build.Job, seed_index: int | None) -> list[int]:
     return [seed_index]
 
 
-def export_run(path: str | Path, out: Path, *, step: str | None = None) -> tuple[Path, Path]:
-    """Write a run's weights, axis 0 the seeds: (.npz, .json). Raises InputError."""
-    if out.suffix != ".npz":
-        raise InputError(f"the weights need a file name that ends in .npz, got {str(out)!r}")
-    run = runs.open_run(path)
-    _, params, at = load_params(run, checkpoint_step(run, step))
-    about = {"step": at, "first_axis": "seed", "config": dataclasses.asdict(run.config)}
-    checkpoint.export(out, params, about)
-    return out, out.with_suffix(".json")
-
-
 def load_params(run: runs.Run, step: int | None = None) -> tuple[build.Job, Params, int]:
-    """(job, parameters of every seed [S, ...], step) of a checkpoint. Raises InputError."""
+    """(job, parameters of every seed [S, ...], step) of a checkpoint, or of a model, which has one
+    seed and one step. Raises InputError."""
+    if models.is_model(run.folder):
+        return models.load(run, step)
     job = build.build(run.config)
     like = host_env.stored(build.abstract_state(job))
     step, state = checkpoint.restore(run.folder / "checkpoints", like, step)

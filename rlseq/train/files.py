@@ -98,6 +98,30 @@ def make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
 
 
+@contextlib.contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """A hidden folder to fill, which becomes `path` by one rename once it is on disk.
+
+    Raises InputError as `check_new`, and CannotWrite; nothing is left then, nor when what fills it
+    fails.
+    """
+    check_new(path)
+    beside = path.absolute().with_name(f".{path.absolute().name}.{os.getpid()}")
+    with writing("the folder", path):
+        remove(beside)
+        try:
+            beside.mkdir()
+            yield beside
+            for folder in (beside, *(p for p in beside.rglob("*") if p.is_dir())):
+                sync_folder(folder)
+            check_new(path)  # a rename would replace an empty folder
+            os.rename(beside, path)
+        except BaseException:
+            remove(beside)
+            raise
+        sync_folder(beside.parent)
+
+
 def check_new(path: Path) -> None:
     """Raise InputError unless `path` is free and its folder is there."""
     if path.exists():

@@ -12,7 +12,18 @@ import numpy as np
 
 from rlseq import config_plugins
 from rlseq.errors import InputError
-from rlseq.train import build, checkpoint, episodes, evaluate, host_env, logging, parts, runs
+from rlseq.train import (
+    build,
+    checkpoint,
+    chunk_log,
+    episodes,
+    evaluate,
+    host_env,
+    logging,
+    parts,
+    runs,
+    warm_start,
+)
 from rlseq.train.build import Job
 from rlseq.train.console import Reporter
 from rlseq.train.extras import check_loggers, make_extras
@@ -20,6 +31,7 @@ from rlseq.train.files import CannotWrite
 from rlseq.train.runs import Run
 from rlseq.train.stop import Interrupted, Stop, Watch
 from rlseq.train.summary import summary
+from rlseq.train.warm_start import WarmStart
 from rlseq.types import PyTree
 
 
@@ -40,8 +52,13 @@ def train(config: Any) -> Run:
     check_loggers(config.run.loggers)
     job = build.build(config)
     build.recorded_data(job)  # a fault in it shows before anything is written
+    warm = warm_start.load(job)
+    if warm is not None:
+        reporter = Reporter(0, quiet=config.run.quiet)
+        for line in warm.lines():
+            reporter.say(line)
     run = runs.create(config, job.agent.env.spec.settings)
-    drive(job, run.folder)
+    drive(job, run.folder, warm=warm)
     return run
 
 
@@ -61,10 +78,15 @@ def resume(run: Run, total_steps: int | None = None) -> Run:
     return run
 
 
-def drive(job: Job, folder: Path, stop: Stop | None = None) -> PyTree:
-    """Train what is left of a job in its run folder; the final state [S, ...]."""
+def drive(
+    job: Job, folder: Path, stop: Stop | None = None, *, warm: WarmStart | None = None
+) -> PyTree:
+    """Train what is left of a job in its run folder; the final state [S, ...].
+
+    `warm` is what a fresh state begins with, read from `init_from` without it.
+    """
     with runs.locked(folder):
-        return _train_on(job, folder, stop or Stop())
+        return _train_on(job, folder, stop or Stop(), warm)
 
 
 class Session(NamedTuple):
@@ -78,10 +100,10 @@ class Session(NamedTuple):
     stop: Stop
 
 
-def _train_on(job: Job, folder: Path, stop: Stop) -> PyTree:
+def _train_on(job: Job, folder: Path, stop: Stop, warm: WarmStart | None = None) -> PyTree:
     with _naming_what_is_saved(folder), stop:
         actions = host_env.Actions(folder, job.agent.env if job.agent.steps_environment else None)
-        state, step = _begin(job, folder, actions)
+        state, step = _begin(job, folder, actions, warm)
         settings = job.config.run
         left = -(-max(job.schedule.steps - step, 0) // job.schedule.chunk_steps)
         total = step + left * job.schedule.chunk_steps  # chunks are whole: a resumed run may pass
@@ -111,7 +133,9 @@ def _naming_what_is_saved(folder: Path) -> Iterator[None]:
         raise CannotWrite(message, error.errno) from error
 
 
-def _begin(job: Job, folder: Path, actions: host_env.Actions) -> tuple[PyTree, int]:
+def _begin(
+    job: Job, folder: Path, actions: host_env.Actions, warm: WarmStart | None
+) -> tuple[PyTree, int]:
     """The state to go on from: the newest checkpoint, or a fresh one."""
     checkpoints = folder / "checkpoints"
     if not checkpoint.steps(checkpoints):
@@ -119,6 +143,10 @@ def _begin(job: Job, folder: Path, actions: host_env.Actions) -> tuple[PyTree, i
         with _host_errors(job, " in its first reset", folder):
             state = jax.block_until_ready(build.init(job))
         actions.begin(state)
+        warm = warm_start.load(job) if warm is None else warm
+        if warm is not None:  # saved at once, so that nothing needs the source again
+            state = warm_start.begin(job, state, warm, folder)
+            checkpoint.save(checkpoints, 0, host_env.without_actions(state))
         return state, 0
     like = build.abstract_state(job)
     step, state = checkpoint.restore(checkpoints, host_env.stored(like))
@@ -139,7 +167,7 @@ def _chunks(session: Session, state: PyTree, step: int) -> tuple[PyTree, int]:
     train_chunk = build.compile_chunk(job)
     reporter.say(f"compiled in {time.perf_counter() - began:.1f} s")
     by_part = parts.measure(job, state) if settings.time_parts else None
-    seconds, chunk = _seconds_so_far(folder), step // schedule.chunk_steps
+    seconds, chunk = chunk_log.seconds_so_far(folder), step // schedule.chunk_steps
     score = float("nan")
     while step < schedule.steps and not stop.requested:
         began = time.perf_counter()
@@ -147,12 +175,12 @@ def _chunks(session: Session, state: PyTree, step: int) -> tuple[PyTree, int]:
         took = time.perf_counter() - began
         step, chunk, seconds = step + schedule.chunk_steps, chunk + 1, seconds + took
         rate = job.config.seeds * schedule.chunk_steps / took
-        rows = _rows(job, step, seconds, rate, metrics)
+        rows = chunk_log.rows(job, step, seconds, rate, metrics)
         if by_part is not None:
             rows = [row | by_part.of_chunk(schedule.chunk, took) for row in rows]
         session.logs.metrics(rows)
         _check_finite(job, folder, step, metrics)
-        score = _mean_score(metrics, score)
+        score = chunk_log.mean_score(metrics, score)
         reporter.progress(step, rate, score)
         if chunk % settings.checkpoint_every == 0 and step < schedule.steps:
             _save(session, step, state, score)
@@ -174,7 +202,7 @@ def _chunk(
     try:
         with _host_errors(session.job, f" after step {step:,}", folder):
             state, metrics = train_chunk(state)
-            metrics = _unknown_as_nan(jax.device_get(metrics))
+            metrics = chunk_log.unknown_as_nan(jax.device_get(metrics))
     except KeyboardInterrupt:  # the environment's own, or a second Ctrl-C
         raise Interrupted(
             f"interrupted after step {step:,}, amid a chunk; {_kept(folder)}; "
@@ -182,16 +210,6 @@ def _chunk(
         ) from None
     session.actions.append(state)
     return state, metrics
-
-
-def _unknown_as_nan(metrics: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """NaN for return and length of seeds in which no episode ended.
-
-    On the device they are 0: jax_debug_nans stops at any NaN there.
-    """
-    ended = metrics["episodes"] > 0
-    means = {name: np.where(ended, metrics[name], np.nan) for name in ("return", "length")}
-    return metrics | means
 
 
 def _save(session: Session, step: int, state: PyTree, score: float) -> float:
@@ -242,21 +260,6 @@ def _evaluate(session: Session, state: PyTree, step: int) -> None:
         session.logs.episodes(episodes.rows_of(number, protocol, 0, seeds, played, reference))
 
 
-def _rows(
-    job: Job, step: int, seconds: float, rate: float, metrics: dict[str, np.ndarray]
-) -> list[logging.Row]:
-    return [
-        {
-            "step": step,
-            "seed": job.config.seed + i,
-            "seconds": round(seconds, 3),
-            "steps_per_second": round(rate, 1),
-            **{name: float(values[i]) for name, values in metrics.items()},
-        }
-        for i in range(job.config.seeds)
-    ]
-
-
 def _check_finite(job: Job, folder: Path, step: int, metrics: dict[str, np.ndarray]) -> None:
     fine, wrong = np.asarray(metrics["finite"]) > 0, []
     for name, values in metrics.items():
@@ -281,15 +284,3 @@ def _kept(folder: Path) -> str:
 
 def _host_errors(job: Job, when: str, folder: Path) -> contextlib.AbstractContextManager[None]:
     return host_env.host_errors(job.agent.env, when, lambda: _kept(folder))
-
-
-def _mean_score(metrics: dict[str, np.ndarray], before: float) -> float:
-    """Mean return over the seeds in which an episode ended, else `before`."""
-    values = np.asarray(metrics["return"])
-    ended = values[np.isfinite(values)]
-    return float(ended.mean()) if ended.size else before
-
-
-def _seconds_so_far(folder: Path) -> float:
-    rows = logging.read(folder / logging.METRICS)
-    return float(rows[-1]["seconds"]) if rows else 0.0

@@ -15,7 +15,7 @@ from rlseq.agents.acting import rewarded_of
 from rlseq.envs.spaces import describe, map_parts
 from rlseq.errors import InputError
 from rlseq.plugins import allow
-from rlseq.train import build, evaluate, runs
+from rlseq.train import build, evaluate, models
 from rlseq.types import Agent, Carry, Params, PyTree
 
 
@@ -95,20 +95,21 @@ def load_policy(
     checkpoint: int | None = None,
     plugins: Sequence[str] = (),
 ) -> Policy:
-    """The policy of a run folder.
+    """The policy of a run folder, or of a model folder (`rlseq export RUN --to FOLDER`).
 
     Args:
         run: the folder.
-        seed: which of the run's seeds, counted from 0.
+        seed: which of the run's seeds, counted from 0; a model has one.
         checkpoint: its step; the newest without it.
-        plugins: modules and files that the run names and that may be imported.
+        plugins: modules and files that the folder names and that may be imported.
 
-    Raises InputError for a folder that is no run, for a seed or checkpoint it does not have and for
-    a plug-in that is not allowed or cannot be imported.
+    Raises InputError for a folder that is neither, for a seed or checkpoint it does not have, for
+    a plug-in that is not allowed or cannot be imported, and for a model that lacks a file, is
+    damaged or whose weights do not fit its configuration; all before anything is compiled.
     """
     for module in plugins:
         allow(module)
-    job, params, _ = evaluate.load_params(runs.open_run(run), checkpoint)
+    job, params, _ = evaluate.load_params(models.open_trained(run), checkpoint)
     evaluate.check_seed(job, seed)
     obs_space = build.make_env(job.config.env, 1).spec.obs_space
     return Policy(job.agent, jax.tree.map(lambda leaf: leaf[seed], params), obs_space)

@@ -11,7 +11,7 @@ import numpy as np
 from rlseq.data.npz import save_npz
 from rlseq.data.recording import Recording, returns_to_go
 from rlseq.envs.spaces import describe
-from rlseq.train import build, evaluate, files, runs
+from rlseq.train import build, evaluate, files, models
 from rlseq.train.play import Steps
 from rlseq.train.stop import Stop, Watch
 
@@ -31,7 +31,7 @@ def record_run(
     """Play a run's checkpoint and write the episodes to a new file; a line that describes it.
 
     Args:
-        path: the run folder.
+        path: a run folder or a model folder.
         out: a new `.npz` file, in the format of `rlseq.data.npz`.
         count, greedy, seed_index, step, max_steps, eval_seed: as in `evaluate.evaluate_run`.
         say: is called with a line of progress from time to time.
@@ -40,7 +40,7 @@ def record_run(
     file is left then.
     """
     evaluate.check_options(out, eval_seed)
-    run = runs.open_run(path)
+    run = models.open_trained(path)
     job, params, at = evaluate.load_params(run, evaluate.checkpoint_step(run, step))
     indices = evaluate.seed_indices(job, seed_index)
     protocol = evaluate.protocol_of(job, at, count, greedy=greedy, max_steps=max_steps)

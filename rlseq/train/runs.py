@@ -23,7 +23,8 @@ from rlseq.schema import TotalSteps
 from rlseq.train import checkpoint, files
 from rlseq.train.files import write_atomic
 
-CONFIG_FILE = "config.yaml"
+CONFIG_FILE, ENVIRONMENT_FILE = "config.yaml", "env.txt"
+MODEL_FILE = "model.safetensors"  # of a model folder, which is no run: `rlseq.train.models`
 PACKAGES = ("rlseq", "jax", "jaxlib", "flax", "optax", "gymnax", "gymnasium", "ale-py")
 _NEW, _MINUTE = ".new-", 60.0  # seconds
 
@@ -48,7 +49,10 @@ def create(config: Config, played: str = "") -> Run:
     parent, stem = _place(config)
     check_path(parent / stem)
     settings = f"environment settings: {played}\n" if played else ""
-    texts = {"env.txt": environment_info() + settings, CONFIG_FILE: configuration.to_yaml(config)}
+    texts = {
+        ENVIRONMENT_FILE: environment_info() + settings,
+        CONFIG_FILE: configuration.to_yaml(config),
+    }
     files.make_folder(parent)
     _sweep_unfinished(parent)
     beside = parent / f"{_NEW}{stem}-{os.getpid()}"
@@ -76,6 +80,11 @@ def open_run(path: str | Path) -> Run:
         raise InputError(
             f"the run in {str(folder)!r} had not begun when it was ended: start it again with "
             f"`rlseq train ... run.dir={folder}`"
+        )
+    if (folder / MODEL_FILE).is_file():
+        raise InputError(
+            f"{str(folder)!r} is a model, not a run: it can be evaluated, and a new run begins "
+            f"with its weights by `rlseq train ... init_from={folder}`"
         )
     if not (folder / CONFIG_FILE).is_file():
         raise InputError(
@@ -113,7 +122,7 @@ def locked(folder: Path) -> Iterator[None]:
 def never_begun(folder: Path) -> bool:
     """Whether a kill left a folder before its run began, as earlier versions could."""
     names = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
-    about = folder / "env.txt"
+    about = folder / ENVIRONMENT_FILE
     return (
         bool(names)
         and names <= {"checkpoints", "plots", about.name}
@@ -144,7 +153,7 @@ def environment_info() -> str:
 
 def read_environment_info(folder: Path) -> dict[str, str]:
     """What `environment_info` wrote when the run began; empty without the file."""
-    file = folder / "env.txt"
+    file = folder / ENVIRONMENT_FILE
     lines = files.read(file).decode(errors="replace").splitlines() if file.exists() else []
     return dict(line.split(": ", 1) for line in lines if ": " in line)
 

@@ -1,0 +1,126 @@
+"""What a run learned, written for others: arrays for NumPy, or a model folder to share."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from rlseq import config as configuration
+from rlseq import config_plugins
+from rlseq.envs.spaces import describe
+from rlseq.errors import InputError
+from rlseq.train import (
+    build,
+    checkpoint,
+    evaluate,
+    files,
+    logging,
+    model_card,
+    models,
+    runs,
+    stablehlo,
+)
+from rlseq.train.command import portable, train_command
+from rlseq.train.policy import Policy
+from rlseq.types import Params
+
+
+def export_run(path: str | Path, out: Path, *, step: str | None = None) -> tuple[Path, Path]:
+    """Write a run's weights, axis 0 the seeds: (.npz, .json). Raises InputError."""
+    if out.suffix != ".npz":
+        raise InputError(
+            f"the weights need a file name that ends in .npz, got {str(out)!r}; a folder to share "
+            "is --to FOLDER"
+        )
+    run = models.open_trained(path)
+    _, params, at = evaluate.load_params(run, evaluate.checkpoint_step(run, step))
+    about = {"step": at, "first_axis": "seed", "config": dataclasses.asdict(run.config)}
+    checkpoint.export(out, params, about)
+    return out, out.with_suffix(".json")
+
+
+def export_model(
+    path: str | Path,
+    folder: Path,
+    *,
+    seed_index: int = 0,
+    step: str | None = None,
+    licence: str | None = None,
+    program: bool = False,
+    batch: int | None = None,
+) -> list[Path]:
+    """Write the policy of one seed as a model folder (`rlseq.train.models`); its files.
+
+    Args:
+        path: a run folder or a model folder.
+        folder: a new one; it is there whole or not at all.
+        seed_index: which of the run's seeds.
+        step: of the checkpoint, or "best"; the newest without it.
+        licence: an identifier of the Hugging Face Hub for the model card; none without it.
+        program: also `policy.stablehlo` and `policy.json`.
+        batch: the fixed number of observations that the program takes; any without it.
+
+    Raises InputError for a folder that exists, as `rlseq.load_policy`, and for a policy that makes
+    no program; and CannotWrite.
+    """
+    files.check_new(folder)
+    licence = None if licence is None else model_card.licence_of(licence)
+    if batch is not None and not program:
+        raise InputError("--batch is of the program that --stablehlo writes")
+    run = models.open_trained(path)
+    job, params, at = evaluate.load_params(run, evaluate.checkpoint_step(run, step))
+    evaluate.check_seed(job, seed_index)
+    params = jax.tree.map(lambda leaf: leaf[seed_index], params)
+    texts = _program(job, params, batch) if program else {}
+    config = portable(run.config, seed_index)
+    rows = _episodes(run, at, config.seed)
+    facts = _facts(run, job, params, at, seed_index, licence, rows, program)
+    texts |= {runs.CONFIG_FILE: configuration.to_yaml(config), models.CARD: model_card.card(facts)}
+    if (run.folder / runs.ENVIRONMENT_FILE).exists():
+        texts[runs.ENVIRONMENT_FILE] = files.read(run.folder / runs.ENVIRONMENT_FILE)
+    with files.new_folder(folder) as beside:
+        models.write_weights(beside, params, at)
+        for name, text in texts.items():
+            files.write_atomic(beside / name, text)
+        if rows:
+            logging.append(beside / logging.EPISODES, rows)
+    return sorted(folder.iterdir())
+
+
+def _episodes(run: runs.Run, step: int, seed: int) -> list[logging.Row]:
+    rows = logging.read(run.folder / logging.EPISODES)
+    return [row for row in rows if (row["step"], row["seed"]) == (step, seed)]
+
+
+def _program(job: build.Job, params: Params, batch: int | None) -> dict[str, str | bytes]:
+    obs_space = build.make_env(job.config.env, 1).spec.obs_space
+    return {**stablehlo.export(Policy(job.agent, params, obs_space), batch)}
+
+
+def _facts(
+    run: runs.Run, job: build.Job, params: Params, at: int, seed_index: int,
+    licence: str | None, rows: list[logging.Row], program: bool,
+) -> model_card.Facts:  # fmt: skip
+    config = portable(run.config, seed_index)
+    spec = job.agent.env.spec
+    init_from = run.config.init_from
+    raw: dict[str, Any] = dataclasses.asdict(config)
+    return model_card.Facts(
+        config=config,
+        command=train_command(run.config),
+        step=at,
+        seed_index=seed_index,
+        seeds=run.config.seeds,
+        parameters=sum(leaf.size for leaf in jax.tree.leaves(params)),
+        spaces=(
+            describe(build.make_env(run.config.env, 1).spec.obs_space),
+            describe(spec.action_space),
+        ),
+        environment=runs.read_environment_info(run.folder),
+        rows=rows,
+        licence=licence,
+        init_from=None if init_from is None else Path(init_from).name,
+        plugins=config_plugins.modules(raw),
+        program=program,
+    )
