@@ -1,10 +1,13 @@
 """Plug-ins in configurations: imported where a command line names them, never for a run folder.
 
-`core=my_module:Mine`, `agent=`, `world_model=` and `env.id=` name one thing each; `run.plugins`
-modules that register names (`rlseq.register`). A configuration holds absolute paths of files.
+`core=my_module:Mine`, `agent=`, `world_model=` and `env.id=` name one thing each, `core.layers` and
+`run.loggers` several; `run.plugins` modules that register names (`rlseq.register`). A configuration
+holds absolute paths of files.
 """
 
+import re
 import shlex
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,8 @@ from rlseq.errors import InputError, shown, unknown_name
 from rlseq.schema import GROUPS, hydra_name, options_of
 
 LIST = "run.plugins"
+LISTS = {"core.layers": "core", "run.loggers": "logger"}  # keys with several names -> their kind
+_IN_LIST = re.compile(r"[^\[\],\s]+:[^\[\],\s]+")  # "my_module:Mine"
 HYDRA = "'\"([{$\\"  # a value in quotes or escaped, a list, a function, an interpolation
 
 
@@ -34,6 +39,9 @@ def take_saved(raw: dict[str, Any], path: Path) -> None:
     check_saved(raw, str(path))
     for module in _saved_list(raw):
         plugins.load(module)
+    for key, kind in LISTS.items():
+        for name in _saved_names(raw, key):
+            registry.take(kind, name)
     for group in GROUPS:
         name = _saved_name(raw, group)
         if ":" in name:
@@ -76,6 +84,8 @@ def _named(raw: dict[str, Any]) -> dict[str, str]:
     for group in GROUPS:
         if ":" in (name := _saved_name(raw, group)):
             named[f"{group}={name}"] = name.rpartition(":")[0]
+    for key in LISTS:
+        named |= {f"{key}: {name}": name.rpartition(":")[0] for name in _saved_names(raw, key)}
     env_id = _saved_id(raw)
     module = env_id.partition(":")[0]
     # Else a family: an unknown one, or one that a module in the list will register.
@@ -90,10 +100,18 @@ def _named(raw: dict[str, Any]) -> dict[str, str]:
 def _word(text: str) -> str:
     """One word with its plug-ins taken: what Hydra calls them, or the id of an environment."""
     key, _, value = text.partition("=")
+    if key in LISTS and "'" not in value and '"' not in value:
+        taken = partial(_taken_entry, LISTS[key])
+        return f"{key}={re.sub(_IN_LIST, taken, value)}"
     if key not in (*GROUPS, "env.id") or any(sign in value for sign in HYDRA):
         return text
     entries = [_quoted_id(one) if key == "env.id" else _entry(key, one) for one in value.split(",")]
     return f"{key}={','.join(entries)}"
+
+
+def _taken_entry(kind: str, found: re.Match[str]) -> str:
+    """A plug-in among the names of a list, as Hydra reads back what it is called."""
+    return overrides.quoted(registry.take(kind, found[0]))
 
 
 def _entry(group: str, name: str) -> str:
@@ -145,6 +163,14 @@ def _saved_list(raw: dict[str, Any]) -> list[str]:
     part = raw.get("run")
     listed = part.get("plugins") if isinstance(part, dict) else None
     return [one for one in listed if isinstance(one, str)] if isinstance(listed, list) else []
+
+
+def _saved_names(raw: dict[str, Any], key: str) -> list[str]:
+    """The plug-ins in one of `LISTS`."""
+    part, _, name = key.partition(".")
+    listed = raw[part].get(name) if isinstance(raw.get(part), dict) else None
+    names = listed if isinstance(listed, list) else []
+    return [one for one in names if isinstance(one, str) and ":" in one]
 
 
 def _saved_name(raw: dict[str, Any], group: str) -> str:

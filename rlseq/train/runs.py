@@ -1,6 +1,7 @@
 """A run folder: everything needed to inspect, evaluate and resume a run."""
 
 import contextlib
+import dataclasses
 import errno
 import fcntl
 import os
@@ -16,7 +17,7 @@ import jax
 
 import rlseq
 from rlseq import config as configuration
-from rlseq import fields, plugins
+from rlseq import config_plugins, fields, plugins
 from rlseq.config import Config
 from rlseq.errors import InputError
 from rlseq.schema import TotalSteps
@@ -90,6 +91,11 @@ def extend(run: Run, total_steps: int) -> Run:
     run.config.total_steps = total_steps
     write_atomic(run.folder / CONFIG_FILE, configuration.to_yaml(run.config))
     return run
+
+
+def in_command(folder: Path, config: Config) -> str:
+    """A run as commands take it: its folder, then "--plugins" where it needs any."""
+    return f"{folder}{config_plugins.flags(dataclasses.asdict(config))}"
 
 
 @contextlib.contextmanager
