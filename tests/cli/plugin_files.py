@@ -89,6 +89,37 @@ def run(length):
     raise AssertionError
 '''
 
+LOGGER = '''"""Loggers of a test."""
+
+
+class Lines:
+    """A line for each row in `lines.txt`."""
+
+    def __init__(self, folder, start, config):
+        self.file = open(folder / "lines.txt", "a")
+        self.file.write(f"from {start} of {config['total_steps']}\\n")
+
+    def write(self, step, values):
+        self.file.write(f"{step} {','.join(sorted(values))}\\n")
+
+    def close(self):
+        self.file.close()
+
+
+class Mute:
+    def write(self, step, values):
+        pass
+
+
+class Broken(Lines):
+    def __init__(self, folder, start, config):
+        raise OSError("no such server\\nat all")
+
+
+def function(folder, start, config):
+    raise AssertionError
+'''
+
 REGISTERS = """import rlseq
 
 rlseq.register("core", "mine", f"{__name__}:Leaky")
