@@ -8,7 +8,7 @@ import os
 import platform
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
@@ -83,6 +83,17 @@ def open_run(path: str | Path) -> Run:
             f"{str(folder)!r} is not a run: it holds no {CONFIG_FILE}{_runs_beside(folder / '_')}"
         )
     return Run(folder, configuration.load(folder / CONFIG_FILE))
+
+
+def open_runs(paths: Sequence[str | Path]) -> list[Run]:
+    """The runs of run folders, or folders of them, each once. Raises InputError as `open_run`."""
+    found: dict[Path, Run] = {}
+    for path in map(Path, paths):
+        inside = sorted(file.parent for file in path.glob(f"*/{CONFIG_FILE}"))
+        own = not inside or (path / CONFIG_FILE).exists()
+        for folder in [path] if own else inside:
+            found.setdefault(folder.resolve(), open_run(folder))
+    return list(found.values())
 
 
 def extend(run: Run, total_steps: int) -> Run:

@@ -236,11 +236,10 @@ def test_what_continues_a_run_names_its_plug_ins(folder, monkeypatch):
 
 
 def test_a_sweep_takes_plug_ins(folder, monkeypatch):
-    from rlseq.train import loop
-
     made = []
     monkeypatch.setattr(loop, "train", made.append)
     words = ["core=gru,leaky:Leaky", "env.id=names:Name,probe:Recall", "run.plugins=[adds]"]
+    words += ["run.loggers=[lines:Lines]"]
     assert run_cli("train", "-m", "experiment=debug", *words, "run.root=here") == cli.DONE
     assert [(one.core["name"], one.env.id) for one in made] == [
         (core, env)
@@ -248,11 +247,16 @@ def test_a_sweep_takes_plug_ins(folder, monkeypatch):
         for env in (f"{folder}/names.py:Name", "probe:Recall")
     ]
     assert all(one.run.plugins == [f"{folder}/adds.py"] for one in made)
+    assert all(one.run.loggers == [f"{folder}/lines.py:Lines"] for one in made)
+    assert {one.run.experiment for one in made} == {"debug"}
+    made.clear()
+    words = ["core=stack", "core.layers=[gru],[leaky:Leaky,gru]", "run.root=there"]
+    assert run_cli("train", "-m", "experiment=debug", *words) == cli.DONE
+    layers = [one.core["layers"] for one in made]
+    assert layers == [["gru"], [f"{folder}/leaky.py:Leaky", "gru"]]
 
 
 def test_a_sweep_keeps_what_hydra_does_not_parse(folder, monkeypatch):
-    from rlseq.train import loop
-
     made = []
     monkeypatch.setattr(loop, "train", made.append)
     words = ["experiment=popgym_decision", "agent.data=a, b.npz", "seed=0,1", "run.root=here"]
