@@ -46,7 +46,9 @@ def composed(name: str, overrides: Sequence[str], folder: Path) -> config.Config
     given = {text.partition("=")[0]: text for text in overrides}
     if "agent" in given:
         raise InputError(f"the agent is named before: leave out {given['agent']}")
-    words = {"agent": name, "env.id": cases.ENV_ID, "env.num_envs": cases.ENVS}
+    # Without an experiment, whose keys an agent need not have.
+    words = {"experiment": "[]", "total_steps": 1, "agent": name}
+    words |= {"env.id": cases.ENV_ID, "env.num_envs": cases.ENVS}
     words |= {"core": cases.CORE["name"], "core.features": 8, "core.layers": 1}
     words |= {f"agent.{key}": value for key, value in cases.small(name).items()}
     if cases.needs_model(name):
