@@ -111,13 +111,19 @@ def _word(text: str) -> str:
 
 def _taken_entry(kind: str, found: re.Match[str]) -> str:
     """A plug-in among the names of a list, as Hydra reads back what it is called."""
-    return overrides.quoted(registry.take(kind, found[0]))
+    return overrides.quoted(_taken(kind, found[0]))
+
+
+def _taken(kind: str, name: str) -> str:
+    """A plug-in as configurations call it, however often it was named in this process before."""
+    module, attribute = plugins.parts(name)
+    return registry.take(kind, f"{plugins.allow(module)}:{attribute}")
 
 
 def _entry(group: str, name: str) -> str:
     """An entry of a group as Hydra knows it; what is no plug-in stays, right or wrong."""
     if ":" in name:
-        name = registry.take(group, name)
+        name = _taken(group, name)
     if name not in registry.of_plugins(group):
         return name
     options_of(group, name)  # whether it is what it should be
@@ -136,7 +142,7 @@ def env_id_of(env_id: str) -> str:
     if not plugins.exists(prefix := env_id.partition(":")[0]) and not plugins.is_file(prefix):
         unknown = unknown_name("env", prefix, registry.names("env"))
         raise InputError(f"{unknown}; nor is there a module of this name")
-    return registry.take("env", env_id)
+    return _taken("env", env_id)
 
 
 def _imported(module: str) -> str:

@@ -137,13 +137,18 @@ def test_registered_names_of_listed_modules_are_found(folder, capsys):
     assert "\nmine " in listed and f"\n{folder}/leaky.py:Leaky  Adds up what it reads" in listed
 
 
-LAYERS = ["core=stack", "core.layers=[gru,leaky:Leaky,./leaky.py:Leaky]"]
+LAYERS = ["core=stack", f"core.layers=[gru,./leaky.py:Leaky{3 * ',leaky:Leaky'}]"]
 
 
 def test_layers_of_a_stack_are_named_like_cores(folder):
     composed = config.compose(["experiment=debug", *LAYERS, "core.features=4"])
     own = f"{folder}/leaky.py:Leaky"
-    assert composed.core["layers"] == ["gru", own, own]
+    assert composed.core["layers"] == ["gru", *[own] * 4]
+    again = ["core=leaky:Leaky", "env.id=names:Name", "run.loggers=[lines:Lines]"]
+    for _ in range(3):  # a module that was imported is still called by its file
+        named = config.compose(["experiment=debug", *again])
+        assert named.core["name"] == own and named.env.id == f"{folder}/names.py:Name"
+        assert named.run.loggers == [f"{folder}/lines.py:Lines"]
     (folder / "config.yaml").write_text(config.to_yaml(composed))
     assert config.load(folder / "config.yaml") == composed
     build.build(composed)
