@@ -21,6 +21,7 @@ examples:
   rlseq eval runs/NAME --episodes 200 --greedy
   rlseq plot runs/* --out figures
   rlseq report runs/* --out report                             scores and intervals, one page
+  rlseq table runs/* --csv rows.csv                            every logged row, for pandas
   rlseq atari100k --games Boxing,Pong --seeds 2                runs and resumes what is missing
   rlseq export runs/NAME --to model                            to share, or for other code
   rlseq list cores

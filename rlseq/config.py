@@ -68,7 +68,15 @@ def compose(words: list[str]) -> Config:
             composed = hydra_compose("config", overrides=split.hydra)
         except Exception as error:
             raise explain(parsed, error) from error
-    return finish(composed, split.paths)
+    config = finish(composed, split.paths)
+    name_experiment(config, words)
+    return config
+
+
+def name_experiment(config: Config, words: list[str]) -> None:
+    """Set `run.experiment` to what `experiment=` is in the words, unless it has a name."""
+    if config.run.experiment is None:
+        config.run.experiment = overrides.experiment(words)
 
 
 def finish(composed: DictConfig, paths: dict[str, Any] | None = None) -> Config:

@@ -1,10 +1,13 @@
 """Plug-ins in configurations: imported where a command line names them, never for a run folder.
 
-`core=my_module:Mine`, `agent=`, `world_model=` and `env.id=` name one thing each; `run.plugins`
-modules that register names (`rlseq.register`). A configuration holds absolute paths of files.
+`core=my_module:Mine`, `agent=`, `world_model=` and `env.id=` name one thing each, `core.layers` and
+`run.loggers` several; `run.plugins` modules that register names (`rlseq.register`). A configuration
+holds absolute paths of files.
 """
 
+import re
 import shlex
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,8 @@ from rlseq.errors import InputError, shown, unknown_name
 from rlseq.schema import GROUPS, hydra_name, options_of
 
 LIST = "run.plugins"
+LISTS = {"core.layers": "core", "run.loggers": "logger"}  # keys with several names -> their kind
+_IN_LIST = re.compile(r"[^\[\],\s]+:[^\[\],\s]+")  # "my_module:Mine"
 HYDRA = "'\"([{$\\"  # a value in quotes or escaped, a list, a function, an interpolation
 
 
@@ -36,6 +41,9 @@ def take_saved(raw: dict[str, Any], path: Path) -> None:
     check_saved(raw, str(path))
     for module in _saved_list(raw):
         plugins.load(module)
+    for key, kind in LISTS.items():
+        for name in _saved_names(raw, key):
+            registry.take(kind, name)
     for group in GROUPS:
         name = _saved_name(raw, group)
         if ":" in name:
@@ -83,6 +91,8 @@ def _named(raw: dict[str, Any]) -> dict[str, str]:
     for group in GROUPS:
         if ":" in (name := _saved_name(raw, group)):
             named[f"{group}={name}"] = name.rpartition(":")[0]
+    for key in LISTS:
+        named |= {f"{key}: {name}": name.rpartition(":")[0] for name in _saved_names(raw, key)}
     env_id = _saved_id(raw)
     if module := _module_of_gymnasium(env_id):
         named[f"env.id={env_id}"] = module
@@ -99,16 +109,30 @@ def _named(raw: dict[str, Any]) -> dict[str, str]:
 def _word(text: str) -> str:
     """One word with its plug-ins taken: what Hydra calls them, or the id of an environment."""
     key, _, value = text.partition("=")
+    if key in LISTS and "'" not in value and '"' not in value:
+        taken = partial(_taken_entry, LISTS[key])
+        return f"{key}={re.sub(_IN_LIST, taken, value)}"
     if key not in (*GROUPS, "env.id") or any(sign in value for sign in HYDRA):
         return text
     entries = [_quoted_id(one) if key == "env.id" else _entry(key, one) for one in value.split(",")]
     return f"{key}={','.join(entries)}"
 
 
+def _taken_entry(kind: str, found: re.Match[str]) -> str:
+    """A plug-in among the names of a list, as Hydra reads back what it is called."""
+    return overrides.quoted(_taken(kind, found[0]))
+
+
+def _taken(kind: str, name: str) -> str:
+    """A plug-in as configurations call it, however often it was named in this process before."""
+    module, attribute = plugins.parts(name)
+    return registry.take(kind, f"{plugins.allow(module)}:{attribute}")
+
+
 def _entry(group: str, name: str) -> str:
     """An entry of a group as Hydra knows it; what is no plug-in stays, right or wrong."""
     if ":" in name:
-        name = registry.take(group, name)
+        name = _taken(group, name)
     if name not in registry.of_plugins(group):
         return name
     options_of(group, name)  # whether it is what it should be
@@ -129,7 +153,7 @@ def env_id_of(env_id: str) -> str:
     if not plugins.exists(prefix := env_id.partition(":")[0]) and not plugins.is_file(prefix):
         unknown = unknown_name("env", prefix, registry.names("env"))
         raise InputError(f"{unknown}; nor is there a module of this name")
-    return registry.take("env", env_id)
+    return _taken("env", env_id)
 
 
 def _imported(module: str) -> str:
@@ -178,6 +202,14 @@ def _saved_list(raw: dict[str, Any]) -> list[str]:
     part = raw.get("run")
     listed = part.get("plugins") if isinstance(part, dict) else None
     return [one for one in listed if isinstance(one, str)] if isinstance(listed, list) else []
+
+
+def _saved_names(raw: dict[str, Any], key: str) -> list[str]:
+    """The plug-ins in one of `LISTS`."""
+    part, _, name = key.partition(".")
+    listed = raw[part].get(name) if isinstance(raw.get(part), dict) else None
+    names = listed if isinstance(listed, list) else []
+    return [one for one in names if isinstance(one, str) and ":" in one]
 
 
 def _saved_name(raw: dict[str, Any], group: str) -> str:

@@ -11,6 +11,7 @@ from hydra.core.override_parser.types import ChoiceSweep, Override
 from rlseq.errors import InputError, shown, unknown_name
 
 SECTIONS = ("env", "run")
+EXPERIMENT = "quickstart"  # of configs/config.yaml
 PLUGIN = "plugin-"  # begins what Hydra calls a plug-in: `rlseq.schema.hydra_name`
 OPEN_KEY = "env.options."  # what may follow depends on the environment, which checks it itself
 PATHS = ("run.dir", "run.root", "agent.data", "init_from")  # taken as they are typed
@@ -44,6 +45,12 @@ def split(overrides: list[str]) -> Words:
             text = f"{key}='{value}'"
         words.hydra.append(f"++{text}" if f"{key}.".startswith(OPEN_KEY) else text)
     return words
+
+
+def experiment(words: list[str]) -> str:
+    """The experiment that the words of a command line name, or the one without."""
+    named = [word.partition("=")[2] for word in words if word.startswith("experiment=")]
+    return named[-1] if named else EXPERIMENT
 
 
 def place(key: str, value: Any) -> str:

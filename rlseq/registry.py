@@ -1,7 +1,7 @@
 """Names of everything that can be swapped: id -> "module:attribute", imported on use.
 
-A new core, environment family, agent or world model is one file and one line here. Strings keep
-`rlseq list` fast and let a missing optional package fail only when its entry is asked for.
+A new core, environment family, agent, world model or logger is one file and one line here. Strings
+keep `rlseq list` fast and let a missing optional package fail only when its entry is asked for.
 Installed packages add theirs by entry points, everybody by `register`, the command line by `take`.
 """
 
@@ -60,6 +60,13 @@ TABLES: dict[str, dict[str, str]] = {
     },
     "world_model": {
         "drama": "rlseq.world_models.drama:Drama",
+    },
+    # What a run's rows are passed to beside its files: `rlseq.train.logging.Logger`.
+    "logger": {
+        "mlflow": "rlseq.train.trackers:MLflow",
+        "tensorboard": "rlseq.train.trackers:TensorBoard",
+        "trackio": "rlseq.train.trackers:Trackio",
+        "wandb": "rlseq.train.trackers:WeightsAndBiases",
     },
 }
 

@@ -44,6 +44,7 @@ class RunConfig:
 
     dir: Annotated[str | None, Text()] = None  # exactly this folder; null: a new one below root
     root: Annotated[str, Text()] = "runs"
+    experiment: Annotated[str | None, Text()] = None  # its name in tables; null: experiment=
     mesh: Annotated[str | None, Text()] = None  # devices by axis: "env=4" or "seed=2,env=2"
     chunks: Chunks = 100  # about how many log lines; the device runs alone in between
     checkpoint_every: Chunks = 10  # chunks

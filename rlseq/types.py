@@ -178,7 +178,7 @@ class CoreFns(NamedTuple):
 class Agent(Protocol):
     """Functions on an explicit state; the object itself holds configuration, not progress.
 
-    `tests/agents/test_laws.py` holds what every registered agent keeps: training in pieces equals
+    `rlseq.laws.agents` holds what every registered agent keeps: training in pieces equals
     training at once bit for bit, seeds by vmap equal single ones, greedy actions are determined,
     and a carry before a reset changes nothing after it.
 

@@ -15,6 +15,7 @@ NAMES = (
     "imagine",
     "plot",
     "report",
+    "table",
     "atari100k",
     "list",
     "check",

@@ -9,7 +9,7 @@ ABOUT = "names for the command line"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Which list."""
-    about = "cores, envs, experiments, agents or world_models"
+    about = "cores, envs, experiments, agents, world_models or loggers"
     parser.add_argument("what", metavar="WHAT", help=about)
     arguments.add_plugins(parser)
 

@@ -1,7 +1,7 @@
-"""What every core and environment must keep: the tests and `rlseq check` call the same functions.
+"""What every core, environment and agent keeps: the tests and `rlseq check` call these functions.
 
-A law takes a `Case` of a core or a rollout of an environment, returns nothing where it holds and
-raises AssertionError that says where not.
+A law takes a `Case` of a core or an agent, or a rollout of an environment, returns nothing where it
+holds and raises AssertionError that says where not.
 """
 
 

@@ -7,7 +7,7 @@ from rlseq import plugins, registry
 from rlseq.docstrings import first_sentence
 from rlseq.errors import unknown_name
 
-LISTS = ("cores", "envs", "experiments", "agents", "world_models")
+LISTS = ("cores", "envs", "experiments", "agents", "world_models", "loggers")
 
 
 def listing(what: str, modules: Sequence[str] = ()) -> list[tuple[str, str]]:
@@ -30,7 +30,12 @@ def listing(what: str, modules: Sequence[str] = ()) -> list[tuple[str, str]]:
 
 
 def _about(kind: str, name: str, target: str) -> str:
-    """What its module says of itself, which is not imported; of a plug-in, where it comes from."""
+    """What its module says of itself, which is not imported; of a plug-in, where it comes from.
+
+    Loggers share a module that is quick to import, so their classes speak for themselves.
+    """
+    if kind == "logger" and name not in registry.of_plugins(kind):
+        return (registry.load(kind, name).__doc__ or "").split("\n")[0].rstrip(".")
     about = first_sentence(target.rpartition(":")[0])
     return f"{about} (plug-in {target})" if name in registry.of_plugins(kind) else about
 
@@ -47,13 +52,19 @@ def _of_module(kind: str, module: str) -> list[tuple[str, str]]:
 
         names = [name for name, found in own.items() if not core_faults(found)]
     else:
-        from rlseq.types import AgentClass
-        from rlseq.world_models.types import WorldModelClass
-
-        protocol = AgentClass if kind == "agent" else WorldModelClass
+        protocol = _protocol(kind)
         names = [name for name, found in own.items() if not plugins.lacking(found, protocol)]
     lines = [(own[name].__doc__ or "").strip().split("\n")[0].rstrip(".") for name in names]
     return [(f"{module}:{name}", line) for name, line in zip(names, lines, strict=True)]
+
+
+def _protocol(kind: str) -> type:
+    """What classes of a kind must have."""
+    from rlseq.train.logging import Logger
+    from rlseq.types import AgentClass
+    from rlseq.world_models.types import WorldModelClass
+
+    return {"agent": AgentClass, "world_model": WorldModelClass, "logger": Logger}[kind]
 
 
 def _envs() -> list[tuple[str, str]]:

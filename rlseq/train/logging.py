@@ -19,11 +19,18 @@ SCHEMAS = {METRICS: row_files.METRICS, EPISODES: row_files.EPISODES}
 _log = logging.getLogger("rlseq")
 
 
-class Extra(Protocol):
-    """A logger beside the files."""
+class Logger(Protocol):
+    """A logger beside the files: what `run.loggers` names, constructed as
+    `Logger(folder, start, config)`.
+
+    `folder` is the run's, `start` the step that a resumed run goes on from (0: a new run) and
+    `config` the run's configuration as nested dicts. A resumed run computes the steps after its
+    checkpoint once more; a logger gets each of them once, but for one with `cuts_back = True`,
+    which drops what its record has after `start` and is given all rows again.
+    """
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
-        """Finite values of one step, names with slashes."""
+        """Finite values of one step, names with slashes; `eval/...` after training."""
         ...
 
     def close(self) -> None:
@@ -32,38 +39,44 @@ class Extra(Protocol):
 
 
 class Logs:
-    """Appends rows to a run's files and passes them to the extras."""
+    """Appends rows to a run's files and passes them to the loggers.
 
-    def __init__(self, folder: Path, extras: Iterable[Extra] = ()):
+    `logged` is the last step whose metrics they were given before, by this run or the process
+    that it goes on from.
+    """
+
+    def __init__(self, folder: Path, extras: Iterable[Logger] = (), logged: int = 0):
         self.folder = folder
         self.extras = list(extras)
+        self.logged = logged
 
     def metrics(self, rows: list[Row]) -> None:
         """One chunk: a row for each seed, with `step` and `seed` among the values."""
         append(self.folder / METRICS, rows)
-        self._feed(rows)
+        again = rows[0]["step"] <= self.logged
+        self._feed(rows, [one for one in self.extras if not again or _cuts_back(one)])
 
     def episodes(self, rows: list[Row]) -> None:
         """Evaluation episodes: seed, slot, episode, return, length, step."""
         append(self.folder / EPISODES, rows)
         if rows:
-            self._feed(_evaluation_means(rows))
+            self._feed(_evaluation_means(rows), list(self.extras))
 
     def close(self) -> None:
         """Close the extras; the files are closed after every line."""
         for extra in list(self.extras):
             self._call(extra, extra.close)
 
-    def _feed(self, rows: list[Row]) -> None:
+    def _feed(self, rows: list[Row], extras: list[Logger]) -> None:
         values: dict[str, float] = {}
         for row in rows:
             prefix = f"seed{row['seed']}/" if len(rows) > 1 else ""
             numbers = {k: float(v) for k, v in row.items() if k not in ("step", "seed")}
             values |= {prefix + k: v for k, v in numbers.items() if math.isfinite(v)}
-        for extra in list(self.extras):
+        for extra in extras:
             self._call(extra, extra.write, rows[0]["step"], values)
 
-    def _call(self, extra: Extra, method: Callable[..., None], *values: Any) -> None:
+    def _call(self, extra: Logger, method: Callable[..., None], *values: Any) -> None:
         """An extra that fails gets no more rows; the files have them."""
         try:
             method(*values)
@@ -149,6 +162,10 @@ def _rewrite(path: Path, data: bytes) -> None:
         return
     with files.writing(path.name, path.parent):
         os.truncate(path, len(data))  # needs no space
+
+
+def _cuts_back(logger: Logger) -> bool:
+    return getattr(logger, "cuts_back", False)
 
 
 def _is_torn(path: Path) -> bool:

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from rlseq import config_plugins
 from rlseq.errors import InputError
 from rlseq.train import (
     build,
@@ -28,6 +27,7 @@ from rlseq.train.build import Job
 from rlseq.train.console import Reporter
 from rlseq.train.extras import check_loggers, make_extras
 from rlseq.train.files import CannotWrite
+from rlseq.train.records import last_logged
 from rlseq.train.runs import Run
 from rlseq.train.stop import Interrupted, Stop, Watch
 from rlseq.train.summary import summary
@@ -101,7 +101,9 @@ class Session(NamedTuple):
 
 
 def _train_on(job: Job, folder: Path, stop: Stop, warm: WarmStart | None = None) -> PyTree:
-    with _naming_what_is_saved(folder), stop:
+    with _naming_what_is_saved(job, folder), stop:
+        # Asked before rows are cut back to the checkpoint.
+        logged = last_logged(folder) if job.config.run.loggers else 0
         actions = host_env.Actions(folder, job.agent.env if job.agent.steps_environment else None)
         state, step = _begin(job, folder, actions, warm)
         settings = job.config.run
@@ -109,7 +111,8 @@ def _train_on(job: Job, folder: Path, stop: Stop, warm: WarmStart | None = None)
         total = step + left * job.schedule.chunk_steps  # chunks are whole: a resumed run may pass
         reporter = Reporter(total, seeds=job.config.seeds, quiet=settings.quiet)
         extras = make_extras(settings.loggers, folder, step, dataclasses.asdict(job.config))
-        session = Session(job, folder, actions, logging.Logs(folder, extras), reporter, stop)
+        logs = logging.Logs(folder, extras, logged)
+        session = Session(job, folder, actions, logs, reporter, stop)
         try:
             reporter.say(f"run {folder}" + (f", from step {step:,}" if step else ""))
             state, step = _chunks(session, state, step)
@@ -122,14 +125,15 @@ def _train_on(job: Job, folder: Path, stop: Stop, warm: WarmStart | None = None)
 
 
 @contextlib.contextmanager
-def _naming_what_is_saved(folder: Path) -> Iterator[None]:
+def _naming_what_is_saved(job: Job, folder: Path) -> Iterator[None]:
     """Add to a CannotWrite what is saved of the run."""
     try:
         yield
     except CannotWrite as error:
         kept = checkpoint.steps(folder / "checkpoints")
         whole = f"is whole up to step {kept[-1]:,}" if kept else "has no checkpoint yet"
-        message = f"{error}; the run {whole} and continues with: rlseq resume {folder}"
+        command = f"rlseq resume {runs.in_command(folder, job.config)}"
+        message = f"{error}; the run {whole} and continues with: {command}"
         raise CannotWrite(message, error.errno) from error
 
 
@@ -189,7 +193,7 @@ def _chunks(session: Session, state: PyTree, step: int) -> tuple[PyTree, int]:
     if stop.requested and step < schedule.steps:
         raise Interrupted(
             f"interrupted at step {step:,}, saved in {seconds_saving:.2f} s; "
-            f"continue with: rlseq resume {folder}"
+            f"continue with: rlseq resume {runs.in_command(folder, job.config)}"
         )
     return state, step
 
@@ -206,7 +210,7 @@ def _chunk(
     except KeyboardInterrupt:  # the environment's own, or a second Ctrl-C
         raise Interrupted(
             f"interrupted after step {step:,}, amid a chunk; {_kept(folder)}; "
-            f"continue with: rlseq resume {folder}"
+            f"continue with: rlseq resume {runs.in_command(folder, session.job.config)}"
         ) from None
     session.actions.append(state)
     return state, metrics
@@ -224,7 +228,7 @@ def _finish(session: Session, state: PyTree, step: int) -> None:
     if not _evaluated(session.job, folder, step):
         _evaluate(session, state, step)
     reporter.say(f"done: {step:,} steps, in {folder}")
-    run = f"{folder}{config_plugins.flags(dataclasses.asdict(session.job.config))}"
+    run = runs.in_command(folder, session.job.config)
     reporter.say(f"  learning curve   rlseq plot {run}")
     reporter.say(f"  play it          rlseq eval {run}")
     reporter.say(f"  train it longer  rlseq resume {run} --total-steps {2 * step}")
@@ -246,8 +250,8 @@ def _evaluate(session: Session, state: PyTree, step: int) -> None:
     watch = Watch(
         session.stop,
         lambda progress: reporter.say(f"evaluation: {progress}"),
-        f"the run is trained and saved to the end, step {step:,}; evaluate it with: "
-        f"rlseq resume {folder}",
+        f"the run is trained and saved to the end, step {step:,}; "
+        f"evaluate it with: rlseq resume {runs.in_command(folder, job.config)}",
     )
     watch("training")  # a signal may have come in its last chunk
     played = evaluate.play_job(job, params, protocol, indices, count, watch=watch)

@@ -1,13 +1,14 @@
 """A run folder: everything needed to inspect, evaluate and resume a run."""
 
 import contextlib
+import dataclasses
 import errno
 import fcntl
 import os
 import platform
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +17,7 @@ import jax
 
 import rlseq
 from rlseq import config as configuration
-from rlseq import fields, plugins
+from rlseq import config_plugins, fields, plugins
 from rlseq.config import Config
 from rlseq.errors import InputError
 from rlseq.schema import TotalSteps
@@ -93,12 +94,28 @@ def open_run(path: str | Path) -> Run:
     return Run(folder, configuration.load(folder / CONFIG_FILE))
 
 
+def open_runs(paths: Sequence[str | Path]) -> list[Run]:
+    """The runs of run folders, or folders of them, each once. Raises InputError as `open_run`."""
+    found: dict[Path, Run] = {}
+    for path in map(Path, paths):
+        inside = sorted(file.parent for file in path.glob(f"*/{CONFIG_FILE}"))
+        own = not inside or (path / CONFIG_FILE).exists()
+        for folder in [path] if own else inside:
+            found.setdefault(folder.resolve(), open_run(folder))
+    return list(found.values())
+
+
 def extend(run: Run, total_steps: int) -> Run:
     """The same run with another `total_steps`, written to its folder. Raises InputError."""
     fields.check("total_steps", TotalSteps, total_steps)
     run.config.total_steps = total_steps
     write_atomic(run.folder / CONFIG_FILE, configuration.to_yaml(run.config))
     return run
+
+
+def in_command(folder: Path, config: Config) -> str:
+    """A run as commands take it: its folder, then "--plugins" where it needs any."""
+    return f"{folder}{config_plugins.flags(dataclasses.asdict(config))}"
 
 
 @contextlib.contextmanager

@@ -74,6 +74,7 @@ def _job_with(paths: dict[str, Any]) -> Callable[[DictConfig], None]:
 
     def job(composed: DictConfig) -> None:
         config = configuration.finish(composed, paths)
+        configuration.name_experiment(config, list(HydraConfig.get().overrides.task))
         config.run.root = HydraConfig.get().sweep.dir
         loop.train(config)
 

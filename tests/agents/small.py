@@ -3,11 +3,12 @@
 from functools import cache, partial
 
 import jax
-import numpy as np
 
 import rlseq
 from rlseq.agents.rollout import collect
+from rlseq.laws.trees import arrays, close, differ, same
 
+__all__ = ["arrays", "close", "differ", "same"]  # from the laws, for tests beside theirs
 KEY = jax.random.key(0)
 SETTINGS = {"num_steps": 4, "epochs": 2, "minibatches": 2, "encoder": 8, "head": 8}
 
@@ -31,30 +32,6 @@ def fresh(agent):
 def recurrent():
     """The agent of tests that need memory and normalised observations."""
     return make(core="gru", normalize_observations=True)
-
-
-def arrays(tree):
-    """The leaves as NumPy arrays, keys as their data."""
-    return [np.asarray(_data(leaf)) for leaf in jax.tree.leaves(tree)]
-
-
-def same(a, b):
-    """Assert equality bit for bit, leaf by leaf; NaN equals NaN."""
-    assert jax.tree.structure(a) == jax.tree.structure(b)
-    for x, y in zip(arrays(a), arrays(b), strict=True):
-        np.testing.assert_array_equal(x, y, strict=True)
-
-
-def close(a, b, rtol=1e-4, atol=1e-5):
-    """Assert equality up to rounding, leaf by leaf."""
-    assert jax.tree.structure(a) == jax.tree.structure(b)
-    for x, y in zip(arrays(a), arrays(b), strict=True):
-        np.testing.assert_allclose(x, y, rtol=rtol, atol=atol)
-
-
-def differ(a, b):
-    """Whether any leaf of two trees differs."""
-    return any((x != y).any() for x, y in zip(arrays(a), arrays(b), strict=True))
 
 
 def rollout(agent, state):
@@ -83,8 +60,3 @@ def _compiled(agent):
 
     functions = {"rollout": play, "batch": batch, "replay": agent.network.apply}
     return {name: jax.jit(function) for name, function in functions.items()}
-
-
-def _data(leaf):
-    is_key = jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-    return jax.random.key_data(leaf) if is_key else leaf

@@ -11,9 +11,10 @@ from rlseq.agents.offline import load_data, sample_windows
 from rlseq.data.load import load_recording
 from rlseq.data.npz import save_npz
 from rlseq.errors import InputError
+from rlseq.laws.agent_cases import random_play
 from rlseq.train import build, policy
 from rlseq.train.evaluate import evaluate
-from tests.agents.registered import random_play, recorded
+from tests.agents.registered import recorded
 from tests.agents.small import KEY, close, same
 
 SETTINGS = {"length": 8, "batch": 64, "encoder": 16, "head": 16, "lr": 5e-3}

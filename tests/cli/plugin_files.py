@@ -89,6 +89,126 @@ def run(length):
     raise AssertionError
 '''
 
+AGENT = '''"""An agent of a test."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from rlseq.agents.acting import Actor, mark_batched, start_actor, step_once
+from rlseq.agents.metrics import ended_episodes, training_metrics
+from rlseq.fields import LearningRate, Rollout
+
+
+@dataclass(frozen=True)
+class TinyConfig:
+    num_steps: Rollout = 64
+    lr: LearningRate = 1e-2
+
+
+class State(NamedTuple):
+    params: jax.Array
+    actor: Actor
+    updates: jax.Array
+
+
+class Tiny:
+    """A linear policy of a leaky sum; pushed along what it was paid for."""
+
+    Config = TinyConfig
+    needs_world_model = False
+    steps_environment = True
+
+    def __init__(self, env, config, core, num_updates, world_model=None):
+        self.env, self.config = env, config
+        self.size, self.actions = env.spec.obs_space.shape[0], env.spec.action_space.n
+        self.steps_per_update = self.update_steps(config, env.num_envs)
+
+    @staticmethod
+    def update_steps(config, num_envs):
+        return config.num_steps * num_envs
+
+    @partial(jax.jit, static_argnums=0)
+    def init(self, key):
+        net_key, env_key, act_key = jax.random.split(key, 3)
+        actor = start_actor(self.env, self.init_carry(self.env.num_envs), env_key, act_key)
+        params = 0.1 * jax.random.normal(net_key, (self.size, self.actions))
+        return State(params, actor, jnp.int32(0))
+
+    def init_carry(self, batch):
+        return jnp.zeros((batch, self.size))
+
+    def policy_params(self, state):
+        return state.params
+
+    def batched(self, state):
+        return mark_batched(state)
+
+    @partial(jax.jit, static_argnums=(0, 2))
+    def train(self, state, num_updates):
+        state, (episodes, losses) = jax.lax.scan(self._update, state, None, num_updates)
+        return state, training_metrics(episodes, losses)
+
+    def _update(self, state, _):
+        def choose(*seen):
+            return (*self._act(state.params, *seen, False), None)
+
+        def step(actor, _):
+            actor, action, _ = step_once(self.env, choose, actor)
+            paid = actor.carry.T @ (jax.nn.one_hot(action, 2) * actor.timestep.reward[:, None])
+            return actor, (paid, ended_episodes(actor.env_state, actor.timestep))
+
+        actor, (paid, episodes) = jax.lax.scan(step, state.actor, None, self.config.num_steps)
+        params = state.params + self.config.lr * paid.mean(0)
+        episodes = jax.tree.map(jnp.sum, episodes)
+        return State(params, actor, state.updates + 1), (episodes, {"loss/policy": -paid.mean()})
+
+    @partial(jax.jit, static_argnums=0, static_argnames="greedy")
+    def act(self, params, carry, obs, reset, key, *, greedy=False):
+        return self._act(params, carry, obs, reset, key, greedy)
+
+    def _act(self, params, carry, obs, reset, key, greedy):
+        carry = jnp.where(reset[:, None], 0, carry)
+        carry = 0.5 * carry + obs
+        logits = carry @ params
+        chosen = logits.argmax(-1) if greedy else jax.random.categorical(key, logits)
+        return carry, chosen.astype(jnp.int32)
+'''
+
+LOGGER = '''"""Loggers of a test."""
+
+
+class Lines:
+    """A line for each row in `lines.txt`."""
+
+    def __init__(self, folder, start, config):
+        self.file = open(folder / "lines.txt", "a")
+        self.file.write(f"from {start} of {config['total_steps']}\\n")
+
+    def write(self, step, values):
+        self.file.write(f"{step} {','.join(sorted(values))}\\n")
+
+    def close(self):
+        self.file.close()
+
+
+class Mute:
+    def write(self, step, values):
+        pass
+
+
+class Broken(Lines):
+    def __init__(self, folder, start, config):
+        raise OSError("no such server\\nat all")
+
+
+def function(folder, start, config):
+    raise AssertionError
+'''
+
 REGISTERS = """import rlseq
 
 rlseq.register("core", "mine", f"{__name__}:Leaky")

@@ -1,13 +1,15 @@
-"""`rlseq check`: which laws a core or environment keeps, and that each law finds its fault."""
+"""`rlseq check`: which laws a core, environment or agent keeps; each law finds its fault."""
 
 import sys
 
 import pytest
 
 from rlseq import cli, plugins, registry
-from rlseq.laws import check
+from rlseq.laws import agents as agent_laws
+from rlseq.laws import check, check_agent
 from rlseq.laws.check_env import check_env
-from tests.cli.plugin_files import CORE, ENV
+from rlseq.train import build
+from tests.cli.plugin_files import AGENT, CORE, ENV
 
 TWIN = """import numpy as np
 
@@ -50,7 +52,7 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.setattr(registry, "TABLES", {k: dict(v) for k, v in registry.TABLES.items()})
     monkeypatch.setattr(sys, "path", list(sys.path))
     yield tmp_path
-    for name in ("leaky", "twins", "names", "faulty"):
+    for name in ("leaky", "twins", "names", "tiny", "faulty"):
         sys.modules.pop(name, None)
 
 
@@ -111,6 +113,74 @@ def test_each_law_of_environments_finds_its_fault(law, folder):
     assert "\n" not in verdicts[law].why
 
 
+COUNTED = "return state, training_metrics(episodes, losses)"
+# Law of agents -> (what is replaced in `Tiny`, by what).
+WRONG_AGENTS = {
+    1: ("@dataclass(frozen=True)", "@dataclass(unsafe_hash=True)"),
+    2: ("self.config.lr * paid.mean(0)", "0 * paid.mean(0)"),
+    3: (
+        COUNTED,
+        COUNTED.replace("state,", "state._replace(updates=state.updates.astype(jnp.float32)),"),
+    ),
+    4: ("jax.random.split(key, 3)", "jax.random.split(jax.random.key(3), 3)"),
+    5: ("return mark_batched(state)", "return jax.tree.map(lambda _: False, state)"),
+    6: ("return mark_batched(state)", "return mark_batched(state)._replace(params=True)"),
+    7: ('{"loss/policy": -paid.mean()}', '{"policy": -paid.mean()}'),
+    8: ("if greedy else", "if False else"),
+    9: ("jnp.where(reset[:, None], 0, carry)", "carry * (1 - reset[:, None].astype(jnp.float32))"),
+    10: ("0.5 * carry + obs", "0.5 * carry + obs - 0.1 * obs.mean(0)[None]"),
+}
+
+
+def test_an_agent_that_keeps_all_laws(folder, capsys):
+    (folder / "tiny.py").write_text(AGENT)
+    words = ["check", "agent", "tiny:Tiny", "agent.lr=1", "env.num_envs=6"]
+    assert cli.main(words) == cli.DONE
+    lines = capsys.readouterr().out.strip().split("\n")
+    assert [line.split()[:2] for line in lines[:-1]] == [[str(n), "holds"] for n in range(1, 11)]
+    assert lines[-1] == f"{folder}/tiny.py:Tiny: of 10 laws 10 hold"
+
+
+@pytest.mark.parametrize("law", WRONG_AGENTS)
+def test_each_law_of_agents_finds_its_fault(law, folder):
+    right, wrong = WRONG_AGENTS[law]
+    assert AGENT.count(right) == 1
+    (folder / "faulty.py").write_text(AGENT.replace(right, wrong))
+    name = registry.take("agent", "faulty:Tiny")
+    about, law_of = check_agent.LAWS[law]
+    agent = build.build(check_agent.composed(name, [], folder)).agent
+    if law == 1:
+        verdict = check_agent._verdict(1, about, lambda: law_of(agent, type(agent).Config))
+    else:
+        verdict = check_agent._law(law, about, law_of, agent_laws.case(agent), folder)
+    assert verdict.holds is False and verdict.why and "\n" not in verdict.why
+
+
+def test_an_agent_that_cannot_be_trained_is_told(folder, capsys):
+    (folder / "faulty.py").write_text(AGENT.replace("carry @ params", "carry @ params.sum()"))
+    assert cli.main(["check", "agent", "faulty:Tiny"]) == cli.FAILED
+    lines = capsys.readouterr().out.strip().split("\n")
+    assert [line.split()[:2] for line in lines[:2]] == [["1", "holds"], ["2", "BROKEN"]]
+    assert "matmul" in lines[2] and lines[3].endswith("of 2 laws 1 hold, 1 broken")
+
+
+def test_a_mesh_needs_devices(folder, monkeypatch):
+    (folder / "tiny.py").write_text(AGENT)
+    name = registry.take("agent", "tiny:Tiny")
+    case = agent_laws.case(build.build(check_agent.composed(name, [], folder)).agent)
+    monkeypatch.setattr(check_agent.jax, "device_count", lambda: 1)
+    verdict = check_agent._law(5, *check_agent.LAWS[5], case, folder)
+    assert verdict.holds is None and verdict.why == "needs 4 devices"
+
+
+@pytest.mark.parametrize("name", registry.names("agent"))
+def test_every_agent_of_ours_has_a_tiny_run(name, tmp_path):
+    job = build.build(check_agent.composed(name, ["core=min_gru"], tmp_path))
+    assert job.config.core["name"] == "min_gru" and job.config.core["features"] == 8
+    assert job.config.agent.get("num_steps", 8) == 8
+    assert job.schedule.updates == 4
+
+
 def test_a_twin_that_differs_is_told(folder):
     (folder / "leaky.py").write_text(CORE)
     (folder / "twins.py").write_text(TWIN.replace("layer.leak *", "0.4 *"))
@@ -140,6 +210,12 @@ def test_a_broken_law_is_exit_1(monkeypatch, capsys):
     [
         (["core", "gruu"], "unknown core 'gruu'. Did you mean 'gru'"),
         (["cores", "gru"], "Did you mean 'core'"),
+        (["core", "gru", "agent.lr=1"], "only an agent takes settings, got agent.lr=1"),
+        (["agent", "ppoo"], "unknown agent 'ppoo'. Did you mean 'ppo'"),
+        (["agent", "ppo", "agent=pqn"], "the agent is named before: leave out agent=pqn"),
+        (["agent", "ppo", "agent.lrr=1"], "Did you mean 'agent.lr'"),
+        (["agent", "nowhere:Mine"], "there is no module 'nowhere'"),
+        (["agent", "json:JSONDecoder"], "lacks Config, needs_world_model, update_steps"),
         (["env", "popgm:Name"], "unknown env 'popgm'. Did you mean 'popgym'"),
         (["env", "probe:Lek"], "Did you mean 'Leak'"),
         (["env", "probe:Leak", "--twin", "json:loads"], "--twin is of cores"),

@@ -1,5 +1,6 @@
 """docs/plugins.md: its files are written as they stand there and its commands are run."""
 
+import csv
 import shlex
 import shutil
 import sys
@@ -39,7 +40,7 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.setattr(registry, "TABLES", {k: dict(v) for k, v in registry.TABLES.items()})
     monkeypatch.setattr(sys, "path", list(sys.path))
     yield tmp_path
-    for name in ("my_core", "my_twin", "my_env", "my_model", "reinforce"):
+    for name in ("my_core", "my_twin", "my_env", "my_model", "my_logger", "reinforce"):
         sys.modules.pop(name, None)
 
 
@@ -48,9 +49,12 @@ def commands(first: str) -> list[list[str]]:
 
 
 def test_the_page_has_a_file_of_each_kind_and_only_commands_of_ours():
-    assert list(FILES) == ["my_core.py", "my_twin.py", "my_env.py", "my_model.py"]
+    assert list(FILES) == [
+        "my_core.py", "my_twin.py", "my_env.py", "my_model.py", "my_logger.py",
+    ]  # fmt: skip
     assert [words[0] for words in COMMANDS] == [
-        "train", "resume", "eval", "check", "train", "check", "train", "train", "train", "train",
+        "train", "resume", "eval", "check", "train", "train", "check", "train", "train", "train",
+        "check", "train", "train",
     ]  # fmt: skip
 
 
@@ -72,6 +76,7 @@ def test_the_run_of_all_of_them_trains_goes_on_and_evaluates(folder, capsys):
 def test_what_the_page_defines_keeps_its_laws(words, capsys):
     assert cli.main(words) == cli.DONE
     laws = {"core": "of 13 laws 12 hold, 1 not checked", "env": "of 9 laws 9 hold"}
+    laws["agent"] = "of 10 laws 10 hold"
     assert laws[words[1]] in capsys.readouterr().out
 
 
@@ -84,6 +89,27 @@ def test_every_run_of_the_page_can_be_built(words):
         name = plugins.bare(getattr(job.config, group)["name"])
         assert name == given.get(group, name)
     assert plugins.bare(job.config.env.id) == given.get("env.id", job.config.env.id)
+    for key, names in (
+        ("core.layers", job.config.core["layers"]),
+        ("run.loggers", job.config.run.loggers),
+    ):
+        if key in given:
+            assert f"[{','.join(map(plugins.bare, names))}]" == given[key]
+
+
+def test_the_logger_has_each_number_once(folder):
+    [words] = [words for words in commands("train") if "my_logger" in words[-1]]
+    assert cli.main([*words, *TINY, "run.dir=run"]) == cli.DONE
+    plugins._allowed.clear()
+    more = ["--total-steps", "128", "--plugins", "my_logger.py"]
+    assert cli.main(["resume", "run", *more]) == cli.DONE
+    with open(folder / "run" / "long.csv", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert len({(row["step"], row["name"]) for row in rows}) == len(rows)
+    seconds = [(int(r["step"]), float(r["value"])) for r in rows if r["name"] == "seconds"]
+    logged = logging.read(folder / "run" / "metrics.jsonl")
+    assert seconds == [(row["step"], row["seconds"]) for row in logged]
+    assert {int(row["step"]) for row in rows if row["name"] == "eval/return"} == {64, 128}
 
 
 def test_the_environment_pays_for_what_was_shown_before():

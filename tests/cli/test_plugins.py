@@ -15,12 +15,13 @@ import pytest
 import rlseq
 from rlseq import cli, config, plugins, registry
 from rlseq.errors import InputError
-from rlseq.train import logging
-from tests.cli.plugin_files import CORE, ENV, REGISTERS
+from rlseq.train import build, logging, loop, runs
+from rlseq.train.files import CannotWrite
+from tests.cli.plugin_files import CORE, ENV, LOGGER, REGISTERS
 from tests.packaging.tree import ROOT
 
 REINFORCE = ROOT / "examples" / "reinforce.py"
-MODULES = {"leaky": CORE, "names": ENV, "adds": CORE + REGISTERS}
+MODULES = {"leaky": CORE, "names": ENV, "adds": CORE + REGISTERS, "lines": LOGGER}
 
 
 def write(folder: Path) -> Path:
@@ -136,12 +137,114 @@ def test_registered_names_of_listed_modules_are_found(folder, capsys):
     assert "\nmine " in listed and f"\n{folder}/leaky.py:Leaky  Adds up what it reads" in listed
 
 
-def test_a_sweep_takes_plug_ins(folder, monkeypatch):
-    from rlseq.train import loop
+LAYERS = ["core=stack", f"core.layers=[gru,./leaky.py:Leaky{3 * ',leaky:Leaky'}]"]
 
+
+def test_layers_of_a_stack_are_named_like_cores(folder):
+    composed = config.compose(["experiment=debug", *LAYERS, "core.features=4"])
+    own = f"{folder}/leaky.py:Leaky"
+    assert composed.core["layers"] == ["gru", *[own] * 4]
+    again = ["core=leaky:Leaky", "env.id=names:Name", "run.loggers=[lines:Lines]"]
+    for _ in range(3):  # a module that was imported is still called by its file
+        named = config.compose(["experiment=debug", *again])
+        assert named.core["name"] == own and named.env.id == f"{folder}/names.py:Name"
+        assert named.run.loggers == [f"{folder}/lines.py:Lines"]
+    (folder / "config.yaml").write_text(config.to_yaml(composed))
+    assert config.load(folder / "config.yaml") == composed
+    build.build(composed)
+    plugins._allowed.clear()
+    with pytest.raises(InputError, match=rf"core.layers: {own}.*--plugins {folder}/leaky.py to"):
+        config.load(folder / "config.yaml")
+
+
+def test_a_logger_of_ones_own_gets_the_rows_of_a_run(folder, capsys):
+    words = ["experiment=debug", "run.quiet=true", "run.eval_episodes=0", "run.dir=run"]
+    words += ["core=mlp", "run.loggers=[tensorboard,lines:Lines]", "total_steps=128"]
+    assert run_cli("train", *words) == cli.DONE
+    plugins._allowed.clear()
+    assert run_cli("resume", "run", "--total-steps", 256) == cli.BAD_INPUT
+    said = capsys.readouterr().err
+    assert f"run.loggers: {folder}/lines.py:Lines" in said
+    flag = ["--plugins", f"{folder}/lines.py"]
+    assert " ".join(flag) in said
+    assert run_cli("resume", "run", "--total-steps", 256, *flag) == cli.DONE
+    rows = logging.read(folder / "run/metrics.jsonl")
+    first, *lines = (folder / "run/lines.txt").read_text().split("\n")[:-1]
+    assert [first, lines.pop(2)] == ["from 0 of 128", "from 128 of 256"]
+    assert [int(line.split()[0]) for line in lines] == [row["step"] for row in rows]
+    assert {"return", "seconds", "loss/value"} <= {*lines[-1].split()[1].split(",")}
+    assert list((folder / "run/tensorboard").glob("events*"))
+
+
+def test_loggers_are_registered_and_listed_like_other_parts(folder, capsys):
+    rlseq.register("logger", "mine", "lines:Lines")
+    plugins.allow("lines")
+    composed = config.compose(["experiment=debug", "run.loggers=[mine]"])
+    assert composed.run.loggers == ["mine"]
+    assert run_cli("list", "loggers", "--plugins", "lines") == cli.DONE
+    listed = capsys.readouterr().out
+    assert re.search(r"\ntensorboard +Event files in the run folder", listed)
+    assert re.search(rf"\n{folder}/lines.py:Lines +A line for each row in `lines.txt`\n", listed)
+    assert "Mute" not in listed
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("lines:Mute", "lines.py:Mute' lacks close: see rlseq.train.logging.Logger"),
+        ("lines:function", "lines.py:function' is no class"),
+        ("lines:Absent", "lines.py has no 'Absent'. It has: Lines, Mute, Broken"),
+        ("nowhere:Lines", "there is no module 'nowhere'"),
+        ("trackyo", "unknown logger in run.loggers 'trackyo'. Did you mean 'trackio'"),
+    ],
+)
+def test_a_logger_that_does_not_fit_is_named_before_anything_is_built(name, said, folder, capsys):
+    assert run_cli("train", "experiment=debug", f"run.loggers=[{name}]") == cli.BAD_INPUT
+    error = capsys.readouterr().err
+    assert said in error and error.count("\n") == 1
+    assert not (folder / "runs").exists()
+
+
+def test_a_logger_that_cannot_start_is_named(folder, capsys):
+    words = ["experiment=debug", "core=mlp", "run.loggers=[lines:Broken]"]
+    assert run_cli("train", *words) == cli.BAD_INPUT
+    assert "lines.py:Broken' cannot start: no such server; take it" in capsys.readouterr().err
+
+
+def test_what_continues_a_run_names_its_plug_ins(folder, monkeypatch):
+    words = ["experiment=debug", *LAYERS, "run.quiet=true", "run.dir=run", "env.id=names:Name"]
+    job = build.build(config.compose(words))
+    flag = f" --plugins {folder}/leaky.py,{folder}/names.py"
+    run = runs.create(job.config).folder
+    stop = loop.Stop()
+    stop.requested = True
+    monkeypatch.setattr(build, "compile_chunk", lambda job: None)
+    with pytest.raises(loop.Interrupted) as stopped:
+        loop.drive(job, run, stop)
+    assert str(stopped.value).endswith(f"continue with: rlseq resume run{flag}")
+
+    def amid_a_chunk(state):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(build, "compile_chunk", lambda job: amid_a_chunk)
+    with pytest.raises(loop.Interrupted) as stopped:
+        loop.drive(job, run)
+    assert str(stopped.value).endswith(f"continue with: rlseq resume run{flag}")
+
+    def full(state):
+        raise CannotWrite("no space")
+
+    monkeypatch.setattr(build, "compile_chunk", lambda job: full)
+    with pytest.raises(CannotWrite) as stopped:
+        loop.drive(job, run)
+    assert str(stopped.value).endswith(f"and continues with: rlseq resume run{flag}")
+
+
+def test_a_sweep_takes_plug_ins(folder, monkeypatch):
     made = []
     monkeypatch.setattr(loop, "train", made.append)
     words = ["core=gru,leaky:Leaky", "env.id=names:Name,probe:Recall", "run.plugins=[adds]"]
+    words += ["run.loggers=[lines:Lines]"]
     assert run_cli("train", "-m", "experiment=debug", *words, "run.root=here") == cli.DONE
     assert [(one.core["name"], one.env.id) for one in made] == [
         (core, env)
@@ -149,11 +252,16 @@ def test_a_sweep_takes_plug_ins(folder, monkeypatch):
         for env in (f"{folder}/names.py:Name", "probe:Recall")
     ]
     assert all(one.run.plugins == [f"{folder}/adds.py"] for one in made)
+    assert all(one.run.loggers == [f"{folder}/lines.py:Lines"] for one in made)
+    assert {one.run.experiment for one in made} == {"debug"}
+    made.clear()
+    words = ["core=stack", "core.layers=[gru],[leaky:Leaky,gru]", "run.root=there"]
+    assert run_cli("train", "-m", "experiment=debug", *words) == cli.DONE
+    layers = [one.core["layers"] for one in made]
+    assert layers == [["gru"], [f"{folder}/leaky.py:Leaky", "gru"]]
 
 
 def test_a_sweep_keeps_what_hydra_does_not_parse(folder, monkeypatch):
-    from rlseq.train import loop
-
     made = []
     monkeypatch.setattr(loop, "train", made.append)
     words = ["experiment=popgym_decision", "agent.data=a, b.npz", "seed=0,1", "run.root=here"]
@@ -272,6 +380,9 @@ HOSTILE = [
     {"run": {"plugins": ["leaky"]}},
     {"run": {"plugins": ["hit.py"]}},
     {"agent": {"name": "hit.py:Mine"}},
+    {"core": {"name": "stack", "layers": ["hit.py:Mine"]}},
+    {"run": {"loggers": ["hit.py:Mine"]}},
+    {"run": {"loggers": ["posix:system"]}},
 ]
 
 

@@ -8,6 +8,7 @@ import rlseq
 from rlseq import registry
 from rlseq.envs import env_ids
 from rlseq.envs.spaces import map_parts
+from rlseq.laws.agent_cases import ENVS
 from tests.agents import registered
 from tests.flags.tracing import doubles, wide_leaves
 
@@ -141,7 +142,7 @@ def test_r2d2(name, core, changes, dtype):
 @pytest.mark.parametrize("name", registry.names("agent"))
 def test_every_agent(name):
     agent = registered.make.__wrapped__(name)  # and not the one that other tests share
-    learns(agent, rlseq.make_env("probe:Leak", registered.ENVS), "float32")
+    learns(agent, rlseq.make_env("probe:Leak", ENVS), "float32")
 
 
 def learns(agent, given, dtype):

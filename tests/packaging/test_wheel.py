@@ -105,7 +105,9 @@ def test_its_metadata_has_the_licence_and_the_version(wheel, inside):
     assert metadata["Version"] == PROJECT["project"]["version"] == rlseq.__version__
     assert metadata["License-Expression"] == "Apache-2.0"
     extras = set(metadata.get_all("Provides-Extra"))
-    assert extras == {"test", "dev", "tensorboard", "wandb", "parity", "video", "minari"}
+    assert extras == {
+        "test", "dev", "tensorboard", "wandb", "mlflow", "trackio", "parity", "video", "minari",
+    }  # fmt: skip
 
 
 def test_it_imports_from_anywhere(run, unpacked):

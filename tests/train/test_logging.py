@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlseq.errors import InputError
-from rlseq.train import extras, logging
+from rlseq.train import extras, logging, records, trackers
 
 ROWS = [
     {"step": 10 * (i // 2 + 1), "seed": i % 2, "seconds": 0.1 * i, "é\n": None} for i in range(8)
@@ -64,6 +64,38 @@ def test_extras_get_the_finite_values_of_every_seed(tmp_path):
     ]
 
 
+class CutsBack(Memory):
+    cuts_back = True
+
+
+def test_loggers_get_each_row_once_but_for_those_that_cut_back(tmp_path):
+    """Whatever kills come while a run catches up with what it has logged."""
+    memory, all_of_it = Memory(), CutsBack()
+    rows = [{"step": step, "seed": 0, "seconds": 1.0} for step in (1, 2, 3, 4)]
+    for first, last in ((0, 3), (1, 2), (1, 4)):  # rows from a checkpoint to a kill
+        logged = records.last_logged(tmp_path)
+        logging.truncate_after(tmp_path, first)
+        logs = logging.Logs(tmp_path, [memory, all_of_it], logged)
+        for row in rows[first:last]:
+            logs.metrics([row])
+    assert [step for step, _ in memory.seen] == [1, 2, 3, 4]
+    assert [step for step, _ in all_of_it.seen] == [1, 2, 3, 2, 2, 3, 4]
+
+
+def test_what_is_remembered_of_loggers_stays(tmp_path):
+    records.keep(tmp_path, "one", "a")
+    logging.append(tmp_path / logging.METRICS, [{"step": 4, "seed": 0, "seconds": 1.0}])
+    assert records.last_logged(tmp_path) == 4
+    records.keep(tmp_path, "two", "b")
+    assert [records.find(tmp_path, name) for name in ("one", "two", "three")] == ["a", "b", None]
+    (tmp_path / logging.METRICS).unlink()
+    assert records.last_logged(tmp_path) == 4
+    for damaged in ("{", "[]", '{"one": 1}', '{"logged": "4"}'):
+        (tmp_path / records.FILE).write_text(damaged)
+        with pytest.raises(InputError, match=r"trackers\.json is damaged: remove it"):
+            records.find(tmp_path, "one")
+
+
 class Failing(Memory):
     def write(self, step, values):
         raise ConnectionError("no network\nand more")
@@ -92,7 +124,7 @@ def test_a_logger_that_cannot_start_is_said_before_training(tmp_path, monkeypatc
 
 def test_tensorboard_whose_thread_has_ended_fails_and_does_not_block(tmp_path):
     (extra,) = extras.make_extras(["tensorboard"], tmp_path, 0, {})
-    assert isinstance(extra, extras.TensorBoard)
+    assert isinstance(extra, trackers.TensorBoard)
     worker = extra.writer.file_writer.event_writer._worker
     worker.stop()
     worker.join()
@@ -110,15 +142,22 @@ def test_tensorboard_writes_event_files(tmp_path):
 def test_wandb_gets_the_same_dictionary(tmp_path, monkeypatch):
     memory = []
     run = types.SimpleNamespace(
-        log=lambda values, step: memory.append((step, values)), finish=lambda: memory.append("end")
+        log=lambda values, step: memory.append((step, values)),
+        finish=lambda: memory.append("end"),
+        step=2,
     )
     fake = types.ModuleType("wandb")
-    fake.init = lambda **options: memory.append(options["id"]) or run  # type: ignore[attr-defined]
+    fake.init = lambda **options: memory.append((options["id"], options["name"])) or run  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "wandb", fake)
-    (extra,) = extras.make_extras(["wandb"], tmp_path / "my-run", 0, {"seed": 1})
+    (extra,) = extras.make_extras(["wandb"], tmp_path, 0, {"seed": 1})
+    record = records.find(tmp_path, "wandb")
     extra.write(3, {"return": 0.5})
     extra.close()
-    assert memory == ["my-run", (3, {"return": 0.5}), "end"]
+    run.step = 4  # as after resuming, when it has the step already
+    (extra,) = extras.make_extras(["wandb"], tmp_path, 3, {"seed": 1})
+    extra.write(3, {"eval/return": 1.0})
+    begun = (record, tmp_path.name)
+    assert memory == [begun, (3, {"return": 0.5}), "end", begun, (4, {"eval/return": 1.0})]
 
 
 def test_a_missing_package_names_the_extra(monkeypatch):

@@ -66,10 +66,9 @@ def collect(paths: Sequence[str | Path], choice: Choice = NEWEST_SAMPLED) -> Stu
     that is there twice.
     """
     check_choice(choice)
-    opened = [run for path in paths for run in _open(Path(path))]
-    if not opened:
+    unique = runs.open_runs(paths)
+    if not unique:
         raise InputError("no run to report on")
-    unique = list({run.folder.resolve(): run for run in opened}.values())
     _check_presets(unique)
     played = _played(unique, choice)
     methods = method_names([run.config for run in unique])
@@ -86,13 +85,6 @@ def collect(paths: Sequence[str | Path], choice: Choice = NEWEST_SAMPLED) -> Stu
 def family(env: str) -> str:
     """The first part of an environment's id; of a plug-in's file without its folders."""
     return Path(env.split(":")[0]).name
-
-
-def _open(path: Path) -> list[runs.Run]:
-    inside = sorted(file.parent for file in path.glob(f"*/{runs.CONFIG_FILE}"))
-    if inside and not (path / runs.CONFIG_FILE).exists():
-        return [runs.open_run(folder) for folder in inside]
-    return [runs.open_run(path)]
 
 
 def _check_presets(found: Sequence[runs.Run]) -> None:
