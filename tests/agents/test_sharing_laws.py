@@ -16,7 +16,7 @@ from rlseq.train.build import Job, Schedule
 from rlseq.train.policy import Policy
 from rlseq.train.warm_start import WarmStart
 from rlseq.world_models.types import AgentWithModel
-from tests.agents.registered import NAMES, add_others, fresh, make, trained
+from tests.agents.registered import NAMES, add_others, case, make
 from tests.agents.small import KEY, same
 
 every_name = pytest.mark.parametrize("name", NAMES)
@@ -34,7 +34,7 @@ def every_agent():
 
 @every_name
 def test_weights_come_back_from_their_file_bit_for_bit(name, tmp_path):
-    params = make(name).policy_params(trained(name)[0])
+    params = make(name).policy_params(case(name).trained)
     models.write_weights(tmp_path, params, 7)
     (tmp_path / "config.yaml").write_text("")
     weights = models.read_weights(tmp_path)
@@ -46,7 +46,7 @@ def test_weights_come_back_from_their_file_bit_for_bit(name, tmp_path):
 
 @pytest.mark.parametrize("name", EXPORTED)
 def test_the_exported_step_acts_as_the_agent_in_a_batch_of_any_size(name):
-    agent, (state, _) = make(name), trained(name)
+    agent, state = make(name), case(name).trained
     params, space = agent.policy_params(state), make_space()
     files = stablehlo.export(Policy(agent, params, space))
     exported = jax_export.deserialize(bytearray(files["policy.stablehlo"]))
@@ -86,16 +86,16 @@ def job_of(name, seeds):
 @every_name
 def test_a_start_with_all_parameters_acts_as_their_owner_and_trains_on(name):
     agent, job = make(name), job_of(name, 2)
-    owner = jax.tree.map(lambda x: x[None], trained(name)[0])
+    owner = jax.tree.map(lambda x: x[None], case(name).trained)
     wanted, _ = warm_start._wanted(job)
     flat = leaves.flatten(owner)
     found = WarmStart("there", 1, 1, {path: np.asarray(flat[path]) for path in wanted}, {})
-    begun = jax.tree.map(lambda x: jnp.stack([x, x]), fresh(name))
+    begun = jax.tree.map(lambda x: jnp.stack([x, x]), case(name).fresh)
     state = warm_start.put(job, begun, found)
     assert jax.tree.structure(state) == jax.tree.structure(begun)
     for seed in range(2):
         mine = jax.tree.map(lambda x, seed=seed: x[seed], state)
-        same(agent.policy_params(mine), agent.policy_params(trained(name)[0]))
+        same(agent.policy_params(mine), agent.policy_params(case(name).trained))
     assert (state.updates == 0).all()
     mine = jax.tree.map(lambda x: x[0], state)
     after, metrics = agent.train(mine, 1)
@@ -109,7 +109,7 @@ def copies(name, state):
         same(state.learner.target, state.learner.network)
     elif name == "sac":
         same(state.learner.target, state.learner.networks.critic)
-        assert state.learner.networks.log_temperature != fresh(name).learner.networks[-1]
+        assert state.learner.networks.log_temperature != case(name).fresh.learner.networks[-1]
     elif name == "imagination":
         same(state.behaviour.slow, state.behaviour.params.critic)
 

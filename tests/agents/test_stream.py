@@ -189,8 +189,11 @@ PAIRS = [
 
 @pytest.mark.parametrize(("probe", "core"), PAIRS)
 def test_stream_solves(probe, core):
-    updates = 40 if probe in ("Recall", "Leak") else 20
-    agent = make(f"probe:{probe}", core, num_updates=updates)
+    updates, changes = (40 if probe in ("Recall", "Leak") else 20), {}
+    if (probe, core) == ("Leak", "rtu"):
+        # A linear memory mixes the cues: no policy may be certain before it can tell them apart.
+        updates, changes = 200, {"entropy_coef": 0.3}
+    agent = make(f"probe:{probe}", core, num_updates=updates, **changes)
 
     @jax.jit
     def run(key):
