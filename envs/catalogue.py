@@ -1,6 +1,7 @@
 """The lines of `rlseq list envs`, kept in catalogue.json because building all ids takes long.
 
 `python -m rlseq.envs.catalogue` writes the file anew; a test compares it with the environments.
+Rows of families whose package is missing stay as they are.
 """
 
 import json
@@ -10,13 +11,20 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from rlseq.envs.family import env_ids
+
 FILE = "catalogue.json"
 
 
 def lines() -> dict[str, str]:
     """id -> spaces, longest episode and rewards of a step, for every id in the file."""
+    return {name: as_text(row) for name, row in rows().items()}
+
+
+def rows() -> dict[str, dict[str, Any]]:
+    """id -> what `described` says, for every id in the file."""
     text = (resources.files("rlseq.envs") / FILE).read_text(encoding="utf-8")
-    return {name: as_text(row) for name, row in json.loads(text).items()}
+    return json.loads(text)
 
 
 def as_text(row: dict[str, Any]) -> str:
@@ -41,9 +49,11 @@ def described(env_id: str) -> dict[str, Any]:
 
 
 def write(path: Path, ids: Sequence[str]) -> None:
-    """The rows of these ids, one a line."""
-    rows = [f"{json.dumps(name)}: {json.dumps(described(name))}" for name in ids]
-    path.write_text("{\n" + ",\n".join(rows) + "\n}\n", encoding="utf-8")
+    """The rows of these ids, one a line; those that cannot be built now keep theirs."""
+    before, here = rows(), set(env_ids())
+    found = {name: described(name) if name in here else before[name] for name in ids}
+    lines = [f"{json.dumps(name)}: {json.dumps(row)}" for name, row in found.items()]
+    path.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
 
 
 def _number(bound: float) -> float | None:
@@ -58,6 +68,4 @@ def _range(bounds: Sequence[float | None]) -> str:
 
 
 if __name__ == "__main__":
-    from rlseq.envs import env_ids
-
-    write(Path(__file__).with_name(FILE), env_ids())
+    write(Path(__file__).with_name(FILE), env_ids(missing=True))

@@ -92,10 +92,16 @@ class ModuleFamily(TableFamily):
         return self.classes[entry.target.rpartition(":")[2]]
 
 
-def env_ids() -> list[str]:
-    """Every id "family:Name", family by family."""
-    families = registry.names("env")
+def env_ids(*, missing: bool = False) -> list[str]:
+    """Every id "family:Name", family by family; also of families whose package is `missing`."""
+    families = [name for name in registry.names("env") if missing or not lacks(name)]
     return [f"{prefix}:{name}" for prefix in families for name in _load(prefix).ids()]
+
+
+def lacks(prefix: str) -> Any | None:
+    """The `Extra` of a family whose package is not installed; None where nothing is missing."""
+    extra = getattr(_load(prefix), "extra", None)
+    return None if extra is None or extra.installed() else extra
 
 
 def family_of(env_id: str) -> JaxFamily | BatchedFamily:

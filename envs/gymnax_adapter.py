@@ -68,7 +68,7 @@ class Adapted(Env):
     def reset_env(self, key: jax.Array, params: Any) -> tuple[PyTree, Any]:
         with default_rules():
             obs, state = self.inner.reset_env(key, params)
-            return self._as_declared(obs, params), _strong(state)
+            return self._as_declared(obs, params), strong(state)
 
     def step_env(
         self, key: jax.Array, state: Any, action: PyTree, params: Any
@@ -78,7 +78,7 @@ class Adapted(Env):
             reward = jnp.asarray(reward).astype(jnp.float32).reshape(())
             terminated = jnp.asarray(terminated).astype(bool).reshape(())
             obs = self._as_declared(obs, params)
-            return obs, _strong(state), reward, terminated, {}
+            return obs, strong(state), reward, terminated, {}
 
     def observe(self, key: jax.Array, state: Any, action: PyTree, params: Any) -> PyTree:
         with default_rules():
@@ -105,7 +105,7 @@ class Adapted(Env):
         space = self.inner.observation_space(params)
         if isinstance(space, spaces.Box | spaces.Discrete):
             return jnp.asarray(obs).astype(space.dtype)
-        return _strong(obs)
+        return strong(obs)
 
 
 @contextlib.contextmanager
@@ -116,7 +116,7 @@ def default_rules() -> Iterator[None]:
         yield
 
 
-def _strong(tree: PyTree) -> PyTree:
+def strong(tree: PyTree) -> PyTree:
     """Python numbers and weakly typed arrays as arrays of a fixed dtype."""
 
     def fix(x: Any) -> jax.Array:

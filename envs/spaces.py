@@ -31,8 +31,12 @@ class MultiDiscrete(spaces.Space):
         self.dtype = jnp.dtype(jnp.int32)
 
     def __repr__(self) -> str:
-        if len(self.nvec) > 4 and len(set(self.nvec)) == 1:
-            return f"MultiDiscrete([{self.nvec[0]}] * {len(self.nvec)})"
+        n = len(self.nvec)
+        sizes = range(1, n + 1)
+        part = next(k for k in sizes if n % k == 0 and self.nvec == self.nvec[:k] * (n // k))
+        inside = ", ".join(map(str, self.nvec[:part]))
+        if n > 4 and part < n:
+            return f"MultiDiscrete([{inside}] * {n // part})"
         return f"MultiDiscrete({', '.join(map(str, self.nvec))})"
 
     def sample(self, key: jax.Array) -> jax.Array:

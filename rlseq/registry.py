@@ -41,13 +41,18 @@ TABLES: dict[str, dict[str, str]] = {
     # A family builds the environments of one prefix: `rlseq.types.Family`.
     "env": {
         "atari": "rlseq.envs.atari:FAMILY",
+        "brax": "rlseq.envs.jax_families.brax:FAMILY",
+        "craftax": "rlseq.envs.jax_families.craftax:FAMILY",
         "gymnasium": "rlseq.envs.gymnasium_family:FAMILY",
         "gymnax": "rlseq.envs.gymnax_family:FAMILY",
+        "jumanji": "rlseq.envs.jax_families.jumanji:FAMILY",
         "memory": "rlseq.envs.memory:FAMILY",
         "meta": "rlseq.envs.meta:FAMILY",
         "minatar": "rlseq.envs.minatar:FAMILY",
+        "pgx": "rlseq.envs.jax_families.pgx:FAMILY",
         "popgym": "rlseq.envs.popgym:FAMILY",
         "probe": "rlseq.envs.probe:FAMILY",
+        "xminigrid": "rlseq.envs.jax_families.xminigrid:FAMILY",
     },
     "agent": {
         "decision": "rlseq.agents.decision:Decision",

@@ -47,7 +47,7 @@ def gallery(
     SIGTERM: what was drawn until then is whole, and on the page.
     """
     ids = list(ids) or env_ids()
-    check_names("environment", ids, env_ids())
+    check_names("environment", ids, env_ids(missing=True))
     make_folder(out)
     written: list[Path] = []
     with Stop() as stop:

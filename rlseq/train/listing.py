@@ -68,15 +68,21 @@ def _protocol(kind: str) -> type:
 
 
 def _envs() -> list[tuple[str, str]]:
-    """Spaces, length and rewards, then what the family says about each."""
+    """Spaces, length and rewards, then what the family says about each; last come families whose
+    package is missing."""
     from rlseq.envs import catalogue, env_ids, family_of
+    from rlseq.envs.family import lacks
 
     known = catalogue.lines()
     listed = []
     for env_id in env_ids():
         about = family_of(env_id).about(env_id.partition(":")[2])
         listed.append((env_id, f"{known[env_id]}; {about}" if env_id in known else about))
-    return listed
+    return listed + [
+        (f"{name}:", f"not installed, {len(family_of(f'{name}:').ids())} more: {extra.command()}")
+        for name in registry.names("env")
+        if (extra := lacks(name)) is not None
+    ]
 
 
 def _experiments() -> list[tuple[str, str]]:

@@ -87,7 +87,7 @@ def env_ids_of(games: Sequence[str], family: str) -> list[str]:
             raise InputError(f"`all` is known for {', '.join(WHOLE)}, not for {family}: name them")
         names = list(WHOLE[family])
     ids = [name if ":" in name else f"{family}:{name}" for name in names]
-    check_names("game", ids, env_ids())
+    check_names("game", ids, env_ids(missing=True))
     return ids
 
 

@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rlseq.envs import env_ids, make_env
+from rlseq.envs import make_env
 from rlseq.laws import envs as laws
+from tests.own_envs import own_ids
 
 E = 3
 SHORT = 12  # limits of others' environments are cut to this, so that truncation is seen
@@ -46,7 +47,7 @@ OVER += ["popgym:PositionOnlyPendulumEasy skipping", "popgym:PositionOnlyCartPol
 
 
 # What lives outside JAX has laws of its own: test_atari.py and test_gymnasium.py.
-LAWFUL = [i for i in env_ids() if not i.startswith(("atari:", "gymnasium:"))]
+LAWFUL = [i for i in own_ids() if not i.startswith(("atari:", "gymnasium:"))]
 # One id of each program of ours, and gymnax ids that end by either kind of end.
 OTHERS = ("gymnax", "minatar", "meta")
 DISTINCT = [

@@ -6,11 +6,11 @@ import pytest
 
 import rlseq
 from rlseq import registry
-from rlseq.envs import env_ids
 from rlseq.envs.spaces import map_parts
 from rlseq.laws.agent_cases import ENVS
 from tests.agents import registered
 from tests.flags.tracing import doubles, wide_leaves
+from tests.own_envs import own_ids
 
 KEY = jax.random.key(0)
 SIZED = ("Medium", "Hard")  # popgym's other sizes run the code of Easy
@@ -40,7 +40,7 @@ def wide():
 
 
 def ids():
-    for name in env_ids():
+    for name in own_ids():
         larger = name.startswith("popgym:") and name.endswith(SIZED)
         yield pytest.param(name, {}, marks=pytest.mark.slow if larger else ())
     yield from WRAPPED

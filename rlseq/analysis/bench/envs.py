@@ -56,7 +56,7 @@ def run(
     Raises InputError for an unknown id and for a folder with rows of another machine.
     """
     ids = list(ids) or [name for name in env_ids() if name.startswith(FAMILIES)]
-    check_names("environment", ids, env_ids())
+    check_names("environment", ids, env_ids(missing=True))
     about, held = _load(folder / "envs.json")
     for name in ids:
         if (name, quick) not in held:

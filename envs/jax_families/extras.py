@@ -1,0 +1,76 @@
+"""What a family of another package needs, and the family itself: names listed without it."""
+
+import importlib.util
+from collections.abc import Mapping
+from importlib import metadata
+from typing import Any, NamedTuple
+
+from rlseq.envs.family import Entry, TableFamily
+from rlseq.errors import InputError, check_names
+
+
+class Extra(NamedTuple):
+    """An extra of rlseq and the package behind it; a test compares both with pyproject.toml."""
+
+    name: str  # of the extra
+    requirement: str  # as pip reads it, "craftax>=1.6.1,<2"
+    module: str  # what is imported
+
+    def installed(self) -> bool:
+        """Whether the package is there; imports nothing."""
+        return importlib.util.find_spec(self.module) is not None
+
+    def command(self) -> str:
+        """What installs it."""
+        return f"pip install 'rlseq[{self.name}]'"
+
+    def check(self, needed_by: str) -> None:
+        """Raise InputError where the package is missing or of another version."""
+        from packaging.requirements import Requirement
+
+        wanted = Requirement(self.requirement)
+        if not self.installed():
+            raise InputError(f"{needed_by} needs the package {wanted.name}: {self.command()}")
+        found = metadata.version(wanted.name)
+        if not wanted.specifier.contains(found, prereleases=True):
+            raise InputError(
+                f"{needed_by} needs {self.requirement}, {found} is installed: {self.command()}"
+            )
+
+
+class ExtraFamily(TableFamily):
+    """The environments of an extra: one class or several, constructed by a name.
+
+    `names` maps each name to the options that make it this one; `target` is the
+    "module:class" of the names for which `targets` has no other. Aliases are other names.
+    """
+
+    def __init__(
+        self,
+        prefix: str,
+        extra: Extra,
+        target: str,
+        names: Mapping[str, dict[str, Any]],
+        targets: Mapping[str, str] | None = None,
+    ):
+        table = {
+            name: Entry((targets or {}).get(name, target), {"name": name, **options})
+            for name, options in names.items()
+        }
+        super().__init__(prefix, table, {})
+        self.extra = extra
+
+    def options(self, name: str) -> dict[str, Any]:
+        """Option -> declared type. Raises InputError for an unknown name."""
+        declared = super().options(name)
+        return {key: kind for key, kind in declared.items() if key != "name"}
+
+    def make(self, name: str, **options: Any) -> tuple[Any, Any]:
+        """(environment, its params).
+
+        Raises InputError for an unknown name or option, for a package that is missing or of another
+        version, and for impossible values.
+        """
+        check_names(f"option of {self.prefix}:{name}", options, self.options(name))
+        self.extra.check(f"{self.prefix}:{name}")
+        return super().make(name, **options)

@@ -1,0 +1,66 @@
+"""MiniGrid's tasks (Chevalier-Boisvert et al. 2306.13831) in JAX, of XLand-MiniGrid."""
+
+from typing import Annotated, Any
+
+import jax
+import jax.numpy as jnp
+from gymnax.environments.spaces import Discrete
+
+from rlseq.envs.gymnax_adapter import default_rules
+from rlseq.envs.jax_families.adapter import Outcome, PackageEnv
+from rlseq.envs.jax_families.xminigrid import MINIGRID
+from rlseq.envs.spaces import MultiDiscrete
+from rlseq.fields import OneOf, Range
+
+Limit = Annotated[int | None, Range(1, 1_000_000)]
+
+
+class MiniGrid(PackageEnv):
+    """A task of MiniGrid; obs int32 [2 * view * view]: tile and colour of each cell in sight, row by
+    row, as the package shows them, but as choices rather than bytes.
+
+    An episode terminates where the task is solved (or, in the Memory tasks, failed), and is cut
+    after `max_steps` steps, by default the package's own number. A success pays
+    1 - 0.9 * steps / max_steps.
+    """
+
+    reward_range = (0.0, 1.0)
+    mean_length = 100  # ours
+
+    def __init__(self, name: Annotated[str, OneOf(MINIGRID)], max_steps: Limit = None):
+        self._make(name, max_steps)
+        self.max_steps = self.settings.max_steps
+
+    def _make(self, name: str, max_steps: int | None) -> None:
+        """The package's environment and its params, with its own limit where none is given."""
+        import xminigrid
+
+        self.title = name
+        with default_rules():
+            self.package, settings = xminigrid.make(name)
+        self.settings = settings if max_steps is None else settings.replace(max_steps=max_steps)
+
+    @property
+    def name(self) -> str:
+        return self.title
+
+    def reset_with(self, key: jax.Array) -> tuple[jax.Array, Any]:
+        inner = self.package.reset(self.settings, key)
+        return seen(inner), inner
+
+    def step_with(self, key: jax.Array, inner: Any, action: jax.Array) -> Outcome:
+        inner = self.package.step(self.settings, inner, action)
+        return Outcome(seen(inner), inner, inner.reward, inner.last() & (inner.discount == 0))
+
+    def action_space(self, params: Any) -> Discrete:
+        return Discrete(self.package.num_actions(self.settings))
+
+    def observation_space(self, params: Any) -> MultiDiscrete:
+        from xminigrid.core.constants import NUM_COLORS, NUM_TILES
+
+        return MultiDiscrete([NUM_TILES, NUM_COLORS] * self.settings.view_size**2)
+
+
+def seen(timestep: Any) -> jax.Array:
+    """What the agent sees, in one row."""
+    return jnp.ravel(timestep.observation).astype(jnp.int32)

@@ -1,0 +1,97 @@
+"""The packages' own loops: reset and step of one environment, as their users call them."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+
+class Loop(NamedTuple):
+    """One environment of a package, with a limit of its own steps."""
+
+    reset: Callable[[Any], Any]  # key -> (obs, state)
+    # (key, state, action) -> (obs, state, reward, ended, cut by the limit)
+    step: Callable[[Any, Any, Any], Any]
+
+
+def craftax(name, limit):
+    from craftax.craftax_classic.constants import BlockType
+    from craftax.craftax_env import make_craftax_env_from_name
+
+    env = make_craftax_env_from_name(name, auto_reset=False)
+    params = env.default_params.replace(max_timesteps=limit)
+
+    def step(key, state, action):
+        obs, state, reward, ended, _ = env.step(key, state, action, params)
+        dead = state.player_health <= 0
+        if "Classic" in name:
+            dead |= state.map[tuple(state.player_position)] == BlockType.LAVA.value
+        return obs, state, reward, ended, ended & ~dead
+
+    return Loop(lambda key: env.reset(key, params), step)
+
+
+def brax(name, limit):
+    from brax import envs
+    from brax.envs.wrappers.training import EpisodeWrapper
+
+    env = EpisodeWrapper(envs.get_environment(name), limit, action_repeat=1)
+
+    def reset(key):
+        state = env.reset(key)
+        return state.obs, state
+
+    def step(key, state, action):
+        state = env.step(state, action)
+        cut = state.info["truncation"] > 0
+        return state.obs, state, state.reward, state.done > 0, cut
+
+    return Loop(reset, step)
+
+
+def xminigrid(name, limit):
+    import xminigrid as package
+
+    env, params = package.make(name, max_steps=limit)
+
+    def reset(key):
+        first = env.reset(params, key)
+        return first.observation.ravel(), first
+
+    def step(key, state, action):
+        state = env.step(params, state, action)
+        cut = state.last() & (state.discount == 1)
+        return state.observation.ravel(), state, state.reward, state.last(), cut
+
+    return Loop(reset, step)
+
+
+def xland(name, limit):
+    """Trials one after the other, as the package's own restarts make them."""
+    import xminigrid as package
+    from xminigrid.wrappers import GymAutoResetWrapper
+
+    from rlseq.envs.jax_families.xland_env import drawn
+
+    trials = 2
+    env, params = package.make(name, max_steps=limit // trials)
+    env = GymAutoResetWrapper(env)
+
+    def shown(timestep, reward, ended):
+        return timestep.observation.ravel(), jnp.stack([reward, ended]).astype(jnp.float32)
+
+    def reset(key):
+        rules_key, start_key = jax.random.split(key)
+        rules = drawn(rules_key)
+        first = env.reset(params.replace(ruleset=rules), start_key)
+        return shown(first, jnp.float32(0), False), (rules, first, 0)
+
+    def step(key, state, action):
+        rules, timestep, over = state
+        timestep = env.step(params.replace(ruleset=rules), timestep, action)
+        over += timestep.last()
+        obs = shown(timestep, timestep.reward, timestep.last())
+        return obs, (rules, timestep, over), timestep.reward, over >= trials, False
+
+    return Loop(reset, step)

@@ -1,0 +1,85 @@
+"""Each family beside the package's own loop, step by step: same keys, same everything."""
+
+import functools
+
+import jax
+import numpy as np
+import pytest
+
+from rlseq.envs import make_env
+from rlseq.laws import envs as laws
+from tests.families import loops
+
+E, T = 2, 30
+LIMIT = 12  # of an episode
+# id -> (options, the package's loop, how near the numbers are: physics in two programs)
+CASES = {
+    "craftax:Craftax-Classic-Symbolic-v1": ({}, loops.craftax, 1e-6),
+    "craftax:Craftax-Symbolic-v1": ({}, loops.craftax, 1e-6),
+    "brax:hopper": ({}, loops.brax, 1e-3),
+    "brax:ant": ({}, loops.brax, 1e-3),
+    "xminigrid:MiniGrid-EmptyRandom-5x5": ({}, loops.xminigrid, 0),
+    "xminigrid:MiniGrid-MemoryS16": ({}, loops.xminigrid, 0),
+    "xminigrid:MiniGrid-DoorKey-5x5": ({}, loops.xminigrid, 0),
+    "xminigrid:XLand-MiniGrid-R4-13x13": (
+        {"num_trials": 2, "trial_steps": LIMIT // 2},
+        loops.xland,
+        0,
+    ),
+}
+# Compiled for minutes.
+SLOW = ("craftax:Craftax-Symbolic-v1", "brax:ant")
+
+
+@functools.cache
+def played(env_id):
+    options = CASES[env_id][0] or {"max_steps": LIMIT}
+    venv = make_env(env_id, E, **options)
+    return venv, laws.roll(venv, T)
+
+
+@pytest.fixture(
+    params=[pytest.param(i, marks=pytest.mark.slow) if i in SLOW else i for i in CASES]
+)
+def env_id(request, needs):
+    needs(request.param)
+    return request.param
+
+
+def test_the_packages_own_loop_agrees(env_id, loose_promotion):
+    venv, rollout = played(env_id)
+    _, loop, near = CASES[env_id]
+    reset, step = map(jax.jit, loop(env_id.partition(":")[2], LIMIT))
+    same = functools.partial(np.testing.assert_allclose, rtol=near, atol=near)
+    reset_key, _ = jax.random.split(jax.random.key(0))  # as laws.roll does
+    for row in range(E):
+        obs, state = reset(data(reset_key, row))
+        jax.tree.map(lambda a, b, row=row: same(a[row], b), rollout.first.obs, obs)
+        for t in range(T):
+            step_key, fresh_key = jax.random.split(rollout.keys[t])
+            action = jax.tree.map(lambda x, t=t, row=row: x[t, row], rollout.actions)
+            key = jax.random.key_data(jax.random.split(step_key, E)[row])
+            obs, state, reward, ended, cut = step(key, state, action)
+            steps = jax.tree.map(lambda x, t=t, row=row: x[t, row], rollout.steps)
+            jax.tree.map(same, steps.final_obs, obs)
+            same(steps.reward, reward)
+            assert steps.reset == ended and steps.truncated == cut
+            if ended:
+                obs, state = reset(data(fresh_key, row))
+            jax.tree.map(same, steps.obs, obs)
+
+
+def data(key, row):
+    """The key of a copy's fresh episode, as users of these packages have keys."""
+    return jax.random.key_data(jax.random.fold_in(key, row))
+
+
+def test_the_laws_hold(env_id):
+    venv, rollout = played(env_id)
+    laws.reset_follows_each_end(venv, rollout)
+    laws.episodes_end_within_the_limit(venv, rollout)
+    laws.final_obs_is_obs_where_nothing_ended(venv, rollout)
+    laws.shapes_and_dtypes_of_the_spaces(venv, rollout)
+    laws.numbers_are_finite(venv, rollout)
+    laws.observations_lie_in_the_space(venv, rollout)
+    laws.rewards_lie_in_their_range(venv, rollout)
