@@ -1,5 +1,7 @@
 """Craftax and Craftax-Classic, open worlds to survive in (Matthews et al. 2402.16801)."""
 
+import contextlib
+import sys
 from typing import Annotated, Any
 
 import jax
@@ -29,7 +31,8 @@ class Craftax(PackageEnv):
     ):
         from craftax.craftax_env import make_craftax_env_from_name
 
-        with default_rules():
+        # It prints where its textures come from; what rlseq prints may be read by programs.
+        with default_rules(), contextlib.redirect_stdout(sys.stderr):
             self.package = make_craftax_env_from_name(name, auto_reset=False)
         settings: Any = self.package.default_params
         self.max_steps = settings.max_timesteps if max_steps is None else max_steps

@@ -11,16 +11,17 @@ from rlseq.envs.gymnax_adapter import default_rules
 from rlseq.envs.jax_families.adapter import Outcome, PackageEnv
 from rlseq.envs.jax_families.jumanji import NAMES
 from rlseq.envs.spaces import MultiDiscrete
-from rlseq.fields import OneOf, Range
+from rlseq.fields import INT32, OneOf, Range
 from rlseq.types import PyTree
 
-NO_LIMIT = 1000  # ours, where the package has no limit of time
+MOST_CHOICES = 128  # ours: what is one of so many, as a city, is seen as a choice
+NO_LIMIT = 10_000  # ours, where the package has no limit of time
 
 
 class Jumanji(PackageEnv):
     """An environment of Jumanji; obs a dict of its fields, truth values as int8 of 0 and 1.
 
-    `action_mask` is a field like any other. Actions of several parts are in one row. An episode
+    `action_mask` is a field like any other, and a count of steps is a number, not a choice. Actions of several parts are in one row. An episode
     terminates where the package's discount is 0 at its end, and is cut where it is not, and after
     `max_steps` steps; by default the package's own limit.
     """
@@ -59,22 +60,22 @@ class Jumanji(PackageEnv):
 
     def action_space(self, params: Any) -> spaces.Space:
         with default_rules():
-            return space_of(self.actions)
+            return space_of(self.actions, most=INT32)
 
     def observation_space(self, params: Any) -> spaces.Space:
         with default_rules():
             return space_of(self.fields)
 
 
-def space_of(spec: Any) -> spaces.Space:
-    """Our space for one of Jumanji's specs, of several fields a Dict."""
+def space_of(spec: Any, most: int = MOST_CHOICES) -> spaces.Space:
+    """Our space for one of Jumanji's specs, of several fields a Dict; one of more than `most`
+    values is a Box."""
     if parts := _parts(spec):
         return spaces.Dict({key: space_of(part) for key, part in parts.items()})
     if hasattr(spec, "num_values"):
-        counts = np.asarray(spec.num_values)
-        if counts.ndim == 0:
-            return spaces.Discrete(int(counts))
-        return MultiDiscrete([int(n) for n in counts.ravel()])
+        counts = [int(n) for n in np.ravel(spec.num_values)]
+        if max(counts) <= most:
+            return MultiDiscrete(counts) if spec.shape else spaces.Discrete(counts[0])
     dtype = jnp.dtype(spec.dtype)
     if dtype == bool:
         return spaces.Box(0, 1, spec.shape, jnp.int8)

@@ -1,5 +1,6 @@
 """The packages' own loops: reset and step of one environment, as their users call them."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -93,5 +94,56 @@ def xland(name, limit):
         over += timestep.last()
         obs = shown(timestep, timestep.reward, timestep.last())
         return obs, (rules, timestep, over), timestep.reward, over >= trials, False
+
+    return Loop(reset, step)
+
+
+def jumanji(name, limit):
+    import jumanji as package
+
+    env = package.make(name)
+
+    def reset(key):
+        state, first = env.reset(key)
+        return fields(first.observation), (state, 0)
+
+    def step(key, state, action):
+        inner, time = state
+        action = action.reshape(env.action_spec.shape).astype(env.action_spec.dtype)
+        inner, timestep = env.step(inner, action)
+        terminated = timestep.last() & (timestep.discount == 0)
+        ended = timestep.last() | (time + 1 >= limit)
+        obs = fields(timestep.observation)
+        return obs, (inner, time + 1), timestep.reward, ended, ended & ~terminated
+
+    return Loop(reset, step)
+
+
+def fields(observation):
+    """A NamedTuple or a dataclass as a dict, and so on inside."""
+    if hasattr(observation, "_asdict"):
+        observation = observation._asdict()
+    elif dataclasses.is_dataclass(observation):
+        observation = vars(observation)
+    if not isinstance(observation, dict):
+        return observation
+    return {key: fields(value) for key, value in observation.items()}
+
+
+def pgx(name, limit):
+    import pgx as package
+
+    env = package.make(name)
+
+    def reset(key):
+        state = env.init(key)
+        return state.observation, (state, 0)
+
+    def step(key, state, action):
+        state, time = state
+        state = env.step(state, action, key)
+        ended = state.terminated | (time + 1 >= limit)
+        obs = state.observation
+        return obs, (state, time + 1), state.rewards[0], ended, ended & ~state.terminated
 
     return Loop(reset, step)
