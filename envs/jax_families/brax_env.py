@@ -1,5 +1,6 @@
 """Brax's bodies, with positions or velocities hidden on demand."""
 
+import importlib
 from typing import Annotated, Any, NamedTuple
 
 import jax
@@ -63,10 +64,10 @@ class Brax(PackageEnv):
         ] = "generalized",
         max_steps: Episode = 1000,
     ):
-        from brax import envs
-
         with default_rules():
-            self.package = envs.get_environment(name, backend=backend)
+            self.package: Any = importlib.import_module("brax.envs").get_environment(
+                name, backend=backend
+            )
         self.title = name
         self.max_steps = max_steps
         layout = LAYOUTS[name]

@@ -1,6 +1,7 @@
 """Craftax and Craftax-Classic, open worlds to survive in (Matthews et al. 2402.16801)."""
 
 import contextlib
+import importlib
 import sys
 from typing import Annotated, Any
 
@@ -29,11 +30,10 @@ class Craftax(PackageEnv):
         name: Annotated[str, OneOf(NAMES)],
         max_steps: Annotated[int | None, Range(1, 1_000_000)] = None,
     ):
-        from craftax.craftax_env import make_craftax_env_from_name
-
         # It prints where its textures come from; what rlseq prints may be read by programs.
         with default_rules(), contextlib.redirect_stdout(sys.stderr):
-            self.package = make_craftax_env_from_name(name, auto_reset=False)
+            package = importlib.import_module("craftax.craftax_env")
+            self.package: Any = package.make_craftax_env_from_name(name, auto_reset=False)
         settings: Any = self.package.default_params
         self.max_steps = settings.max_timesteps if max_steps is None else max_steps
         # The package does not tell a death from its limit, so the limit is ours alone.

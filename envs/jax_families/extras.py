@@ -73,4 +73,8 @@ class ExtraFamily(TableFamily):
         """
         check_names(f"option of {self.prefix}:{name}", options, self.options(name))
         self.extra.check(f"{self.prefix}:{name}")
-        return super().make(name, **options)
+        import jax
+
+        # Packages make arrays when they are imported, which a trace around this must not hold.
+        with jax.ensure_compile_time_eval():
+            return super().make(name, **options)

@@ -1,5 +1,6 @@
 """Jumanji's environments, their observations as a dict of fields."""
 
+import importlib
 from typing import Annotated, Any
 
 import jax
@@ -21,9 +22,10 @@ NO_LIMIT = 10_000  # ours, where the package has no limit of time
 class Jumanji(PackageEnv):
     """An environment of Jumanji; obs a dict of its fields, truth values as int8 of 0 and 1.
 
-    `action_mask` is a field like any other, and a count of steps is a number, not a choice. Actions of several parts are in one row. An episode
-    terminates where the package's discount is 0 at its end, and is cut where it is not, and after
-    `max_steps` steps; by default the package's own limit.
+    `action_mask` is a field like any other, and a count of steps is a number, not a choice. Actions
+    of several parts are in one row. An episode terminates where the package's discount is 0 at its
+    end, and is cut where it is not, and after `max_steps` steps; by default the package's own
+    limit.
     """
 
     mean_length = 20  # ours: several end with the first wrong move
@@ -33,10 +35,8 @@ class Jumanji(PackageEnv):
         name: Annotated[str, OneOf(NAMES)],
         max_steps: Annotated[int | None, Range(1, 1_000_000)] = None,
     ):
-        import jumanji
-
         with default_rules():
-            self.package = jumanji.make(name)
+            self.package: Any = importlib.import_module("jumanji").make(name)
             self.fields = self.package.observation_spec
             self.actions = self.package.action_spec
         own = getattr(self.package, "time_limit", NO_LIMIT)
@@ -54,7 +54,7 @@ class Jumanji(PackageEnv):
     def step_with(self, key: jax.Array, inner: Any, action: jax.Array) -> Outcome:
         action = jnp.reshape(action, self.actions.shape).astype(self.actions.dtype)
         inner, timestep = self.package.step(inner, action)
-        last, over = timestep.last(), jnp.all(timestep.discount == 0)
+        last, over = jnp.asarray(timestep.last()), jnp.all(timestep.discount == 0)
         obs = shown(self.fields, timestep.observation)
         return Outcome(obs, inner, timestep.reward, last & over, last & ~over)
 
@@ -77,7 +77,7 @@ def space_of(spec: Any, most: int = MOST_CHOICES) -> spaces.Space:
         if max(counts) <= most:
             return MultiDiscrete(counts) if spec.shape else spaces.Discrete(counts[0])
     dtype = jnp.dtype(spec.dtype)
-    if dtype == bool:
+    if jnp.issubdtype(dtype, jnp.bool_):
         return spaces.Box(0, 1, spec.shape, jnp.int8)
     low, high = (getattr(spec, side, None) for side in ("minimum", "maximum"))
     if low is None or high is None:
@@ -91,7 +91,7 @@ def shown(spec: Any, value: Any) -> PyTree:
     """An observation in the form and the dtypes of `space_of`."""
     if parts := _parts(spec):
         return {key: shown(part, getattr(value, key)) for key, part in parts.items()}
-    space = space_of(spec)
+    space: Any = space_of(spec)
     return jnp.reshape(value, space.shape).astype(space.dtype)
 
 

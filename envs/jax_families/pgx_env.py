@@ -1,5 +1,6 @@
 """Pgx's games for one player."""
 
+import importlib
 from typing import Annotated, Any
 
 import jax
@@ -23,10 +24,8 @@ class Pgx(PackageEnv):
     mean_length = 50  # ours
 
     def __init__(self, name: Annotated[str, OneOf(NAMES)], max_steps: Episode = 10_000):
-        import pgx
-
         with default_rules():
-            self.package = pgx.make(name)  # type: ignore[arg-type] # a literal there
+            self.package: Any = importlib.import_module("pgx").make(name)
         self.title = name
         self.max_steps = max_steps
 

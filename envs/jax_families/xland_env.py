@@ -1,5 +1,6 @@
-"""XLand's worlds (Nikulin et al. 2312.12044): many trials under rules that the agent must find out."""
+"""XLand's worlds (Nikulin et al. 2312.12044): many trials under rules that are to be found out."""
 
+import importlib
 from typing import Annotated, Any, NamedTuple
 
 import jax
@@ -56,10 +57,9 @@ class XLand(MiniGrid):
         rulesets: Annotated[str, OneOf(RULESETS)] = DRAWN,
         num_rulesets: Annotated[int, Range(1, 3_000_000)] = 10_000,
     ):
-        from xminigrid.wrappers import GymAutoResetWrapper
-
         self._make(name, trial_steps)
-        self.package = GymAutoResetWrapper(self.package)
+        wrappers = importlib.import_module("xminigrid.wrappers")
+        self.package = wrappers.GymAutoResetWrapper(self.package)
         self.num_trials = num_trials
         self.max_steps = num_trials * self.settings.max_steps
         self.benchmark = None if rulesets == DRAWN else _loaded(rulesets, num_rulesets)
@@ -92,9 +92,8 @@ def drawn(key: jax.Array) -> Any:
 
     Its tiles, padded with empty ones, are followed by three others; all are distinct.
     """
-    from xminigrid.core.rules import EmptyRule
-    from xminigrid.types import RuleSet
-
+    rules = importlib.import_module("xminigrid.core.rules")
+    types = importlib.import_module("xminigrid.types")
     goal_key, carried_key, order_key = jax.random.split(key, 3)
     goal = jax.random.choice(goal_key, jnp.asarray((HOLD, NEAR, TILE_NEAR)))
     carried = jax.random.randint(carried_key, (), 0, MOVABLE)
@@ -107,12 +106,10 @@ def drawn(key: jax.Array) -> Any:
     second = jnp.where(goal == TILE_NEAR, one, none)
     encoded = jnp.concatenate([goal.astype(jnp.uint8)[None], first, second])
     placed = jnp.concatenate([first[None], second[None], tiles[order[1:4]]])
-    return RuleSet(goal=encoded, rules=EmptyRule().encode()[None], init_tiles=placed)
+    return types.RuleSet(goal=encoded, rules=rules.EmptyRule().encode()[None], init_tiles=placed)
 
 
 def _loaded(name: str, count: int) -> Any:
     """The first `count` rulesets of a benchmark of the package, which downloads it once."""
-    import xminigrid
-
-    benchmark = xminigrid.load_benchmark(name)
+    benchmark = importlib.import_module("xminigrid").load_benchmark(name)
     return jax.tree.map(lambda x: jnp.asarray(x[:count]), benchmark)

@@ -1,5 +1,6 @@
 """MiniGrid's tasks (Chevalier-Boisvert et al. 2306.13831) in JAX, of XLand-MiniGrid."""
 
+import importlib
 from typing import Annotated, Any
 
 import jax
@@ -16,8 +17,8 @@ Limit = Annotated[int | None, Range(1, 1_000_000)]
 
 
 class MiniGrid(PackageEnv):
-    """A task of MiniGrid; obs int32 [2 * view * view]: tile and colour of each cell in sight, row by
-    row, as the package shows them, but as choices rather than bytes.
+    """A task of MiniGrid; obs int32 [2 * view * view]: tile and colour of each cell in sight, row
+    by row, as the package shows them, but as choices rather than bytes.
 
     An episode terminates where the task is solved (or, in the Memory tasks, failed), and is cut
     after `max_steps` steps, by default the package's own number. A success pays
@@ -33,12 +34,13 @@ class MiniGrid(PackageEnv):
 
     def _make(self, name: str, max_steps: int | None) -> None:
         """The package's environment and its params, with its own limit where none is given."""
-        import xminigrid
-
         self.title = name
+        self.package: Any
         with default_rules():
-            self.package, settings = xminigrid.make(name)
-        self.settings = settings if max_steps is None else settings.replace(max_steps=max_steps)
+            self.package, settings = importlib.import_module("xminigrid").make(name)
+        self.settings: Any = (
+            settings if max_steps is None else settings.replace(max_steps=max_steps)
+        )
 
     @property
     def name(self) -> str:
@@ -56,9 +58,9 @@ class MiniGrid(PackageEnv):
         return Discrete(self.package.num_actions(self.settings))
 
     def observation_space(self, params: Any) -> MultiDiscrete:
-        from xminigrid.core.constants import NUM_COLORS, NUM_TILES
-
-        return MultiDiscrete([NUM_TILES, NUM_COLORS] * self.settings.view_size**2)
+        numbers = importlib.import_module("xminigrid.core.constants")
+        cell = [numbers.NUM_TILES, numbers.NUM_COLORS]
+        return MultiDiscrete(cell * self.settings.view_size**2)
 
 
 def seen(timestep: Any) -> jax.Array:

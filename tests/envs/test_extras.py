@@ -43,7 +43,7 @@ def test_a_missing_package_is_an_error_that_names_the_extra(prefix, nothing_inst
 
 @pytest.mark.parametrize("prefix", EXTRA)
 def test_an_unknown_name_comes_first_with_the_nearest(prefix, nothing_installed):
-    with pytest.raises(InputError, match="nknown .* Did you mean"):
+    with pytest.raises(InputError, match=r"nknown .* Did you mean"):
         make_env(first_id(prefix)[:-1] + "q")
 
 

@@ -54,8 +54,10 @@ def names(family):
     return registry.load("env", family).ids()
 
 
-@pytest.mark.parametrize("family", [brax, craftax, jumanji, pgx, xminigrid], ids=lambda f: f.__name__)
-def test_the_names_are_the_packages_own(family, needs):
+@pytest.mark.parametrize(
+    "family", [brax, craftax, jumanji, pgx, xminigrid], ids=lambda f: f.__name__
+)
+def test_the_names_are_the_packages_own(family, needs, loose_promotion):
     needs(family.__name__)
     assert sorted(names(family.__name__)) == sorted(family())
 

@@ -43,16 +43,14 @@ def played(env_id):
     return venv, laws.roll(venv, T)
 
 
-@pytest.fixture(
-    params=[pytest.param(i, marks=pytest.mark.slow) if i in SLOW else i for i in CASES]
-)
+@pytest.fixture(params=[pytest.param(i, marks=pytest.mark.slow) if i in SLOW else i for i in CASES])
 def env_id(request, needs):
     needs(request.param)
     return request.param
 
 
 def test_the_packages_own_loop_agrees(env_id, loose_promotion):
-    venv, rollout = played(env_id)
+    _, rollout = played(env_id)
     _, loop, near = CASES[env_id]
     reset, step = map(jax.jit, loop(env_id.partition(":")[2], LIMIT))
     agree = functools.partial(np.testing.assert_allclose, rtol=near, atol=near)
@@ -92,3 +90,15 @@ def test_the_laws_hold(env_id):
     laws.numbers_are_finite(venv, rollout)
     laws.observations_lie_in_the_space(venv, rollout)
     laws.rewards_lie_in_their_range(venv, rollout)
+
+
+def test_craftax_tells_a_death_from_its_limit(needs):
+    needs("craftax")
+    venv, rollout = played("craftax:Craftax-Classic-Symbolic-v1")
+    inner = jax.tree.map(lambda x: x[0, 0], rollout.states.inner)
+    package, settings = venv.env.package, venv.env.settings
+    assert package.is_terminal(inner.replace(player_health=0), settings)
+    late = inner.replace(timestep=10_000)
+    assert not package.is_terminal(late, settings)
+    assert package.is_terminal(late, package.default_params)
+    assert make_env("craftax:Craftax-Classic-Symbolic-v1").spec.max_steps == 10_000

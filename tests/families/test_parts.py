@@ -1,0 +1,87 @@
+"""What rlseq adds to the packages: hidden velocities, XLand's goals."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from rlseq.envs import make_env
+from rlseq.errors import InputError
+
+# Where an observation is of coordinates and velocities alone, as the others of brax are not.
+PLAIN = ("ant", "halfcheetah", "hopper", "inverted_double_pendulum", "inverted_pendulum")
+BODIES = [n if n == "hopper" else pytest.param(n, marks=pytest.mark.slow) for n in PLAIN]
+
+
+@pytest.mark.parametrize("name", [*BODIES, pytest.param("walker2d", marks=pytest.mark.slow)])
+def test_velocities_are_what_changes_with_velocities(name, needs, loose_promotion):
+    """Two states of one pose: what differs is hidden by `positions`, and all of `velocities`."""
+    needs("brax")
+    parts = {
+        part: make_env(f"brax:{name}", observed=part).env for part in ("positions", "velocities")
+    }
+    package = parts["positions"].package
+
+    @jax.jit
+    def seen(q, qd):
+        return package._get_obs(package.pipeline_init(q, qd))
+
+    rng = np.random.default_rng(0)
+    q, (one, two) = package.sys.init_q, rng.normal(size=(2, package.sys.qd_size()))
+    apart = np.flatnonzero(seen(q, jnp.float32(one)) != seen(q, jnp.float32(two)))
+    np.testing.assert_array_equal(parts["velocities"].shown, apart)
+    whole = np.concatenate([parts["positions"].shown, apart])
+    np.testing.assert_array_equal(np.sort(whole), np.arange(parts["positions"].size))
+
+
+def test_the_state_is_the_whole_observation(needs):
+    needs("brax")
+    both = make_env("brax:hopper", observed="positions", observe="both").spec.obs_space
+    assert both.spaces["obs"].shape == (5,) and both.spaces["state"].shape == (11,)
+    assert make_env("brax:humanoid", observed="positions").spec.obs_space.shape == (132,)
+    with pytest.raises(InputError, match="Did you mean 'positions'"):
+        make_env("brax:hopper", observed="position")
+
+
+def test_drawn_goals_have_their_tiles_and_three_others(needs, loose_promotion):
+    needs("xminigrid")
+    make_env("xminigrid:XLand-MiniGrid-R1-9x9")  # it imports the package
+    from rlseq.envs.jax_families.xland_env import HOLD, NEAR, TILE_NEAR, drawn
+
+    rules = jax.jit(jax.vmap(drawn))(jax.random.split(jax.random.PRNGKey(0), 600))
+    goals, tiles = np.asarray(rules.goal), np.asarray(rules.init_tiles)
+    assert goals.dtype == tiles.dtype == np.uint8
+    assert not np.asarray(rules.rules).any()
+    kinds, counts = np.unique(goals[:, 0], return_counts=True)
+    assert list(kinds) == [HOLD, NEAR, TILE_NEAR] and (counts > 150).all()
+    for goal, placed in zip(goals, tiles, strict=True):
+        first, second = goal[1:3], goal[3:5]
+        there = [tuple(tile) for tile in placed if tile.any()]
+        assert len(set(there)) == len(there) == (5 if goal[0] == TILE_NEAR else 4)
+        assert tuple(first) in there
+        assert second.any() == (goal[0] == TILE_NEAR)
+        # A tile that must be carried can be: 6 is the goal's, which cannot.
+        carried = {HOLD: first, TILE_NEAR: second}.get(goal[0])
+        assert carried is None or (tuple(carried) in there and carried[0] != 6)
+
+
+def test_a_benchmark_is_drawn_from(needs, monkeypatch):
+    needs("xminigrid")
+    import xminigrid
+    from xminigrid.benchmarks import Benchmark
+
+    count = 5
+    numbers = np.arange(count, dtype=np.uint8)
+    goals = np.stack(
+        [np.full(count, 3, np.uint8), 3 + numbers % 2, 1 + numbers, *[0 * numbers] * 2], 1
+    )
+    rules, tiles = np.zeros((count, 1, 7), np.uint8), np.full((count, 4, 2), 3, np.uint8)
+    held = Benchmark(goals=goals, rules=rules, init_tiles=tiles, num_rules=numbers)
+    asked = []
+    monkeypatch.setattr(xminigrid, "load_benchmark", lambda name: asked.append(name) or held)
+    options = {"rulesets": "trivial-21k", "num_rulesets": 3}
+    venv = make_env("xminigrid:XLand-MiniGrid-R1-9x9", 32, **options)
+    state, _ = venv.reset(jax.random.key(0))
+    seen = {tuple(int(x) for x in goal) for goal in state.inner.rules.goal}
+    assert asked == ["trivial-21k"]
+    assert seen == {tuple(int(x) for x in goal) for goal in goals[:3]}
