@@ -192,7 +192,7 @@ def test_stream_solves(probe, core):
     updates, changes = (40 if probe in ("Recall", "Leak") else 20), {}
     if (probe, core) == ("Leak", "rtu"):
         # A linear memory mixes the cues: no policy may be certain before it can tell them apart.
-        updates, changes = 200, {"entropy_coef": 0.3}
+        updates, changes = 480, {"entropy_coef": 0.3}
     agent = make(f"probe:{probe}", core, num_updates=updates, **changes)
 
     @jax.jit
