@@ -72,8 +72,15 @@ def open_games(game: str, rows: int, preset: Preset, threads: int) -> AtariVecto
         repeat_action_probability=preset.sticky,
         full_action_space=preset.full_actions,
         max_num_frames_per_episode=preset.max_frames,
-        num_threads=threads,
+        num_threads=threads or _cores(),
     )
+
+
+def _cores() -> int:
+    """Those this process may use; the emulator by itself would count the machine's."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def count_actions(game: str, preset: Preset) -> int:

@@ -16,6 +16,7 @@ NAMES = (
     "plot",
     "report",
     "table",
+    "campaign",
     "atari100k",
     "list",
     "check",

@@ -4,7 +4,7 @@ import argparse
 from functools import partial
 from pathlib import Path
 
-from rlseq.commands import DONE, arguments, guard
+from rlseq.commands import DONE, arguments, campaign
 
 ABOUT = "games x seeds of an experiment, then a report"
 
@@ -20,33 +20,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--experiment", default="atari100k_drama", help="default: atari100k_drama")
     parser.add_argument("--root", type=Path, help="of the run folders: runs/EXPERIMENT-CORE")
     parser.add_argument("--dry-run", action="store_true", help="print the plan, run nothing")
+    campaign.add_jobs(parser)
     arguments.add_overrides(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Run or resume what is missing, then write the report."""
-    from rlseq.train import suite
+    from rlseq.train.campaign import games, plan, state
 
     asked = options.experiment, options.games, options.seeds, options.root, options.overrides
-    entries = suite.plan(*asked)
+    entries = games.entries(*asked)
     if options.dry_run:
         for entry in entries:
-            print(f"{entry.folder}  {suite.state(entry)}")
+            plan.check_same(entry)
+            print(f"{entry.folder}  {state.state(entry)}")
         return DONE
-    return guard.exit_code(lambda: _run_and_report(entries))
+    again = "the same command"
+    return campaign.run_jobs(entries, options.jobs, again, lambda: _report(entries))
 
 
-def _run_and_report(entries) -> None:
+def _report(entries) -> None:
     from rlseq.analysis import report
-    from rlseq.train import loop, suite
+    from rlseq.train.campaign import state
 
     show = partial(print, flush=True)
-    failed = suite.run_all(entries, show)
-    done = [entry.folder for entry in entries if suite.state(entry).complete]
+    done = [entry.folder for entry in entries if state.state(entry).kind == state.DONE]
     if done:
         out = entries[0].folder.parent / "report"
         show(f"report on {len(done)} of {len(entries)} runs:")
         for path in report.write(done, out, overwrite=True):
             show(path)
-    if failed:
-        raise loop.NonFinite("; ".join(failed))

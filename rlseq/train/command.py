@@ -88,7 +88,7 @@ def _words(wanted: Config, experiment: str) -> list[str] | None:
     words = [] if experiment == _QUICKSTART else [f"experiment={experiment}"]
     words += [f"{group}={getattr(wanted, group)['name']}" for group in ("core", "agent")]
     if wanted.core["name"] == STACK:  # which has no layers without being told
-        words.append(f"core.layers={_text(wanted.core['layers'])}")
+        words.append(f"core.layers={value_text(wanted.core['layers'])}")
     if wanted.world_model["name"] != NO_MODEL:
         words.append(f"world_model={wanted.world_model['name']}")
     if wanted.run.plugins:
@@ -96,7 +96,7 @@ def _words(wanted: Config, experiment: str) -> list[str] | None:
     try:
         base = configuration.flat(configuration.compose(words))
         for key, value in configuration.flat(wanted).items():
-            word = f"{key}={value if key in overrides.PATHS else _text(value)}"
+            word = f"{key}={value if key in overrides.PATHS else value_text(value)}"
             known = key in base and base[key] == value
             if not known and word not in words and not _written_elsewhere(key):
                 words.append(word)
@@ -112,14 +112,14 @@ def _written_elsewhere(key: str) -> bool:
     return key in names or (key.startswith("run.") and key != "run.chunks")
 
 
-def _text(value: Any) -> str:
+def value_text(value: Any) -> str:
     """A value as Hydra reads it."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, list):
-        return f"[{','.join(map(_text, value))}]"
+        return f"[{','.join(map(value_text, value))}]"
     if isinstance(value, dict):
-        return f"{{{','.join(f'{key}:{_text(one)}' for key, one in value.items())}}}"
+        return f"{{{','.join(f'{key}:{value_text(one)}' for key, one in value.items())}}}"
     if isinstance(value, str) and (not _PLAIN.fullmatch(value) or value.lower() in _WORDS):
         return _env_id(value) or overrides.quoted(value)
     return str(value)

@@ -1,0 +1,185 @@
+"""Runs the jobs of a campaign: some at a time, each a process of its own."""
+
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from typing import IO, Any, NamedTuple
+
+from rlseq import config as configuration
+from rlseq import config_plugins
+from rlseq.errors import InputError
+from rlseq.train import files
+from rlseq.train.campaign import plan, share
+from rlseq.train.campaign import state as states
+from rlseq.train.campaign.job import BUSY, STOPPED
+from rlseq.train.campaign.plan import Entry
+from rlseq.train.campaign.progress import Board, Progress, summary
+from rlseq.train.stop import Interrupted, Stop
+
+COMMAND = (sys.executable, "-P", "-m", "rlseq.train.campaign.job")
+_TICK, _LOCKED, _BUSY = 0.2, 2.0, 30.0  # seconds until the next look
+_KILLED = {signal.SIGKILL: ", as the system does when memory runs out"}
+
+
+def run(entries: Sequence[Entry], jobs: int, again: str) -> list[str]:
+    """Run or resume what is not done, `jobs` at a time; a line for each job that failed.
+
+    Every job is tried once, those that failed before after all others. A job that another process
+    runs is waited for, and taken over if that process dies. `again` is the command that goes on.
+
+    Raises InputError for a folder that holds something else than its job, before anything starts;
+    Interrupted after a signal, when every job has saved and ended; CannotWrite.
+    """
+    for entry in entries:
+        plan.check_same(entry)
+    if entries:
+        files.make_folder(entries[0].file("lock").parent)
+    progress = Progress(entries)
+    runner = _Runner(entries, jobs, board := Board(progress, jobs))
+    board.say(summary(progress.lines(), jobs))
+    with Stop() as stop, board:
+        try:
+            while runner.step(stop.requested):
+                time.sleep(_TICK)
+        except BaseException:
+            runner.leave()
+            raise
+    board.say(summary(progress.lines(), jobs))
+    if runner.stopping:
+        raise Interrupted(f"interrupted, all jobs are saved; continue with: {again}")
+    return runner.failed
+
+
+class _Job(NamedTuple):
+    entry: Entry
+    process: subprocess.Popen[bytes]
+    slot: share.Slot
+    lock: IO[Any]
+
+
+class _Runner:
+    """The jobs that wait, those that run, and those that failed."""
+
+    def __init__(self, entries: Sequence[Entry], jobs: int, board: Board):
+        self.board = board
+        self.free = share.slots(jobs)
+        self.active: list[_Job] = []
+        self.failed: list[str] = []
+        self.stopping = False
+        self._failed_at = {entry.folder: states.failed_at(entry) for entry in entries}
+        self.waiting = sorted(entries, key=lambda one: self._failed_at[one.folder] is not None)
+        self._not_before: dict[Any, float] = {}
+
+    def step(self, stop: bool) -> bool:
+        """Note what has ended and start what can be; whether there is more to come."""
+        for job in [job for job in self.active if job.process.poll() is not None]:
+            self._end(job)
+        if stop and not self.stopping:
+            self.stopping = True
+            count = len(self.active)
+            self.board.say(f"{count} jobs finish their chunk; again Ctrl-C leaves at once")
+            self._signal()
+        if not self.stopping:
+            self._fill()
+        self.board.refresh()
+        return bool(self.active) or (bool(self.waiting) and not self.stopping)
+
+    def leave(self) -> None:
+        """End all jobs at once where they were told before; they save what they can."""
+        self._signal()
+        for job in list(self.active):
+            job.process.wait()
+            self._close(job)
+
+    def _signal(self) -> None:
+        for job in self.active:
+            job.process.send_signal(signal.SIGTERM)
+
+    def _fill(self) -> None:
+        for entry in list(self.waiting):
+            if not self.free:
+                return
+            if time.monotonic() >= self._not_before.get(entry.folder, 0.0):
+                self._try(entry)
+
+    def _try(self, entry: Entry) -> None:
+        lock = states.take(entry.file("lock"))
+        if lock is None:
+            if entry.folder not in self._not_before:
+                self.board.say(f"{entry}: another process runs it")
+            self._not_before[entry.folder] = time.monotonic() + _LOCKED
+            return
+        self.waiting.remove(entry)
+        try:
+            found = states.state(entry, locked=True)
+        except InputError as error:
+            found = states.State(states.FAILED, 0, str(error))
+            states.note_failure(entry, found.reason)
+        elsewhere = states.failed_at(entry) != self._failed_at[entry.folder]
+        if found.kind == states.FAILED and elsewhere:
+            self._fail(entry, found.reason)
+        elif found.kind != states.DONE:
+            self._start(entry, lock)
+            return
+        lock.close()
+
+    def _start(self, entry: Entry, lock: IO[Any]) -> None:
+        slot = self.free.pop(0)
+        modules = config_plugins.modules(dataclasses.asdict(entry.config))
+        files.write_atomic(entry.file("yaml"), configuration.to_yaml(entry.config))
+        states.note_failure(entry, "")
+        with open(entry.file("log"), "ab") as log, share.pinned(slot):
+            process = subprocess.Popen(
+                [*COMMAND, str(entry.file("yaml")), *modules],
+                stdin=subprocess.PIPE,  # whose end tells the job that this process has died
+                stdout=log,
+                stderr=log,
+                env=os.environ | slot.variables,
+                pass_fds=[lock.fileno()],
+                start_new_session=True,  # Ctrl-C reaches this process alone, which passes it on
+            )
+        self.active.append(_Job(entry, process, slot, lock))
+        self.board.say(f"{entry}: started")
+
+    def _end(self, job: _Job) -> None:
+        code, entry = job.process.returncode, job.entry
+        stopped = self.stopping and code in (STOPPED, -signal.SIGTERM)
+        if code == BUSY:
+            self.waiting.append(entry)
+            self._not_before[entry.folder] = time.monotonic() + _BUSY
+            self.board.say(f"{entry}: a process of no campaign trains it")
+        elif code == 0 or stopped:
+            self.board.say(f"{entry}: {'stopped' if stopped else 'done'}")
+        else:
+            reason = _reason(code, entry)
+            states.note_failure(entry, reason)  # before the lock is free
+            self._fail(entry, reason)
+        self._close(job)
+
+    def _fail(self, entry: Entry, reason: str) -> None:
+        self.failed.append(f"{entry}: {reason}")
+        self.board.say(f"{entry}: failed: {reason}")
+
+    def _close(self, job: _Job) -> None:
+        self.active.remove(job)
+        self.free.append(job.slot)
+        self.free.sort(key=lambda slot: slot.number)
+        if job.process.stdin:
+            job.process.stdin.close()
+        job.lock.close()
+
+
+def _reason(code: int, entry: Entry) -> str:
+    """Why a job failed: the signal, or the last line of its log."""
+    if code < 0:
+        number = signal.Signals(-code)
+        return f"killed by {number.name}{_KILLED.get(number, '')}"
+    if code == STOPPED:
+        return "stopped by a signal"
+    lines = entry.file("log").read_text(encoding="utf-8", errors="replace").splitlines()
+    last = next((line.strip() for line in reversed(lines) if line.strip()), f"exit code {code}")
+    return last.removeprefix("rlseq: ")
