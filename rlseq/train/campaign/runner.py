@@ -39,8 +39,11 @@ def run(entries: Sequence[Entry], jobs: int, again: str) -> list[str]:
     if entries:
         files.make_folder(entries[0].file("lock").parent)
     progress = Progress(entries)
+    lines = progress.lines()
+    left = sum(line.state.kind != states.DONE for line in lines)
+    jobs = max(min(jobs, left), 1)  # the last ones share the machine among themselves alone
     runner = _Runner(entries, jobs, board := Board(progress, jobs))
-    board.say(summary(progress.lines(), jobs))
+    board.say(summary(lines, jobs))
     with Stop() as stop, board:
         try:
             while runner.step(stop.requested):
