@@ -22,7 +22,7 @@ examples:
   rlseq plot runs/* --out figures
   rlseq report runs/* --out report                             scores and intervals, one page
   rlseq table runs/* --csv rows.csv                            every logged row, for pandas
-  rlseq campaign campaign.yaml --jobs 4                        environments x cores x agents x seeds
+  rlseq campaign memory.yaml --jobs 4                          environments x cores x agents x seeds
   rlseq atari100k --games Boxing,Pong --seeds 2                runs and resumes what is missing
   rlseq export runs/NAME --to model                            to share, or for other code
   rlseq list cores

@@ -6,6 +6,7 @@
 import copy
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from rlseq import cli
 from rlseq.errors import InputError
 from rlseq.train import logging, runs
 from rlseq.train.campaign import file, plan, progress, runner, share, state
+from tests.packaging.tree import ROOT
 
 FAKE = Path(__file__).with_name("fake_campaign_job.py")
 MLP, GRU = "popgym-RepeatFirstEasy-mlp-ppo-seed", "popgym-RepeatFirstEasy-gru-layers=2-ppo-seed"
@@ -82,6 +84,17 @@ def test_patterns_stand_for_environments():
         plan.matching(["popgym:RepeatFrstEasy"])
 
 
+def test_the_file_of_the_docs_is_a_campaign(tmp_path):
+    page = (ROOT / "docs" / "report.md").read_text(encoding="utf-8")
+    [text] = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    path = tmp_path / "memory.yaml"
+    path.write_text(text)
+    found = file.read(path)
+    assert len(found.entries) == 2 * 3 * 3 and found.root == Path("runs/memory")
+    first = found.entries[0]
+    assert first.config.env.id == "popgym:RepeatPreviousEasy" and first.config.seed == 0
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -133,7 +146,7 @@ def test_jobs_are_told_their_cores_before_they_start(entries, monkeypatch):
 
 
 def test_the_machine_is_divided_by_the_number_of_jobs(monkeypatch):
-    for name in (*share._POOLS, "CUDA_VISIBLE_DEVICES", "XLA_PYTHON_CLIENT_MEM_FRACTION"):
+    for name in (*share._POOLS, "CUDA_VISIBLE_DEVICES", share._MEMORY, share._OLD_MEMORY):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(share, "_cpus", lambda: list(range(8)))
     assert share.slots(1) == [share.Slot(0, (), {})]
@@ -143,8 +156,10 @@ def test_the_machine_is_divided_by_the_number_of_jobs(monkeypatch):
     assert [slot.cpus for slot in share.slots(9)][7:] == [(7,), (0,)]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
     assert [s.variables["CUDA_VISIBLE_DEVICES"] for s in share.slots(3)] == ["4", "6", "4"]
-    assert share.slots(3)[0].variables["XLA_PYTHON_CLIENT_MEM_FRACTION"] == "0.375"
-    assert "XLA_PYTHON_CLIENT_MEM_FRACTION" not in share.slots(2)[0].variables
+    assert share.slots(3)[0].variables["XLA_CLIENT_MEM_FRACTION"] == "0.375"
+    assert "XLA_CLIENT_MEM_FRACTION" not in share.slots(2)[0].variables
+    monkeypatch.setenv("XLA_PYTHON_CLIENT_MEM_FRACTION", "0.2")  # JAX refuses both at once
+    assert "XLA_CLIENT_MEM_FRACTION" not in share.slots(3)[0].variables
 
 
 def test_ctrl_c_stops_all_jobs_and_says_how_to_go_on(campaign, found, monkeypatch, capsys):

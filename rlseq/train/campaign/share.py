@@ -14,7 +14,8 @@ from typing import NamedTuple
 _POOLS = ("NPROC", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _TOPOLOGY = "/sys/devices/system/cpu/cpu{}/topology/{}"
 _CUDA = "CUDA_VISIBLE_DEVICES"
-_MEMORY, _PREALLOCATED = "XLA_PYTHON_CLIENT_MEM_FRACTION", 0.75  # what JAX takes without it
+_MEMORY, _OLD_MEMORY = "XLA_CLIENT_MEM_FRACTION", "XLA_PYTHON_CLIENT_MEM_FRACTION"  # never both
+_PREALLOCATED = 0.75  # what JAX takes without them
 
 
 class Slot(NamedTuple):
@@ -89,6 +90,6 @@ def _device(devices: list[str], index: int, jobs: int) -> dict[str, str]:
         return {}
     own = {_CUDA: devices[index % len(devices)]}
     together = -(-jobs // len(devices))
-    if together > 1 and _MEMORY not in os.environ:
+    if together > 1 and not {_MEMORY, _OLD_MEMORY} & os.environ.keys():
         own[_MEMORY] = f"{_PREALLOCATED / together:.3f}"
     return own
