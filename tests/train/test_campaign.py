@@ -4,6 +4,7 @@
 """
 
 import copy
+import io
 import json
 import os
 import re
@@ -15,6 +16,7 @@ import time
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from rlseq import cli
 from rlseq.errors import InputError
@@ -238,6 +240,21 @@ def test_the_time_left_goes_by_the_most_similar_jobs(entries, monkeypatch):
     assert progress.seconds_left(lines, 4) == 160  # one job is not divided
     assert progress.seconds_left(lines[2:], 1) is None
     assert "2 unfinished, 2 missing, about 3 min left, 2 at a time" in progress.summary(lines, 2)
+
+
+def test_a_terminal_shows_the_jobs_that_run(entries, monkeypatch):
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=100)
+    monkeypatch.setattr(progress, "_console", lambda: console)
+    monkeypatch.setattr(progress, "_REFRESH", 0.0)
+    entries[1].file("lock").parent.mkdir()
+    lock = state.take(entries[1].file("lock"))
+    with progress.Board(progress.Progress(entries), 2) as board:
+        board.refresh()
+    assert f"{GRU}3" in out.getvalue() and f"{MLP}3" not in out.getvalue()
+    assert "4 jobs: 1 running, 3 missing, about ? left" in out.getvalue()
+    assert lock
+    lock.close()
 
 
 def test_a_folder_of_something_else_is_never_removed(entries):

@@ -100,7 +100,7 @@ def wait_for(condition, process) -> None:
 def _assert_nothing_is_run_again(root, capsys):
     before = {path: path.stat().st_mtime_ns for path in root.glob("popgym-*/**/*")}
     assert cli.main(command(root, "--seeds", "1")) == cli.DONE
-    assert "1 jobs: 1 done" in capsys.readouterr().out
+    assert "1 job: 1 done" in capsys.readouterr().out
     half_made = root / f"popgym-{GAME}-seed1"  # as a kill leaves it right at the start
     (half_made / "checkpoints").mkdir(parents=True)
     assert cli.main(command(root, "--seeds", "2", "--dry-run")) == cli.DONE

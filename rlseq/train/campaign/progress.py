@@ -31,7 +31,7 @@ class Line(NamedTuple):
 
     @property
     def seconds_left(self) -> float | None:
-        """Of training, by its own pace; without compiling and evaluation."""
+        """Of training, by its own pace; without compiling, saving and evaluation."""
         left = max(self.entry.config.total_steps - self.step, 0)
         return None if self.pace is None else left * self.pace
 
@@ -88,7 +88,7 @@ def summary(lines: Sequence[Line], jobs: int) -> str:
     parts = [f"{counts[kind]} {kind}" for kind in states.KINDS if counts[kind]]
     if counts[states.DONE] < len(lines):
         parts.append(f"about {_hours(seconds_left(lines, jobs))} left, {jobs} at a time")
-    return f"{len(lines)} jobs: {', '.join(parts)}"
+    return f"{len(lines)} job{'s' if len(lines) != 1 else ''}: {', '.join(parts)}"
 
 
 def table(lines: Sequence[Line], title: str) -> Table:
@@ -113,7 +113,7 @@ def show(lines: Sequence[Line], jobs: int) -> None:
     if not console.is_terminal:  # a file or a pipe takes lines of any length
         console.width = 400
     console.print(table(lines, ""), markup=False)
-    console.print(summary(lines, jobs), markup=False)
+    console.print(summary(lines, jobs), markup=False, soft_wrap=True)
 
 
 class Board:
@@ -137,7 +137,7 @@ class Board:
 
     def say(self, text: str) -> None:
         """A line of its own."""
-        self.console.print(text, markup=False)
+        self.console.print(text, markup=False, soft_wrap=True)
 
     def refresh(self) -> None:
         """Show the progress again when it is time to."""
@@ -169,4 +169,4 @@ def _hours(seconds: float | None) -> str:
 
 def _console() -> Console:
     out: Any = Lasting(sys.stdout) if sys.stdout else None
-    return Console(file=out, highlight=False, soft_wrap=False)
+    return Console(file=out, highlight=False)

@@ -53,7 +53,7 @@ def run(entries: Sequence[Entry], jobs: int, again: str) -> list[str]:
             raise
     board.say(summary(progress.lines(), jobs))
     if runner.stopping:
-        raise Interrupted(f"interrupted, all jobs are saved; continue with: {again}")
+        raise Interrupted(f"interrupted, what ran is saved; continue with: {again}")
     return runner.failed
 
 
@@ -83,8 +83,8 @@ class _Runner:
             self._end(job)
         if stop and not self.stopping:
             self.stopping = True
-            count = len(self.active)
-            self.board.say(f"{count} jobs finish their chunk; again Ctrl-C leaves at once")
+            running = f"after the chunks in flight, jobs that run: {len(self.active)}"
+            self.board.say(f"stopping {running}; a second Ctrl-C leaves at once")
             self._signal()
         if not self.stopping:
             self._fill()
