@@ -105,9 +105,8 @@ def _check_name(hub: Any, repo: str) -> None:
 @contextlib.contextmanager
 def _hub_errors(hub: Any, repo: str) -> Iterator[None]:
     """InputError for what is not there, HubError for all else that the Hub or the network says."""
-    import httpx
-
     kinds = hub.errors
+    network = kinds.HTTPError  # httpx's, or from huggingface_hub 2.0 on httpx2's
     try:
         yield
     except kinds.GatedRepoError as error:
@@ -120,7 +119,7 @@ def _hub_errors(hub: Any, repo: str) -> Iterator[None]:
         raise InputError(
             f"there is no repository {repo!r}, or this token may not see it: {_said(error)}"
         ) from error
-    except (kinds.HfHubHTTPError, kinds.LocalEntryNotFoundError, httpx.HTTPError) as error:
+    except (kinds.HfHubHTTPError, kinds.LocalEntryNotFoundError, network) as error:
         raise _failed(repo, error) from error
     except (RuntimeError, ValueError) as error:  # of an upload, or an answer that is no answer
         raise _failed(repo, error) from error
