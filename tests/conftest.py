@@ -8,6 +8,7 @@ import tempfile
 import jax
 import pytest
 
+from rlseq import registry
 from tests import xla_flags
 
 # A background job of a shell ignores SIGINT, and so would what tests interrupt in this process.
@@ -73,6 +74,16 @@ def forget_compiled_programs():
     yield
     jax.clear_caches()
     gc.collect()
+
+
+@pytest.fixture(autouse=True)
+def registry_as_it_was():
+    """What a test registers is not there in later ones of the same process."""
+    before = {kind: dict(names) for kind, names in registry.TABLES.items()}
+    yield
+    for kind, names in registry.TABLES.items():
+        names.clear()
+        names.update(before[kind])
 
 
 @pytest.fixture
