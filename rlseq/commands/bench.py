@@ -63,7 +63,7 @@ def _cores(options: argparse.Namespace) -> None:
     show = partial(print, flush=True)
     rows = cores.run(folder, options.cores, options.lengths, quick=options.quick, show=show)
     Console().print(core_report.table(rows))
-    print(core_plot.write(folder, rows))
+    print(core_plot.write(folder, core_report.load_rows(folder)))  # with those of earlier calls
 
 
 def _envs(options: argparse.Namespace, name: str) -> None:

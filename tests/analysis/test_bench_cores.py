@@ -80,6 +80,14 @@ def test_a_second_run_measures_only_what_is_missing(measured, monkeypatch):
     assert seen == [Case("mlp", "", "sequence", 16, 4, 32)]
 
 
+def test_the_image_keeps_cores_that_were_measured_before(measured, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(core_plot, "write", lambda folder, rows: drawn.extend(rows))
+    words = ["--cores", "mlp", "--lengths", "8", "--quick", "--output", str(measured)]
+    assert cli.main(["bench", "cores", *words]) == 0
+    assert {row["core"] for row in drawn} == {"mlp", "s5"}
+
+
 def test_figures_of_another_machine_are_not_mixed(measured, tmp_path):
     whole = json.loads((measured / "cores.json").read_text())
     whole["about"]["cpu"] = "another"
