@@ -27,6 +27,11 @@ def unknown_name(kind: str, name: object, known: Iterable[object]) -> InputError
     return InputError(f"unknown {kind} {text}.{hint} Known: {', '.join(names) or 'none'}")
 
 
+def missing_package(needed_by: str, package: str, extra: str) -> InputError:
+    """An InputError for a package that is not installed, with the extra it comes with."""
+    return InputError(f"{needed_by} needs the package {package}: pip install 'rlseq[{extra}]'")
+
+
 def shown(value: object) -> str:
     """A value in a message: one line, cut where it is long."""
     try:

@@ -23,5 +23,5 @@ FAMILY = ExtraFamily(
     "brax",
     Extra("brax", "brax>=0.14.2,<0.15", "brax"),
     "rlseq.envs.jax_families.brax_env:Brax",
-    {name: {} for name in NAMES},
+    NAMES,
 )

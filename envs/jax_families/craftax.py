@@ -13,5 +13,5 @@ FAMILY = ExtraFamily(
     "craftax",
     Extra("craftax", "craftax>=1.6.1,<2", "craftax"),
     "rlseq.envs.jax_families.craftax_env:Craftax",
-    {name: {} for name in NAMES},
+    NAMES,
 )

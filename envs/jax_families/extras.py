@@ -1,12 +1,12 @@
 """What a family of another package needs, and the family itself: names listed without it."""
 
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from typing import Any, NamedTuple
 
 from rlseq.envs.family import Entry, TableFamily
-from rlseq.errors import InputError, check_names
+from rlseq.errors import InputError, check_names, missing_package
 
 
 class Extra(NamedTuple):
@@ -30,7 +30,7 @@ class Extra(NamedTuple):
 
         wanted = Requirement(self.requirement)
         if not self.installed():
-            raise InputError(f"{needed_by} needs the package {wanted.name}: {self.command()}")
+            raise missing_package(needed_by, wanted.name, self.name)
         found = metadata.version(wanted.name)
         if not wanted.specifier.contains(found, prereleases=True):
             raise InputError(
@@ -41,8 +41,7 @@ class Extra(NamedTuple):
 class ExtraFamily(TableFamily):
     """The environments of an extra: one class or several, constructed by a name.
 
-    `names` maps each name to the options that make it this one; `target` is the
-    "module:class" of the names for which `targets` has no other. Aliases are other names.
+    `target` is the "module:class" of the names for which `targets` has no other.
     """
 
     def __init__(
@@ -50,13 +49,11 @@ class ExtraFamily(TableFamily):
         prefix: str,
         extra: Extra,
         target: str,
-        names: Mapping[str, dict[str, Any]],
+        names: Sequence[str],
         targets: Mapping[str, str] | None = None,
     ):
-        table = {
-            name: Entry((targets or {}).get(name, target), {"name": name, **options})
-            for name, options in names.items()
-        }
+        targets = targets or {}
+        table = {name: Entry(targets.get(name, target), {"name": name}) for name in names}
         super().__init__(prefix, table, {})
         self.extra = extra
 

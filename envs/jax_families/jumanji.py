@@ -34,5 +34,5 @@ FAMILY = ExtraFamily(
     "jumanji",
     Extra("jumanji", "jumanji>=1.1.2,<2", "jumanji"),
     "rlseq.envs.jax_families.jumanji_env:Jumanji",
-    {name: {} for name in NAMES},
+    NAMES,
 )

@@ -16,5 +16,5 @@ FAMILY = ExtraFamily(
     "pgx",
     Extra("pgx", "pgx>=2.6.0,<3", "pgx"),
     "rlseq.envs.jax_families.pgx_env:Pgx",
-    {name: {} for name in NAMES},
+    NAMES,
 )

@@ -42,6 +42,6 @@ FAMILY = ExtraFamily(
     "xminigrid",
     Extra("xminigrid", "xminigrid>=0.9.3,<0.10", "xminigrid"),
     f"{MODULE}.xminigrid_env:MiniGrid",
-    {name: {} for name in (*MINIGRID, *XLAND)},
+    (*MINIGRID, *XLAND),
     targets=dict.fromkeys(XLAND, f"{MODULE}.xland_env:XLand"),
 )

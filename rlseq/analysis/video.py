@@ -20,7 +20,7 @@ from rlseq.agents.acting import Act, Actor, Rewarded, act_once, rewarded_of, sta
 from rlseq.analysis.gallery import frames, is_image, strip
 from rlseq.analysis.whole import whole
 from rlseq.envs import action_log
-from rlseq.errors import InputError
+from rlseq.errors import InputError, missing_package
 from rlseq.train import build, evaluate, files, host_env, models
 from rlseq.train.stop import Stop, Watch
 from rlseq.types import PyTree, TimeStep, VecEnv
@@ -120,7 +120,7 @@ def check_file(out: Path) -> None:
         raise InputError(f"a video needs a file name that ends in .gif or .mp4, got {str(out)!r}")
     files.check_new(out)
     if out.suffix == ".mp4" and importlib.util.find_spec("imageio_ffmpeg") is None:
-        raise InputError("MP4 needs the package imageio-ffmpeg: pip install 'rlseq[video]'")
+        raise missing_package("MP4", "imageio-ffmpeg", "video")
 
 
 def _write_mp4(out: Path, images: Iterator[np.ndarray], rate: int) -> None:

@@ -8,6 +8,7 @@ import jax
 
 from rlseq import config as configuration
 from rlseq import config_plugins
+from rlseq.config import Config
 from rlseq.envs.spaces import describe
 from rlseq.errors import InputError
 from rlseq.train import (
@@ -23,7 +24,6 @@ from rlseq.train import (
 )
 from rlseq.train.command import portable, train_command
 from rlseq.train.policy import Policy
-from rlseq.types import Params
 
 
 def export_run(path: str | Path, out: Path, *, step: str | None = None) -> tuple[Path, Path]:
@@ -72,10 +72,11 @@ def export_model(
     job, params, at = evaluate.load_params(run, evaluate.checkpoint_step(run, step))
     evaluate.check_seed(job, seed_index)
     params = jax.tree.map(lambda leaf: leaf[seed_index], params)
-    texts = _program(job, params, batch) if program else {}
+    policy = Policy(job.agent, params, build.make_env(job.config.env, 1).spec.obs_space)
+    texts: dict[str, str | bytes] = {**stablehlo.export(policy, batch)} if program else {}
     config = portable(run.config, seed_index)
     rows = _episodes(run, at, config.seed)
-    facts = _facts(run, job, params, at, seed_index, licence, rows, program)
+    facts = _facts(run, policy, config, at, seed_index, licence, rows, program)
     texts |= {runs.CONFIG_FILE: configuration.to_yaml(config), models.CARD: model_card.card(facts)}
     if (run.folder / runs.ENVIRONMENT_FILE).exists():
         texts[runs.ENVIRONMENT_FILE] = files.read(run.folder / runs.ENVIRONMENT_FILE)
@@ -93,17 +94,10 @@ def _episodes(run: runs.Run, step: int, seed: int) -> list[logging.Row]:
     return [row for row in rows if (row["step"], row["seed"]) == (step, seed)]
 
 
-def _program(job: build.Job, params: Params, batch: int | None) -> dict[str, str | bytes]:
-    obs_space = build.make_env(job.config.env, 1).spec.obs_space
-    return {**stablehlo.export(Policy(job.agent, params, obs_space), batch)}
-
-
 def _facts(
-    run: runs.Run, job: build.Job, params: Params, at: int, seed_index: int,
+    run: runs.Run, policy: Policy, config: Config, at: int, seed_index: int,
     licence: str | None, rows: list[logging.Row], program: bool,
 ) -> model_card.Facts:  # fmt: skip
-    config = portable(run.config, seed_index)
-    spec = job.agent.env.spec
     init_from = run.config.init_from
     raw: dict[str, Any] = dataclasses.asdict(config)
     return model_card.Facts(
@@ -112,10 +106,10 @@ def _facts(
         step=at,
         seed_index=seed_index,
         seeds=run.config.seeds,
-        parameters=sum(leaf.size for leaf in jax.tree.leaves(params)),
+        parameters=sum(leaf.size for leaf in jax.tree.leaves(policy.params)),
         spaces=(
-            describe(build.make_env(run.config.env, 1).spec.obs_space),
-            describe(spec.action_space),
+            describe(policy.obs_space),
+            describe(policy.agent.env.spec.action_space),
         ),
         environment=runs.read_environment_info(run.folder),
         rows=rows,

@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rlseq.errors import HubError, InputError
+from rlseq.errors import HubError, InputError, missing_package
 from rlseq.train import files, models
 
 _REPO = "model"
-_MISSING = "the Hugging Face Hub needs the package huggingface_hub: pip install 'rlseq[hub]'"
 
 
 def push(
@@ -76,7 +75,7 @@ def _require() -> Any:
         import huggingface_hub.errors
         import huggingface_hub.utils
     except ImportError as error:
-        raise InputError(_MISSING) from error
+        raise missing_package("the Hugging Face Hub", "huggingface_hub", "hub") from error
     if not sys.stderr.isatty():
         huggingface_hub.utils.disable_progress_bars()
     return huggingface_hub

@@ -15,7 +15,7 @@ from jax import export as jax_export
 
 from rlseq.agents.acting import rewarded_of
 from rlseq.envs.spaces import map_parts
-from rlseq.errors import InputError
+from rlseq.errors import InputError, missing_package
 from rlseq.train import leaves as leaves_of
 from rlseq.train.models import PROGRAM, SIGNATURE
 from rlseq.train.policy import Policy
@@ -148,6 +148,4 @@ def _require() -> None:
     try:
         import flatbuffers  # noqa: F401
     except ImportError as error:
-        raise InputError(
-            "a StableHLO program needs the package flatbuffers: pip install 'rlseq[hub]'"
-        ) from error
+        raise missing_package("a StableHLO program", "flatbuffers", "hub") from error

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 from uuid import uuid4
 
-from rlseq.errors import InputError
+from rlseq.errors import missing_package
 from rlseq.train import records
 
 PROJECT = "rlseq"
@@ -24,9 +24,7 @@ def require(extra: str, package: str) -> Any:
     try:
         return importlib.import_module(package)
     except ImportError as error:
-        raise InputError(
-            f"the logger {extra!r} needs the package {package}: pip install 'rlseq[{extra}]'"
-        ) from error
+        raise missing_package(f"the logger {extra!r}", package, extra) from error
 
 
 class TensorBoard:
