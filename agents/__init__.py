@@ -41,8 +41,20 @@ def make_agent(
     if agent_class.needs_world_model and not world_model:
         known = ", ".join(registry.names("world_model"))
         raise InputError(f"agent {name!r} needs a world model: world_model={known} or a preset")
+    return construct(name, env, settings, core, num_updates, world_model)
+
+
+def construct(
+    name: str,
+    env: VecEnv,
+    settings: Any,
+    core: dict[str, Any] | None = None,
+    num_updates: int = 1,
+    world_model: dict[str, Any] | None = None,
+) -> Agent:
+    """`make_agent` of settings that were checked."""
     core = dict(core or {"name": "s5"})
-    agent = agent_class(env, settings, core, num_updates, world_model or None)
+    agent = _agent_class(name)(env, settings, core, num_updates, world_model or None)
     plugins.check_members(f"agent {name!r}", agent, Agent)
     return agent
 

@@ -17,9 +17,15 @@ def run(options: argparse.Namespace) -> int:
     """Train one run, or one for each combination of a sweep."""
     if options.multirun:
         from rlseq.train import sweep
+        from rlseq.train.swept import space
 
+        space.refuse(options.overrides)
         return guard.exit_code(lambda: sweep.multirun(options.overrides))
     from rlseq import config
     from rlseq.train import loop
+    from rlseq.train.swept import loop as swept
+    from rlseq.train.swept import space
 
+    if space.has_sweep(options.overrides):
+        return guard.exit_code(lambda: swept.train(space.parse(options.overrides)))
     return guard.exit_code(lambda: loop.train(config.compose(options.overrides)))

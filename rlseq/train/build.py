@@ -56,9 +56,14 @@ def build(config: Config) -> Job:
     not fit and a mesh that this machine cannot form; nothing is compiled or written.
     """
     job = build_to_act(config)
+    check(job)
+    return job
+
+
+def check(job: Job) -> None:
+    """Raise InputError for a state that no device here could hold, and for an impossible mesh."""
     _check_memory(abstract_state(job))
     _layout(job)
-    return job
 
 
 def build_to_act(config: Config) -> Job:

@@ -45,3 +45,11 @@ def seconds_so_far(folder: Path) -> float:
     """Of training, by a run's log."""
     logged = logging.read(folder / logging.METRICS)
     return float(logged[-1]["seconds"]) if logged else 0.0
+
+
+def has_diverged(folder: Path) -> bool:
+    """Whether a run's log ends with a loss that is not finite."""
+    logged = logging.read(folder / logging.METRICS)
+    return bool(logged) and any(
+        row.get("finite") != 1 for row in logged if row["step"] == logged[-1]["step"]
+    )

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rlseq.agents.types import AgentWithDataScores
+from rlseq.config import Config
 from rlseq.errors import InputError
 from rlseq.schema import LAST_SEED
 from rlseq.train import build, checkpoint, episodes, files, host_env, logging, models, runs
@@ -134,10 +135,7 @@ def play_job(
     slots = protocol.num_envs
     env = build.make_env(job.config.env, slots, evaluation=True)
     chosen = jax.tree.map(lambda leaf: leaf[np.array(indices)], params)
-    # Folded in so that the episodes differ from the first ones of training.
-    keys = jax.vmap(jax.random.fold_in, (0, None))(build.seed_keys(job.config), 0x5EED)
-    if eval_seed:
-        keys = jax.vmap(jax.random.fold_in, (0, None))(keys, jnp.uint32(eval_seed))
+    keys = episode_keys(job.config, eval_seed)
     return evaluate(
         job.agent,
         chosen,
@@ -149,6 +147,15 @@ def play_job(
         watch=watch,
         sink=sink,
     )
+
+
+def episode_keys(config: Config, eval_seed: int = 0) -> jax.Array:
+    """One key a seed of a run, [S], for the episodes of an evaluation."""
+    # Folded in so that the episodes differ from the first ones of training.
+    keys = jax.vmap(jax.random.fold_in, (0, None))(build.seed_keys(config), 0x5EED)
+    if eval_seed:
+        keys = jax.vmap(jax.random.fold_in, (0, None))(keys, jnp.uint32(eval_seed))
+    return keys
 
 
 def data_scores(job: build.Job) -> DataScores | None:

@@ -25,8 +25,10 @@ from rlseq.train import (
 )
 from rlseq.train.build import Job
 from rlseq.train.console import Reporter
+from rlseq.train.episodes import Protocol
 from rlseq.train.extras import check_loggers, make_extras
 from rlseq.train.files import CannotWrite
+from rlseq.train.play import Episodes
 from rlseq.train.records import last_logged
 from rlseq.train.runs import Run
 from rlseq.train.stop import Interrupted, Stop, Watch
@@ -183,12 +185,12 @@ def _chunks(session: Session, state: PyTree, step: int) -> tuple[PyTree, int]:
         if by_part is not None:
             rows = [row | by_part.of_chunk(schedule.chunk, took) for row in rows]
         session.logs.metrics(rows)
-        _check_finite(job, folder, step, metrics)
+        check_finite(job, folder, step, metrics)
         score = chunk_log.mean_score(metrics, score)
         reporter.progress(step, rate, score)
         if chunk % settings.checkpoint_every == 0 and step < schedule.steps:
-            _save(session, step, state, score)
-    seconds_saving = _save(session, step, state, score)
+            save(session, step, state, score)
+    seconds_saving = save(session, step, state, score)
     reporter.close()
     if stop.requested and step < schedule.steps:
         raise Interrupted(
@@ -216,7 +218,8 @@ def _chunk(
     return state, metrics
 
 
-def _save(session: Session, step: int, state: PyTree, score: float) -> float:
+def save(session: Session, step: int, state: PyTree, score: float) -> float:
+    """Write a checkpoint; the seconds it took."""
     keep = session.job.config.run.keep
     stored = host_env.without_actions(state)
     return checkpoint.save(session.folder / "checkpoints", step, stored, keep=keep, score=score)
@@ -225,7 +228,7 @@ def _save(session: Session, step: int, state: PyTree, score: float) -> float:
 def _finish(session: Session, state: PyTree, step: int) -> None:
     """Evaluate once, then print the folder and the next commands."""
     folder, reporter = session.folder, session.reporter
-    if not _evaluated(session.job, folder, step):
+    if not evaluated(session.job, folder, step):
         _evaluate(session, state, step)
     reporter.say(f"done: {step:,} steps, in {folder}")
     run = runs.in_command(folder, session.job.config)
@@ -234,7 +237,7 @@ def _finish(session: Session, state: PyTree, step: int) -> None:
     reporter.say(f"  train it longer  rlseq resume {run} --total-steps {2 * step}")
 
 
-def _evaluated(job: Job, folder: Path, step: int) -> bool:
+def evaluated(job: Job, folder: Path, step: int) -> bool:
     """Whether every seed has its evaluation after training; later ones do not count."""
     rows = logging.read(folder / logging.EPISODES)
     seeds = range(job.config.seed, job.config.seed + job.config.seeds)
@@ -255,16 +258,23 @@ def _evaluate(session: Session, state: PyTree, step: int) -> None:
     )
     watch("training")  # a signal may have come in its last chunk
     played = evaluate.play_job(job, params, protocol, indices, count, watch=watch)
-    seeds = [job.config.seed + index for index in indices]
-    number = episodes.next_number(logging.read(folder / logging.EPISODES))
+    reporter.say(record_evaluation(session, protocol, played))
+
+
+def record_evaluation(session: Session, protocol: Protocol, played: Episodes) -> str:
+    """Add the episodes of every seed after training to a run; their summary."""
+    job = session.job
+    seeds = [job.config.seed + index for index in range(job.config.seeds)]
+    number = episodes.next_number(logging.read(session.folder / logging.EPISODES))
     reference = job.agent.env.spec.reference
     score = summary(played, seeds, reference, evaluate.data_scores(job))
-    reporter.say(score)
     with logging.score_in_errors(score):
         session.logs.episodes(episodes.rows_of(number, protocol, 0, seeds, played, reference))
+    return score
 
 
-def _check_finite(job: Job, folder: Path, step: int, metrics: dict[str, np.ndarray]) -> None:
+def check_finite(job: Job, folder: Path, step: int, metrics: dict[str, np.ndarray]) -> None:
+    """Raise NonFinite, naming seeds and losses."""
     fine, wrong = np.asarray(metrics["finite"]) > 0, []
     for name, values in metrics.items():
         if name.startswith("loss") and not np.isfinite(values).all():

@@ -12,6 +12,7 @@ import pytest
 from rlseq import cli, config
 from rlseq.envs import env_ids
 from rlseq.train.listing import listing
+from rlseq.train.swept import space
 from tests.packaging import markdown
 from tests.packaging.tree import PROJECT, ROOT, python
 
@@ -96,7 +97,9 @@ def test_commands_are_understood(words):
     except SystemExit as stop:
         assert stop.code == 0, f"rlseq {' '.join(words)}"  # --help ends so
         return
-    if words[0] in ("train", "plan"):
+    if words[0] == "train" and space.has_sweep(options.overrides):
+        assert space.parse(options.overrides).config.env.id in env_ids()
+    elif words[0] in ("train", "plan"):
         for overrides in combinations(options.overrides, getattr(options, "multirun", False)):
             assert config.compose(overrides).env.id in env_ids()
     elif words[0] == "list":
