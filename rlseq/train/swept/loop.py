@@ -12,7 +12,8 @@ import jax
 import numpy as np
 from omegaconf import OmegaConf
 
-from rlseq import config_yaml
+from rlseq import config_yaml, fields
+from rlseq.config import RunConfig
 from rlseq.errors import InputError
 from rlseq.train import build, checkpoint, chunk_log, evaluate, files, host_env, logging, runs
 from rlseq.train import loop as single
@@ -86,8 +87,9 @@ def _create(program: Program) -> Path:
         place = str(folder / space.label(values))
         own = dataclasses.replace(job.config, run=dataclasses.replace(job.config.run, dir=place))
         runs.create(own, job.agent.env.spec.settings)
-    about = OmegaConf.to_yaml(OmegaConf.create({"vmap": space.lists_of(sweep.settings)}))
-    files.write_atomic(folder / FILE, about)  # last: with it the folder is whole
+    about = {"vmap": space.lists_of(sweep.settings), "mesh": sweep.config.run.mesh}
+    text = OmegaConf.to_yaml(OmegaConf.create(about))
+    files.write_atomic(folder / FILE, text)  # last: with it the folder is whole
     return folder
 
 
@@ -104,17 +106,19 @@ def _new_folder(root: Path) -> Path:
 
 
 def _open(folder: Path) -> tuple[Sweep, list[Run]]:
-    lists = config_yaml.read(folder / FILE).get("vmap")
+    about = config_yaml.read(folder / FILE)
+    lists = about.get("vmap")
     names = sorted(path.parent.name for path in folder.glob(f"*/{runs.CONFIG_FILE}"))
     if not isinstance(lists, dict) or not lists or not names:
         raise InputError(f"{folder / FILE} names no hyper-parameters of runs beside it")
     first = runs.open_run(folder / names[0]).config
-    bare = dataclasses.replace(first, run=dataclasses.replace(first.run, dir=None))
+    mesh = fields.check("mesh", fields.of(RunConfig)["mesh"], about.get("mesh"))
+    bare = dataclasses.replace(first, run=dataclasses.replace(first.run, dir=None, mesh=mesh))
     sweep = space.of(bare, lists)
     found = [runs.open_run(folder / space.label(values)) for values in sweep.settings]
     for run, values in zip(found, sweep.settings, strict=True):
-        own = dataclasses.replace(run.config, run=bare.run)
-        if own != sweep.member(values):
+        wanted = sweep.member(values)
+        if dataclasses.replace(run.config, run=wanted.run) != wanted:
             raise InputError(f"{str(run.folder)!r} holds a run of another configuration")
     return sweep, found
 

@@ -29,9 +29,10 @@ class Sweep(NamedTuple):
     settings: list[Values]
 
     def member(self, values: Values) -> Config:
-        """The configuration of one setting, as a run of its own would have it."""
+        """The configuration of one setting, as a run of its own; the mesh is of all together."""
         own = copy.deepcopy(self.config)
         own.agent |= values
+        own.run.mesh = None
         return own
 
 
