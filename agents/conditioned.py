@@ -5,7 +5,7 @@ from typing import NamedTuple
 import flax.linen as nn
 from jax import Array
 
-from rlseq.agents.networks import RecurrentTrunk
+from rlseq.agents.networks import RecurrentTrunk, as_float32
 from rlseq.nn.distributions import Distribution
 from rlseq.nn.encoders import DenseStack
 from rlseq.nn.heads import ActionKind, PolicyHead
@@ -31,7 +31,9 @@ class ConditionedEncoder(nn.Module):
 
     @nn.compact
     def __call__(self, x: ConditionedInput) -> Array:
-        embedded = self.encoder(x.obs) + nn.Dense(self.features, name="action")(x.action)
+        embedded = as_float32(self.encoder(x.obs)) + nn.Dense(self.features, name="action")(
+            x.action
+        )
         if self.condition:
             embedded = embedded + nn.Dense(self.features, name="to_go")(x.to_go[..., None])
         return nn.LayerNorm()(embedded)
@@ -45,8 +47,9 @@ class ConditionedPolicy(RecurrentTrunk):
     head: tuple[int, ...]
 
     def setup(self) -> None:
-        self.body, self.policy = DenseStack(self.head), PolicyHead(self.kind, self.sizes)
+        self.body = DenseStack(self.head, dtype=self.dtype)
+        self.policy = PolicyHead(self.kind, self.sizes)
 
     def heads(self, features: list[Array]) -> tuple[Distribution]:
         """(distribution over actions,)."""
-        return (self.policy(self.body(features[0])),)
+        return (self.policy(as_float32(self.body(features[0]))),)

@@ -1,11 +1,15 @@
 """Networks around a sequence core: a trunk of encoders and cores, and heads on it."""
 
+from functools import partial
+from typing import Any
+
 import flax.linen as nn
 import jax.numpy as jnp
 from gymnax.environments import spaces
 from jax import Array
 
 from rlseq.cores import make_core
+from rlseq.cores.dtypes import around
 from rlseq.envs.spaces import MOST_VALUES, MultiBinary, MultiDiscrete
 from rlseq.errors import InputError
 from rlseq.nn.distributions import Distribution
@@ -42,7 +46,12 @@ class RecurrentTrunk(nn.Module):
     """
 
     encoders: tuple[nn.Module, ...]
-    cores: tuple[nn.Module, ...]
+    cores: tuple[Any, ...]
+
+    @property
+    def dtype(self) -> str:
+        """Of products around the core; heads are given float32 and give it."""
+        return around(self.cores[0].dtype)
 
     def heads(self, features: list[Array]) -> tuple:
         """What becomes of the features [..., D] of each core."""
@@ -64,7 +73,7 @@ class RecurrentTrunk(nn.Module):
         pairs = []
         for core, encoder, c in zip(self.cores, self.encoders, carry, strict=True):
             pairs.append(getattr(core, method)(c, encoder(obs), reset))
-        features = [y.astype(jnp.float32) for _, y in pairs]  # the core may have another dtype
+        features = [as_float32(y) for _, y in pairs]  # the core may have another dtype
         return tuple(c for c, _ in pairs), *self.heads(features)
 
 
@@ -76,13 +85,15 @@ class ActorCritic(RecurrentTrunk):
     head: tuple[int, ...]
 
     def setup(self) -> None:
-        self.actor_body, self.critic_body = DenseStack(self.head), DenseStack(self.head)
+        self.actor_body, self.critic_body = (
+            DenseStack(self.head, dtype=self.dtype) for _ in range(2)
+        )
         self.policy, self.value = PolicyHead(self.kind, self.sizes), ValueHead()
 
     def heads(self, features: list[Array]) -> tuple[Distribution, Array]:
         """(distribution over actions, values)."""
-        policy = self.policy(self.actor_body(features[0]))
-        return policy, self.value(self.critic_body(features[-1]))
+        policy = self.policy(as_float32(self.actor_body(features[0])))
+        return policy, self.value(as_float32(self.critic_body(features[-1])))
 
 
 class QNetwork(RecurrentTrunk):
@@ -92,12 +103,12 @@ class QNetwork(RecurrentTrunk):
     head: tuple[int, ...]
 
     def setup(self) -> None:
-        self.body = DenseStack(self.head, norm=True)
+        self.body = DenseStack(self.head, True, self.dtype)
         self.values = nn.Dense(self.num_actions, kernel_init=orthogonal(1.0))
 
     def heads(self, features: list[Array]) -> tuple[Array]:
         """(values of all actions,)."""
-        return (self.values(self.body(features[0])),)
+        return (self.values(as_float32(self.body(features[0]))),)
 
 
 class DuelingNetwork(RecurrentTrunk):
@@ -114,19 +125,24 @@ class DuelingNetwork(RecurrentTrunk):
     dueling: bool = True
 
     def setup(self) -> None:
-        self.bodies = [DenseStack(self.head) for _ in range(1 + self.dueling)]
+        self.bodies = [DenseStack(self.head, dtype=self.dtype) for _ in range(1 + self.dueling)]
         self.advantage = nn.Dense(self.num_actions * self.atoms, kernel_init=orthogonal(0.1))
         self.value = nn.Dense(self.atoms, kernel_init=orthogonal(0.1)) if self.dueling else None
 
     def heads(self, features: list[Array]) -> tuple[Array]:
         """(outputs of all actions,)."""
         x = features[0]
-        y = self.advantage(self.bodies[0](x))
+        y = self.advantage(as_float32(self.bodies[0](x)))
         y = y.reshape(*y.shape[:-1], self.num_actions, self.atoms)
         if self.value is None:
             return (y,)
-        value = self.value(self.bodies[1](x))
+        value = self.value(as_float32(self.bodies[1](x)))
         return (value[..., None, :] + y - y.mean(-2, keepdims=True),)
+
+
+def as_float32(x: Array) -> Array:
+    """What losses and distributions are computed in."""
+    return x.astype(jnp.float32)
 
 
 def make_network(
@@ -165,20 +181,29 @@ def make_trunk(
     name = options.pop("name")
     cores = tuple(make_core(name, **options) for _ in range(count))
     widths = (encoder, cores[0].features)
-    encoders = tuple(make_encoder(encoder_kind, obs_space, widths, norm=norm) for _ in range(count))
-    return encoders, cores
+    dtype = around(cores[0].dtype)
+    make = partial(make_encoder, encoder_kind, obs_space, widths, norm=norm, dtype=dtype)
+    return tuple(make() for _ in range(count)), cores
 
 
 def make_encoder(
-    kind: str, space: spaces.Space, widths: tuple[int, ...], *, norm: bool = False
+    kind: str,
+    space: spaces.Space,
+    widths: tuple[int, ...],
+    *,
+    norm: bool = False,
+    dtype: str = "float32",
 ) -> nn.Module:
-    """A module for observations as the agent keeps them: images if `keeps_image`, else vectors."""
+    """A module for observations as the agent keeps them: images if `keeps_image`, else vectors.
+
+    `dtype` is of products and results.
+    """
     if not keeps_image(kind, space):
-        return DenseStack(widths, norm)
+        return DenseStack(widths, norm, dtype)
     assert isinstance(space, spaces.Box)
     board = min(space.shape[:2]) < BOARD_SIDE
     kernels = KERNELS["conv" if kind == "auto" else kind][board]
-    return PixelEncoder(kernels, widths, norm=norm, fill=kind != "efficient")
+    return PixelEncoder(kernels, widths, norm=norm, fill=kind != "efficient", dtype=dtype)
 
 
 def keeps_image(kind: str, space: spaces.Space) -> bool:

@@ -113,11 +113,15 @@ class OnPolicyAgent(PolicyAgent):
         return OnPolicyState(params, optimiser, actor, state.updates + 1, key), (episodes, losses)
 
 
-def check_sizes(num_envs: int, minibatches: int, num_updates: int) -> None:
+def check_sizes(num_envs: int, minibatches: int, num_updates: int, parts: int = 1) -> None:
     """Raise InputError for sizes that do not fit each other."""
     if num_updates < 1:
         raise InputError(f"num_updates must be at least 1, got {num_updates}")
     if num_envs % minibatches:
         raise InputError(
             f"agent.minibatches must divide env.num_envs = {num_envs}, got {minibatches}"
+        )
+    if (sequences := num_envs // minibatches) % parts:
+        raise InputError(
+            f"agent.accumulate must divide the {sequences} environments of a minibatch, got {parts}"
         )

@@ -45,6 +45,7 @@ class PPOConfig:
     num_steps: Rollout = 128  # [P] length of a rollout; the span of backpropagation through time
     epochs: Epochs = 4  # [O] passes over a rollout; [S] 30
     minibatches: MinibatchCount = 8  # [S] must divide the number of environments
+    accumulate: MinibatchCount = 1  # [O] parts of a minibatch, one after another: less memory
     lr: LearningRate = 1e-3  # [O] peak learning rate; [S] 5e-5
     schedule: Annotated[str, OneOf(SCHEDULES)] = "linear"  # [A] over the whole run
     warmup: Warmup = 0  # [O] optimiser steps of linear warm-up
@@ -86,7 +87,7 @@ class PPO(OnPolicyAgent):
         world_model: dict[str, Any] | None = None,
     ):
         del world_model  # `needs_world_model` is False: there is none
-        check_sizes(env.num_envs, config.minibatches, num_updates)
+        check_sizes(env.num_envs, config.minibatches, num_updates, config.accumulate)
         observations = Observations(
             env, config.encoder_kind, normalized=config.normalize_observations
         )
@@ -118,6 +119,7 @@ class PPO(OnPolicyAgent):
         return improve(
             self.network, self.optimiser, settings, state.params.network, state.optimiser,
             self.minibatches(state.params.moments, trajectory, carry), key, c.epochs, c.minibatches,
+            c.accumulate,
         )  # fmt: skip
 
     def minibatches(self, moments: RunningMoments, t: Trajectory, carry: Carry) -> Minibatches:

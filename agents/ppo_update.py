@@ -58,12 +58,14 @@ def improve(
     key: Array,
     epochs: int,
     minibatches: int,
+    parts: int,
 ) -> tuple[Params, optax.OptState, Metrics]:
-    """`epochs` passes over the data in `minibatches` parts; metrics are means over all parts."""
+    """`epochs` passes over the data in `minibatches`, each in `parts` one after another; metrics
+    are means over all of them."""
     return minibatch_epochs(
         partial(ppo_loss, network, settings=settings), optimiser, params, optimiser_state,
         data.select, data.reset.shape[1], key, epochs=epochs, minibatches=minibatches,
-        target_kl=settings.target_kl,
+        parts=parts, target_kl=settings.target_kl,
     )  # fmt: skip
 
 

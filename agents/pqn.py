@@ -36,6 +36,9 @@ class PQNConfig:
     num_steps: fields.Rollout = 128  # [Q] of a rollout, and of backpropagation through time
     epochs: fields.Epochs = 4  # [Q] passes over a rollout
     minibatches: fields.MinibatchCount = 8  # [O] must divide the number of environments; [Q] 16
+    accumulate: fields.MinibatchCount = (
+        1  # [O] parts of a minibatch, one after another: less memory
+    )
     lr: fields.LearningRate = 1e-3  # [Q] peak learning rate of RAdam
     schedule: Annotated[str, fields.OneOf(SCHEDULES)] = "linear"  # [O] [Q] constant
     warmup: fields.Warmup = 0  # [Q] optimiser steps of linear warm-up
@@ -83,7 +86,7 @@ class PQN(OnPolicyAgent):
         world_model: dict[str, Any] | None = None,
     ):
         del world_model  # `needs_world_model` is False: there is none
-        check_sizes(env.num_envs, config.minibatches, num_updates)
+        check_sizes(env.num_envs, config.minibatches, num_updates, config.accumulate)
         space = env.spec.action_space
         if not isinstance(space, spaces.Discrete):
             raise InputError(f"pqn needs Discrete actions, got {describe(space)}")
@@ -134,7 +137,7 @@ class PQN(OnPolicyAgent):
         network, optimiser, losses = minibatch_epochs(
             self.loss, self.optimiser, state.params.network, state.optimiser,
             partial(select_sequences, batch), self.env.num_envs, key,
-            epochs=c.epochs, minibatches=c.minibatches,
+            epochs=c.epochs, minibatches=c.minibatches, parts=c.accumulate,
         )  # fmt: skip
         return network, optimiser, losses | {"epsilon": self.epsilon(state)}
 

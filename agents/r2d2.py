@@ -25,6 +25,7 @@ from rlseq.agents.sequences import has_memory
 from rlseq.agents.unbatched import unbatched
 from rlseq.agents.value_heads import make_value_head
 from rlseq.cores import make_core
+from rlseq.cores.dtypes import around
 from rlseq.envs.spaces import describe
 from rlseq.errors import InputError
 from rlseq.replay.starts import PrioritisedStarts, UniformStarts
@@ -167,7 +168,7 @@ class R2D2(ReplayAgent):
     def _make_network(self, obs_space: spaces.Space, num_actions: int) -> DuelingNetwork:
         c = self.config
         widths, stream = ((width,) if width else () for width in (c.encoder, c.head))
-        encoder = make_encoder(c.encoder_kind, obs_space, widths)
+        encoder = make_encoder(c.encoder_kind, obs_space, widths, dtype=around(self.core.dtype))
         return DuelingNetwork(
             (encoder,), (self.core,), num_actions, self.head.atoms, stream, c.dueling
         )

@@ -13,7 +13,7 @@ import numpy as np
 from gymnax.environments import spaces
 from jax import Array
 
-from rlseq.agents.networks import RecurrentTrunk
+from rlseq.agents.networks import RecurrentTrunk, as_float32
 from rlseq.envs.spaces import describe
 from rlseq.errors import InputError
 from rlseq.nn.distributions import Categorical, TanhGaussian
@@ -34,12 +34,12 @@ class SoftActor(RecurrentTrunk):
     head: tuple[int, ...]
 
     def setup(self) -> None:
-        self.body = DenseStack(self.head)
+        self.body = DenseStack(self.head, dtype=self.dtype)
         self.last = nn.Dense(self.outputs, kernel_init=orthogonal(0.01))
 
     def heads(self, features: list[Array]) -> tuple[Array]:
         """(outputs,)."""
-        return (self.last(self.body(features[0])),)
+        return (self.last(as_float32(self.body(features[0]))),)
 
 
 class TwinCritic(RecurrentTrunk):
@@ -52,7 +52,7 @@ class TwinCritic(RecurrentTrunk):
     head: tuple[int, ...]
 
     def setup(self) -> None:
-        self.bodies = [DenseStack(self.head) for _ in range(2)]
+        self.bodies = [DenseStack(self.head, dtype=self.dtype) for _ in range(2)]
         self.last = [nn.Dense(self.outputs, kernel_init=orthogonal(0.1)) for _ in range(2)]
 
     def heads(self, features: list[Array]) -> tuple[Array]:
@@ -63,7 +63,7 @@ class TwinCritic(RecurrentTrunk):
         """[2, ..., outputs] for features [..., D] and, where they are an input, actions."""
         x = jnp.concatenate(inputs, axis=-1)
         pairs = zip(self.bodies, self.last, strict=True)
-        return jnp.stack([last(body(x)) for body, last in pairs])
+        return jnp.stack([last(as_float32(body(x))) for body, last in pairs])
 
     def whole(self, carry: Any, obs: Array, reset: Array, *action: Array) -> Array:
         """All of it in one step, which makes all parameters."""

@@ -34,6 +34,53 @@ def gradient_step(
 ) -> GradientStep:
     """One step against the gradient of `loss(params, *inputs)`."""
     gradients, aux = jax.grad(loss, has_aux=True)(params, *inputs)
+    return _moved(optimiser, params, state, gradients, aux)
+
+
+def gradient_step_in_parts(
+    loss: Loss,
+    optimiser: optax.GradientTransformation,
+    params: Params,
+    state: optax.OptState,
+    select: Callable[[Array], PyTree],
+    entries: Array,
+    parts: int,
+) -> GradientStep:
+    """`gradient_step` on `select(entries)`, with the memory of one of its `parts` at a time.
+
+    A loss is a mean over the places where the mask of its batch is True, so that means of the parts
+    have as much weight as each has such places.
+    """
+
+    def add(total: tuple[Params, Array], part: Array) -> tuple[tuple[Params, Array], Any]:
+        batch: Any = select(part)
+        gradients, aux = jax.grad(loss, has_aux=True)(params, batch)
+        weight = _places(batch)
+        sums = jax.tree.map(lambda a, g: a + weight * g, total[0], gradients)
+        return (sums, total[1] + weight), (aux, weight)
+
+    start = jax.tree.map(jnp.zeros_like, params), jnp.float32(0)
+    (sums, places), (aux, weights) = lax.scan(add, start, entries.reshape(parts, -1))
+    places = jnp.maximum(places, 1)
+    gradients = jax.tree.map(lambda g: g / places, sums)
+    aux = jax.tree.map(lambda values: (weights * values).sum() / places, aux)
+    return _moved(optimiser, params, state, gradients, aux)
+
+
+def _places(batch: Any) -> Array:
+    """float32 []: how many a batch's losses are means over."""
+    if batch.mask is None:
+        return jnp.float32(batch.reset.size)
+    return batch.mask.sum(dtype=jnp.float32)
+
+
+def _moved(
+    optimiser: optax.GradientTransformation,
+    params: Params,
+    state: optax.OptState,
+    gradients: Params,
+    aux: Any,
+) -> GradientStep:
     norm = gradient_norm(gradients)
     # optax's bias correction mixes dtypes, which a strict caller's JAX would refuse.
     with jax.numpy_dtype_promotion("standard"):
@@ -61,6 +108,7 @@ def minibatch_epochs(
     *,
     epochs: int,
     minibatches: int,
+    parts: int = 1,
     target_kl: float = 0.0,
     undo_last: bool = False,
 ) -> tuple[Params, optax.OptState, Metrics]:
@@ -75,7 +123,9 @@ def minibatch_epochs(
         size: divisible by minibatches.
         key: orders each epoch.
         epochs: passes.
-        minibatches: parts of each.
+        minibatches: of each pass.
+        parts: of each minibatch, whose gradients are accumulated: less memory for the same step. A
+            batch then has `reset` and `mask`.
         target_kl: once a minibatch is beyond it, the rest are left out; 0 is off.
         undo_last: the step on that minibatch is not taken either.
 
@@ -85,26 +135,30 @@ def minibatch_epochs(
     keys = jax.random.split(key, epochs)
     entries = jnp.arange(size, dtype=jnp.int32)
     orders = jax.vmap(lambda k: jax.random.permutation(k, entries))(keys)
-    parts = orders.reshape(epochs * minibatches, -1)
-    body = partial(_minibatch, loss, optimiser, select, target_kl, undo_last)
+    rows = orders.reshape(epochs * minibatches, -1)
+
+    def take(params: Params, state: optax.OptState, entries: Array) -> GradientStep:
+        if parts == 1:
+            return gradient_step(loss, optimiser, params, state, select(entries))
+        return gradient_step_in_parts(loss, optimiser, params, state, select, entries, parts)
+
+    body = partial(_minibatch, take, target_kl, undo_last)
     start = EpochsState(params, state, jnp.zeros((), bool))
-    end, (metrics, used) = lax.scan(body, start, parts)
+    end, (metrics, used) = lax.scan(body, start, rows)
     weight = used / used.sum()
     metrics = jax.tree.map(lambda m: jnp.where(used > 0, m * weight, 0).sum(), metrics)
     return end.params, end.optimiser, metrics | {"minibatches": used.sum()}
 
 
 def _minibatch(
-    loss: Loss,
-    optimiser: optax.GradientTransformation,
-    select: Callable[[Array], PyTree],
+    take: Callable[[Params, optax.OptState, Array], GradientStep],
     target_kl: float,
     undo_last: bool,
     state: EpochsState,
     entries: Array,
 ) -> tuple[EpochsState, tuple[Metrics, Array]]:
     def step() -> tuple[EpochsState, Metrics]:
-        new = gradient_step(loss, optimiser, state.params, state.optimiser, select(entries))
+        new = take(state.params, state.optimiser, entries)
         stopped = state.stopped
         moved: Any = new.params, new.optimiser
         if target_kl > 0:

@@ -152,7 +152,7 @@ def _checked(tree: dict[str, Any]) -> Config:
     config_plugins.check_saved(tree, "the configuration")
     env = EnvConfig(**_values(fields.of(EnvConfig), tree["env"], "env"))
     run = RunConfig(**_values(fields.of(RunConfig), tree["run"], "run"))
-    own = {key: tree[key] for key in ("seed", "seeds", "total_steps", "init_from")}
+    own = {key: tree[key] for key in ("seed", "seeds", "total_steps", "precision", "init_from")}
     groups = {group: _group(group, tree[group]) for group in GROUPS}
     config = Config(env=env, run=run, **groups, **_values(fields.of(Config), own, ""))
     if config.seed + config.seeds - 1 > LAST_SEED:

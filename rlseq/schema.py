@@ -15,13 +15,14 @@ from omegaconf import MISSING
 
 from rlseq import fields, registry
 from rlseq.errors import InputError
-from rlseq.fields import Length, NumEnvs, Range, Text
+from rlseq.fields import Length, NumEnvs, OneOf, Range, Text
 from rlseq.overrides import PLUGIN
 
 GROUPS = ("core", "agent", "world_model")
 NO_MODEL = "none"  # world_model of agents that learn from what happens
 LAST_SEED = 2**32 - 1  # the largest number that makes a key of its own
 
+PRECISIONS = ("float32", "bfloat16")
 TotalSteps = Annotated[int, Range(1, 10**12)]
 Chunks = Annotated[int, Range(1, 1_000_000)]
 Seeds = Annotated[int, Range(1, 4096)]
@@ -68,6 +69,7 @@ class Config:
     seed: Annotated[int, Range(0, LAST_SEED)] = 0  # seed i of `seeds` is seed + i
     seeds: Seeds = 1  # trained side by side in one program
     total_steps: TotalSteps = MISSING  # environment steps per seed
+    precision: Annotated[str, OneOf(PRECISIONS)] = "float32"  # of products, not of parameters
     init_from: Annotated[str | None, Text()] = (
         None  # a run or model whose weights training begins with
     )

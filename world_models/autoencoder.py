@@ -74,8 +74,9 @@ def make_autoencoder(
     kernel: int,
     patch: int,
     widths: tuple[int, ...],
+    dtype: str = "float32",
 ) -> Autoencoder:
-    """The autoencoder of an observation space.
+    """The autoencoder of an observation space; `dtype` is of its products.
 
     `encoder` "conv" and "patch" are for images [H, W, C]; those of up to 16 x 16 positions take
     "grid" instead, and every other space takes "vector", which any space may.
@@ -84,27 +85,28 @@ def make_autoencoder(
     """
     encoder = encoder_of(space, encoder)
     if encoder == "vector":
-        decoder = VectorDecoder(flat_size(space), widths[::-1])
+        decoder = VectorDecoder(flat_size(space), widths[::-1], dtype)
         preprocess = partial(_flat_symlog, space)
-        return Autoencoder(NormedStack(widths), decoder, preprocess, symexp, squared, grouped=False)
+        enter = NormedStack(widths, dtype=dtype)
+        return Autoencoder(enter, decoder, preprocess, symexp, squared, grouped=False)
     top = _highest_value(space)
     preprocess, scaled_sigmoid = partial(_scaled, 1 / top), partial(_scaled_sigmoid, top)
     # Ours: a square behind a sigmoid has next to no gradient where a rare thing goes unseen, such
     # as the ball of a game on its one position of a hundred; hence `bernoulli` of all but "conv".
     if encoder == "grid":
-        pair = GridEncoder(channels[0]), GridDecoder(space.shape, channels[0])
+        pair = GridEncoder(channels[0], dtype), GridDecoder(space.shape, channels[0], dtype)
         return Autoencoder(*pair, preprocess, scaled_sigmoid, bernoulli, grouped=False)
     if encoder == "patch":
         _check_sides(space, encoder, patch)
         number, size = math.prod(space.shape[:2]) // patch**2, patch**2 * space.shape[2]
-        pair = PatchEncoder(widths), PatchDecoder(number, size, widths)
+        pair = PatchEncoder(widths, dtype), PatchDecoder(number, size, widths, dtype)
         # The loss compares patches: to put what the decoder says back into images, and its
         # gradient into patches, costs a third of an update. Bytes are cheaper to move.
         preprocess = partial(_in_patches, patch, 1 / top)
         postprocess = partial(_out_of_patches, patch, space.shape, top)
         return Autoencoder(*pair, preprocess, postprocess, bernoulli, grouped=False)
     _check_sides(space, encoder, 2 ** (len(channels) - 1))
-    pair = ConvEncoder(channels, kernel), ConvDecoder(space.shape, channels, kernel)
+    pair = ConvEncoder(channels, kernel, dtype), ConvDecoder(space.shape, channels, kernel, dtype)
     return Autoencoder(*pair, preprocess, partial(_scaled, top), squared, grouped=True)
 
 

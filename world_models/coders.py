@@ -1,6 +1,10 @@
-"""The networks of encoders and decoders: of images, patches, small grids and vectors."""
+"""The networks of encoders and decoders: of images, patches, small grids and vectors.
+
+Products, and what lies between them, are of `dtype`; parameters and norms are float32.
+"""
 
 import math
+from functools import partial
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -8,7 +12,7 @@ from jax import Array
 from jax.ad_checkpoint import checkpoint_name
 
 from rlseq.nn.conv2d import Conv2D, ConvTransposed2D
-from rlseq.nn.encoders import NormedStack
+from rlseq.nn.encoders import NormedStack, normed
 from rlseq.nn.initialisers import fan_average
 
 EPSILON = 1e-5  # of norms
@@ -25,12 +29,13 @@ class ConvEncoder(nn.Module):
 
     channels: tuple[int, ...]
     kernel: int
+    dtype: str = "float32"
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         for i, width in enumerate(self.channels):
-            x = checkpoint_name(Conv2D(width, self.kernel, stride=2 if i else 1)(x), KEPT)
-            x = _norm_silu(x)
+            layer = Conv2D(width, self.kernel, stride=2 if i else 1, dtype=self.dtype)
+            x = _norm_silu(checkpoint_name(layer(x), KEPT))
         return x.reshape(*x.shape[:-3], -1)
 
 
@@ -40,14 +45,16 @@ class ConvDecoder(nn.Module):
     shape: tuple[int, ...]
     channels: tuple[int, ...]
     kernel: int
+    dtype: str = "float32"
 
     def setup(self) -> None:
         scale = 2 ** (len(self.channels) - 1)
         self.low = (self.shape[0] // scale, self.shape[1] // scale, self.channels[-1])
-        self.dense = nn.Dense(math.prod(self.low), kernel_init=fan_average())
+        self.dense = nn.Dense(math.prod(self.low), kernel_init=fan_average(), dtype=self.dtype)
         self.norms = [nn.LayerNorm(epsilon=EPSILON) for _ in self.channels]
-        self.doublings = [ConvTransposed2D(w, self.kernel) for w in self.channels[-2::-1]]
-        self.last = Conv2D(self.shape[-1], self.kernel)
+        widths = self.channels[-2::-1]
+        self.doublings = [ConvTransposed2D(w, self.kernel, self.dtype) for w in widths]
+        self.last = Conv2D(self.shape[-1], self.kernel, dtype=self.dtype)
 
     def __call__(self, latent: Array) -> Array:
         return self.upsample(self.project(latent))
@@ -61,10 +68,10 @@ class ConvDecoder(nn.Module):
 
     def upsample(self, x: Array) -> Array:
         """[..., h, w, C] -> images [..., *shape]."""
-        x = nn.silu(self.norms[0](x))
+        x = nn.silu(normed(x, self.norms[0]))
         for double, norm in zip(self.doublings, self.norms[1:], strict=True):
-            x = nn.silu(norm(checkpoint_name(double(x), KEPT)))
-        return nn.sigmoid(checkpoint_name(self.last(x), KEPT))
+            x = nn.silu(normed(checkpoint_name(double(x), KEPT), norm))
+        return nn.sigmoid(checkpoint_name(self.last(x), KEPT).astype(jnp.float32))
 
 
 class PatchEncoder(nn.Module):
@@ -72,11 +79,12 @@ class PatchEncoder(nn.Module):
     convolution, which CPUs thank for. Ours."""
 
     widths: tuple[int, ...]
+    dtype: str = "float32"
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         rows = x.reshape(-1, x.shape[-1])  # of rank 2: gradients of its products are quicker
-        return NormedStack(self.widths)(rows).reshape(*x.shape[:-2], -1)
+        return NormedStack(self.widths, dtype=self.dtype)(rows).reshape(*x.shape[:-2], -1)
 
 
 class PatchDecoder(nn.Module):
@@ -85,13 +93,15 @@ class PatchDecoder(nn.Module):
     number: int
     size: int
     widths: tuple[int, ...]
+    dtype: str = "float32"
 
     @nn.compact
     def __call__(self, latent: Array) -> Array:
-        x = nn.Dense(self.number * self.widths[-1], kernel_init=fan_average())(latent)
+        dense = partial(nn.Dense, kernel_init=fan_average(), dtype=self.dtype)
+        x = dense(self.number * self.widths[-1])(latent)
         x = _norm_silu(x.reshape(-1, self.widths[-1]))
-        x = NormedStack(self.widths[-2::-1])(x)
-        x = nn.Dense(self.size, kernel_init=fan_average())(x)
+        x = NormedStack(self.widths[-2::-1], dtype=self.dtype)(x)
+        x = dense(self.size)(x).astype(jnp.float32)
         return x.reshape(*latent.shape[:-1], self.number, self.size)
 
 
@@ -115,10 +125,11 @@ class GridEncoder(nn.Module):
     """Small grids [..., H, W, C] -> features: one 3 x 3 convolution, every position kept. Ours."""
 
     width: int
+    dtype: str = "float32"
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        x = _norm_silu(Conv2D(self.width, 3)(x))
+        x = _norm_silu(Conv2D(self.width, 3, dtype=self.dtype)(x))
         return x.reshape(*x.shape[:-3], -1)
 
 
@@ -127,13 +138,14 @@ class GridDecoder(nn.Module):
 
     shape: tuple[int, ...]
     width: int
+    dtype: str = "float32"
 
     @nn.compact
     def __call__(self, latent: Array) -> Array:
         positions = (*self.shape[:2], self.width)
-        x = nn.Dense(math.prod(positions), kernel_init=fan_average())(latent)
-        x = _norm_silu(x.reshape(*latent.shape[:-1], *positions))
-        return Conv2D(self.shape[-1], 3)(x)
+        first = nn.Dense(math.prod(positions), kernel_init=fan_average(), dtype=self.dtype)
+        x = _norm_silu(first(latent).reshape(*latent.shape[:-1], *positions))
+        return Conv2D(self.shape[-1], 3, dtype=self.dtype)(x).astype(jnp.float32)
 
 
 class VectorDecoder(nn.Module):
@@ -141,12 +153,14 @@ class VectorDecoder(nn.Module):
 
     size: int
     widths: tuple[int, ...]
+    dtype: str = "float32"
 
     @nn.compact
     def __call__(self, latent: Array) -> Array:
-        x = NormedStack(self.widths)(latent)
-        return nn.Dense(self.size, kernel_init=fan_average())(x)
+        x = NormedStack(self.widths, dtype=self.dtype)(latent)
+        last = nn.Dense(self.size, kernel_init=fan_average(), dtype=self.dtype)
+        return last(x).astype(jnp.float32)
 
 
 def _norm_silu(x: Array) -> Array:
-    return nn.silu(nn.LayerNorm(epsilon=EPSILON)(x))
+    return nn.silu(normed(x, nn.LayerNorm(epsilon=EPSILON)))

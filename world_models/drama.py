@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import optax
 from jax import Array, lax
 
+from rlseq.cores.dtypes import around
 from rlseq.errors import InputError
 from rlseq.programs import compiled_once
 from rlseq.rl.optimisers import laprop
@@ -50,7 +51,7 @@ class Drama:
         self.num_actions = num_actions
         self.two_hot = config.two_hot
         self.core = sequence_core(config, core)
-        self.autoencoder = _autoencoder(obs_space, config)
+        self.autoencoder = _autoencoder(obs_space, config, around(self.core.dtype))
         self.network = DramaNetwork(
             self.autoencoder.encoder, self.autoencoder.decoder, self.core, num_actions, config
         )
@@ -266,7 +267,7 @@ class Drama:
         return self.network.apply(params, *args, **kwargs)
 
 
-def _autoencoder(obs_space: Any, c: DramaConfig) -> Autoencoder:
+def _autoencoder(obs_space: Any, c: DramaConfig, dtype: str) -> Autoencoder:
     return make_autoencoder(
         obs_space,
         c.encoder,
@@ -274,6 +275,7 @@ def _autoencoder(obs_space: Any, c: DramaConfig) -> Autoencoder:
         kernel=c.kernel,
         patch=c.patch,
         widths=tuple(c.widths),
+        dtype=dtype,
     )
 
 

@@ -4,8 +4,10 @@ from functools import partial
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 from jax import Array
 
+from rlseq.cores.dtypes import around
 from rlseq.nn.encoders import NormedStack
 from rlseq.nn.initialisers import fan_average
 from rlseq.types import Carry
@@ -16,7 +18,11 @@ from rlseq.world_models.settings import DramaConfig
 
 
 class DramaNetwork(nn.Module):
-    """Encoder, posterior, decoder, sequence model, prior, reward and end, each as a method."""
+    """Encoder, posterior, decoder, sequence model, prior, reward and end, each as a method.
+
+    Products are of the core's dtype where that is a half precision; what they give to losses is
+    float32.
+    """
 
     encoder: nn.Module
     decoder: nn.Module
@@ -26,15 +32,15 @@ class DramaNetwork(nn.Module):
 
     def setup(self) -> None:
         c = self.config
-        dense = partial(nn.Dense, kernel_init=fan_average())
+        dense = partial(nn.Dense, dtype=(dtype := around(self.core.dtype)))
         self.sequence = SequenceModel(self.core, self.num_actions, c.dropout, c.initial)
         self.posterior_head, self.prior_head = (
-            nn.Dense(c.latents * c.classes, kernel_init=dense_kernel(c.initial)) for _ in range(2)
+            dense(c.latents * c.classes, kernel_init=dense_kernel(c.initial)) for _ in range(2)
         )
-        self.reward_body, self.ending_body = NormedStack((c.head,)), NormedStack((c.head,))
+        self.reward_body, self.ending_body = (NormedStack((c.head,), dtype=dtype) for _ in range(2))
         # Rewards are imagined as 0 until something is learned, as in DreamerV3.
-        self.reward_head = nn.Dense(c.bins, kernel_init=nn.initializers.zeros)
-        self.ending_head = dense(1)
+        self.reward_head = dense(c.bins, kernel_init=nn.initializers.zeros)
+        self.ending_head = dense(1, kernel_init=fan_average())
 
     def __call__(self, carry: Carry, x: Array, action: Array, reset: Array) -> None:
         """Everything once, which makes all parameters."""
@@ -78,13 +84,13 @@ class DramaNetwork(nn.Module):
 
     def reward(self, hidden: Array) -> Array:
         """Two-hot logits [..., bins]."""
-        return self.reward_head(self.reward_body(hidden))
+        return self.reward_head(self.reward_body(hidden)).astype(jnp.float32)
 
     def termination_logit(self, hidden: Array) -> Array:
         """The logit [...] of an end."""
-        return self.ending_head(self.ending_body(hidden))[..., 0]
+        return self.ending_head(self.ending_body(hidden))[..., 0].astype(jnp.float32)
 
     def _categoricals(self, logits: Array) -> Array:
         c = self.config
-        logits = logits.reshape(*logits.shape[:-1], c.latents, c.classes)
+        logits = logits.astype(jnp.float32).reshape(*logits.shape[:-1], c.latents, c.classes)
         return log_probabilities(logits, c.unimix)

@@ -8,7 +8,9 @@ import jax.numpy as jnp
 from jax import Array
 
 from rlseq.cores import STACK, make_core
+from rlseq.cores.dtypes import around
 from rlseq.errors import InputError
+from rlseq.nn.encoders import normed
 from rlseq.types import Carry
 from rlseq.world_models.initial import dense_kernel
 from rlseq.world_models.settings import DramaConfig
@@ -27,7 +29,11 @@ class SequenceModel(nn.Module):
     initial: str = "released"  # of the stem
 
     def setup(self) -> None:
-        self.stem = nn.Dense(self.core.features, kernel_init=dense_kernel(self.initial))
+        self.stem = nn.Dense(
+            self.core.features,
+            kernel_init=dense_kernel(self.initial),
+            dtype=around(self.core.dtype),
+        )
         self.stem_norm, self.norm = nn.RMSNorm(epsilon=1e-5), nn.RMSNorm(epsilon=1e-5)
         self.drop = nn.Dropout(self.dropout)
 
@@ -46,7 +52,7 @@ class SequenceModel(nn.Module):
     def _inputs(self, latent: Array, action: Array) -> Array:
         one_hot = jax.nn.one_hot(action, self.num_actions, dtype=latent.dtype)
         x = self.stem(jnp.concatenate([latent, one_hot], axis=-1))
-        return nn.silu(self.stem_norm(x))
+        return nn.silu(normed(x, self.stem_norm))
 
     def _finish(self, y: Array) -> Array:
         y = y.astype(jnp.float32)  # the core may have another dtype

@@ -26,6 +26,11 @@ def held_in(dtype: str) -> str:
     return "float32" if dtype in HALF else dtype
 
 
+def around(dtype: str) -> str:
+    """The dtype of products in networks around a core of `dtype`."""
+    return dtype if dtype in HALF else "float32"
+
+
 def of_layer(dtype: str, options: dict[str, Any]) -> dict[str, Any]:
     """A layer's options within a core of `dtype`; its own `dtype` is that of its carry."""
     inside = options | {"dtype": held_in(dtype)}

@@ -30,6 +30,8 @@ class Stack(nn.Module):
     matrix; full_glu with two. Beside them glu, which is full_glu without its gelu, and mlp, two
     dense layers with a gelu between. Norms are layer norms; "pre_rms" is an RMSNorm before each
     layer, as in Mamba. `dropout` of what a layer adds happens where an rng "dropout" is given.
+    With `remat` the backward pass keeps the input of each layer of a sequence and computes the
+    rest again: less memory for about a third more time (on CPUs XLA undoes it).
     Inputs are cast to `dtype`, in which results and all around the layers are; `rlseq.cores.dtypes`
     says what layers hold in which.
 
@@ -46,12 +48,13 @@ class Stack(nn.Module):
     residual: bool = False
     gate: Annotated[str, OneOf(GATES)] = "none"  # of the residual, which it needs
     dropout: Annotated[float, Range(0, 1, below=True)] = 0.0
+    remat: bool = False
     dtype: Dtype = "float32"
 
     @staticmethod
     def option_names() -> tuple[str, ...]:
         """The options of make_core that the stack takes rather than its layers."""
-        return ("layers", "norm", "mixer", "residual", "gate", "dropout")
+        return ("layers", "norm", "mixer", "residual", "gate", "dropout", "remat")
 
     def __post_init__(self) -> None:
         if self.gate != "none" and not self.residual:
@@ -92,15 +95,25 @@ class Stack(nn.Module):
         if self.project is not None and x.shape[-1] != self.features:
             x = self.project(x)
         carries = []
-        for i, layer in enumerate(self.layers):
-            inside = self._normed(i, x) if self.norm in ("pre", "pre_rms") else x
-            c, y = getattr(layer, method)(carry[i], inside.astype(layer.dtype), reset)
-            y = self._mix(i, y.astype(self.dtype))
-            y = self.drop(y, deterministic=not self.has_rng("dropout"))
-            x = self._join(i, x, y)
-            x = self._normed(i, x) if self.norm == "post" else x
+        for i in range(len(self.layers)):
+            one = partial(Stack._layer, index=i, method=method)
+            if self.remat and method == "__call__":
+                one = nn.remat(one)
+            c, x = one(self, carry[i], x, reset)
             carries.append(c)
         return tuple(carries), x
+
+    def _layer(
+        self, carry: Carry, x: Array, reset: Array, *, index: int, method: str
+    ) -> tuple[Carry, Array]:
+        """One layer and what is around it."""
+        layer = self.layers[index]
+        inside = self._normed(index, x) if self.norm in ("pre", "pre_rms") else x
+        c, y = getattr(layer, method)(carry, inside.astype(layer.dtype), reset)
+        y = self._mix(index, y.astype(self.dtype))
+        y = self.drop(y, deterministic=not self.has_rng("dropout"))
+        x = self._join(index, x, y)
+        return c, self._normed(index, x) if self.norm == "post" else x
 
     def _normed(self, i: int, x: Array) -> Array:
         # flax mixes float32 into half precision, which a strict caller's JAX would refuse.

@@ -52,11 +52,13 @@ class Conv2D(nn.Module):
     width: int
     kernel: int
     stride: int = 1
+    dtype: str = "float32"  # of products and results; parameters are float32
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """x [..., H, W, C] -> [..., H / stride, W / stride, width]."""
         kernel, bias = _parameters(self, x.shape[-1])
+        x = x.astype(self.dtype)
         y = conv2d(x.reshape(-1, *x.shape[-3:]), kernel, self.stride) + bias
         return y.reshape(*x.shape[:-3], *y.shape[1:])
 
@@ -66,21 +68,23 @@ class ConvTransposed2D(nn.Module):
 
     width: int
     kernel: int
+    dtype: str = "float32"  # as of `Conv2D`
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """x [..., H, W, C] -> [..., 2 H, 2 W, width]."""
         kernel, bias = _parameters(self, x.shape[-1])
+        x = x.astype(self.dtype)
         y = conv2d_transposed(x.reshape(-1, *x.shape[-3:]), kernel) + bias
         return y.reshape(*x.shape[:-3], *y.shape[1:])
 
 
 def _parameters(layer: Conv2D | ConvTransposed2D, channels: int) -> tuple[Array, Array]:
-    """The kernel [k, k, channels, width] and the bias [1, 1, 1, width]."""
+    """The kernel [k, k, channels, width] and the bias [1, 1, 1, width], as products take them."""
     shape = (layer.kernel, layer.kernel, channels, layer.width)
     kernel = layer.param("kernel", fan_average(), shape, jnp.float32)
     bias = layer.param("bias", nn.initializers.zeros, (layer.width,), jnp.float32)
-    return kernel, jnp.expand_dims(bias, (0, 1, 2))
+    return kernel.astype(layer.dtype), jnp.expand_dims(bias, (0, 1, 2)).astype(layer.dtype)
 
 
 def _on_cpu() -> bool:

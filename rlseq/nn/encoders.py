@@ -13,18 +13,26 @@ class DenseStack(nn.Module):
     """x [..., D] -> [..., widths[-1]]: dense layers with a leaky ReLU after each.
 
     Orthogonal initialisation with gain sqrt(2) (Andrychowicz et al. 2006.05990, section 3.2).
-    `norm` puts a LayerNorm before each leaky ReLU.
+    `norm` puts a LayerNorm before each leaky ReLU. Products and results are of `dtype`, parameters
+    and norms float32.
     """
 
     widths: tuple[int, ...]
     norm: bool = False
+    dtype: str = "float32"
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         for width in self.widths:
-            x = nn.Dense(width, kernel_init=orthogonal(math.sqrt(2)))(x)
-            x = nn.leaky_relu(nn.LayerNorm()(x) if self.norm else x)
+            x = nn.Dense(width, kernel_init=orthogonal(math.sqrt(2)), dtype=self.dtype)(x)
+            x = nn.leaky_relu(normed(x, nn.LayerNorm()) if self.norm else x)
         return x
+
+
+def normed(x: Array, norm: nn.Module) -> Array:
+    """A norm in float32, its result of x's dtype."""
+    y: Array = norm(x.astype("float32"))  # type: ignore[operator]
+    return y.astype(x.dtype)
 
 
 class SparseStack(nn.Module):
@@ -53,10 +61,11 @@ class NormedStack(nn.Module):
 
     widths: tuple[int, ...]
     kernel_init: Callable = fan_average()
+    dtype: str = "float32"  # as in `DenseStack`
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         for width in self.widths:
-            x = nn.Dense(width, kernel_init=self.kernel_init)(x)
-            x = nn.silu(nn.RMSNorm(epsilon=1e-5)(x))
+            x = nn.Dense(width, kernel_init=self.kernel_init, dtype=self.dtype)(x)
+            x = nn.silu(normed(x, nn.RMSNorm(epsilon=1e-5)))
         return x

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from rlseq.nn.encoders import DenseStack
+from rlseq.nn.encoders import DenseStack, normed
 from rlseq.nn.initialisers import orthogonal
 
 ConvMethod = Literal["auto", "matmul", "xla"]
@@ -28,12 +28,12 @@ BOARD_PATCHES: Layers = ((32, 2, 2), (64, 2, 2))
 
 
 class PixelEncoder(nn.Module):
-    """Images [..., H, W, C] -> float32 [..., widths[-1]]: layers of kernels, then dense ones.
+    """Images [..., H, W, C] -> [..., widths[-1]] of `dtype`: layers of kernels, then dense ones.
 
     uint8 becomes 0 .. 1 here and nowhere before; other dtypes come as they are. Layers whose
     stride is their side see all of an image, for which zeros are added at its right and bottom
     unless `fill` is False; the others leave out what does not fill a kernel. Initialisation
-    and `norm`, at each place over its channels, as in `DenseStack`.
+    and `norm`, at each place over its channels, as in `DenseStack`, and so are dtypes.
     """
 
     layers: Layers
@@ -41,6 +41,7 @@ class PixelEncoder(nn.Module):
     method: ConvMethod = "auto"
     norm: bool = False
     fill: bool = True
+    dtype: str = "float32"
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
@@ -54,9 +55,10 @@ class PixelEncoder(nn.Module):
             bias = self.param(f"bias_{i}", nn.initializers.zeros, (features,), jnp.float32)
             x = _filled(x, side) if self.fill and side == stride else x
             kernel = kernel.reshape(side, side, -1, features)
+            x, kernel, bias = (one.astype(self.dtype) for one in (x, kernel, bias))
             x = convolve(x, kernel, stride, self.method) + bias[None, None, None]
-            x = nn.relu(nn.LayerNorm()(x) if self.norm else x)
-        return DenseStack(self.widths, self.norm)(x.reshape(*lead, -1))
+            x = nn.relu(normed(x, nn.LayerNorm()) if self.norm else x)
+        return DenseStack(self.widths, self.norm, self.dtype)(x.reshape(*lead, -1))
 
 
 def convolve(x: Array, kernel: Array, stride: int, method: ConvMethod = "auto") -> Array:

@@ -209,8 +209,18 @@ def _make_agent(config: Config, env: VecEnv, updates: int) -> Agent:
     name, options = _agent_options(config)
     model = None if config.world_model["name"] == NO_MODEL else config.world_model
     return agents.make_agent(
-        name, env, core=config.core, world_model=model, num_updates=updates, **options
+        name, env, core=core_of(config), world_model=model, num_updates=updates, **options
     )
+
+
+def core_of(config: Config) -> dict[str, Any]:
+    """The core's options, with `precision`. Raises InputError where they name another dtype."""
+    if config.precision == "float32":
+        return config.core
+    dtype = config.core.get("dtype", "float32")
+    if dtype not in ("float32", config.precision):
+        raise InputError(f"precision={config.precision} and core.dtype={dtype}: choose one")
+    return config.core | {"dtype": config.precision}
 
 
 def _agent_options(config: Config) -> tuple[str, dict[str, Any]]:

@@ -124,7 +124,9 @@ def _joint(sweep: Sweep, job: Job, names: list[str]) -> Job:
 def _construct(name: str, job: Job, settings: Any) -> Any:
     model = None if job.config.world_model["name"] == NO_MODEL else job.config.world_model
     env = build.make_env(job.config.env, job.config.env.num_envs, statistics=True)
-    return agents.construct(name, env, settings, job.config.core, job.schedule.updates, model)
+    return agents.construct(
+        name, env, settings, build.core_of(job.config), job.schedule.updates, model
+    )
 
 
 def _lowered(sweep: Sweep, job: Job, joint: Job) -> jax.stages.Lowered:
