@@ -108,4 +108,12 @@ def count(text: str) -> int:
     return int(value)
 
 
+def size(text: str) -> int:
+    """`80GB`, `512MB` or a number of bytes. Raises ValueError, which argparse reports."""
+    units = {"kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+    number, unit = (text[:-2], units[text[-2:]]) if text[-2:] in units else (text, 1)
+    return count(str(float(number) * unit))
+
+
+size.__name__ = "size"
 count.__name__ = counts.__name__ = "whole number"  # argparse says "invalid whole number value"

@@ -240,13 +240,16 @@ def _without_type(leaf: jax.Array) -> jax.Array:
     return jax.random.key_data(leaf) if is_key else leaf
 
 
+def device_memory() -> int:
+    """Bytes of the first device; of the machine where it is a CPU."""
+    limit = (jax.devices()[0].memory_stats() or {}).get("bytes_limit")
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if limit is None else limit
+
+
 def _check_memory(state: PyTree) -> None:
     """Raise InputError for a state that no device here could hold; nothing is allocated."""
-    device = jax.devices()[0]
-    limit = (device.memory_stats() or {}).get("bytes_limit")
-    if limit is None:
-        limit = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    total = limit * jax.device_count() if device.platform != "cpu" else limit
+    limit = device_memory()
+    total = limit * jax.device_count() if jax.default_backend() != "cpu" else limit
     if (size := state_bytes(state)) > total:
         parts = state._asdict()
         name, most = max(((k, state_bytes(v)) for k, v in parts.items()), key=lambda x: x[1])
