@@ -20,8 +20,9 @@ def run(options: argparse.Namespace) -> int:
     from pathlib import Path
 
     from rlseq.train import loop, runs
+    from rlseq.train.swept import folder as sweeps
     from rlseq.train.swept import loop as swept
 
-    if swept.is_sweep(folder := Path(options.run)):
+    if sweeps.is_sweep(folder := Path(options.run)):
         return guard.exit_code(lambda: swept.resume(folder, options.total_steps))
     return guard.exit_code(lambda: loop.resume(runs.open_run(options.run), options.total_steps))

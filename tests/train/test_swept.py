@@ -16,6 +16,7 @@ from rlseq.errors import InputError
 from rlseq.laws import agent_cases
 from rlseq.train import build, checkpoint, logging, loop, runs
 from rlseq.train.stop import Interrupted
+from rlseq.train.swept import folder as sweep_folder
 from rlseq.train.swept import loop as swept
 from rlseq.train.swept import program, space
 from rlseq.train.swept.agent import SweptAgent
@@ -85,7 +86,9 @@ def test_an_interrupted_sweep_goes_on_bit_for_bit_where_all_settings_are(
 
     with monkeypatch.context() as patch:
         patch.setattr(loop, "save", stop_after_two_rounds)
-        patch.setattr(swept, "_new_folder", lambda root: (root / "cut").mkdir() or root / "cut")
+        patch.setattr(
+            sweep_folder, "_new_folder", lambda root: (root / "cut").mkdir() or root / "cut"
+        )
         words = [*SMALL, "run.checkpoint_every=1", LISTS, f"run.root={tmp_path}"]
         with pytest.raises(Interrupted, match="rlseq resume"):
             swept.train(space.parse(words))
@@ -100,6 +103,32 @@ def test_an_interrupted_sweep_goes_on_bit_for_bit_where_all_settings_are(
     again = {folder: (folder / "metrics.jsonl").read_bytes() for folder in folders}
     swept.resume(tmp_path / "cut")  # nothing is left to do
     assert again == {folder: (folder / "metrics.jsonl").read_bytes() for folder in folders}
+
+
+def test_a_sweep_begins_with_the_weights_of_another_run(whole, tmp_path, monkeypatch):
+    monkeypatch.setattr(swept, "_chunks", lambda session, state, step: (state, step))
+    monkeypatch.setattr(swept, "_finish", lambda *_: None)
+    source = whole / NAMES[1]
+    words = [*SMALL, LISTS, f"init_from={source}", f"run.root={tmp_path}"]
+    folder = swept.train(space.parse(words))
+    wanted = newest(source)[1].params.network
+    for name in NAMES:
+        step, state = newest(folder / name)
+        assert step == 0
+        for a, b in zip(
+            jax.tree.leaves(state.params.network), jax.tree.leaves(wanted), strict=True
+        ):
+            assert (a == b).all()
+    swept.resume(folder)  # from what was saved
+
+
+def test_a_signal_before_the_first_chunk_saves_what_there_is(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        swept.Stop, "__enter__", lambda self: setattr(self, "requested", True) or self
+    )
+    with pytest.raises(Interrupted, match="at step 0, saved"):
+        swept.train(space.parse([*SMALL, LISTS, f"run.root={tmp_path}"]))
+    assert {path.name for path in tmp_path.glob("*/*/checkpoints/0*")} == {"0" * 12}
 
 
 def test_a_setting_that_diverges_is_left_behind(tmp_path, monkeypatch, capsys):
@@ -129,7 +158,7 @@ def test_a_folder_that_is_not_whole_is_refused(whole, tmp_path):
     shutil.rmtree(copy / NAMES[1])
     with pytest.raises(InputError, match="no run folder"):
         swept.resume(copy)
-    (copy / swept.FILE).write_text("vmap: {}\n")
+    (copy / sweep_folder.FILE).write_text("vmap: {}\n")
     with pytest.raises(InputError, match="names no hyper-parameters"):
         swept.resume(copy)
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import itertools
 import math
 import time
 from pathlib import Path
@@ -10,24 +9,27 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
-from omegaconf import OmegaConf
 
-from rlseq import config_yaml, fields
-from rlseq.config import RunConfig
-from rlseq.errors import InputError
-from rlseq.train import build, checkpoint, chunk_log, evaluate, files, host_env, logging, runs
+from rlseq.train import (
+    build,
+    checkpoint,
+    chunk_log,
+    evaluate,
+    host_env,
+    logging,
+    runs,
+    warm_start,
+)
 from rlseq.train import loop as single
 from rlseq.train.console import Reporter
 from rlseq.train.extras import check_loggers, make_extras
 from rlseq.train.records import last_logged
-from rlseq.train.runs import Run
 from rlseq.train.stop import Interrupted, Stop, Watch
+from rlseq.train.swept import folder as sweep_folder
 from rlseq.train.swept import space
 from rlseq.train.swept.agent import SweptState
 from rlseq.train.swept.program import Program, build_program
 from rlseq.train.swept.space import Sweep
-
-FILE = "sweep.yaml"  # in the folder of the run folders: what is swept
 
 
 class _Session(NamedTuple):
@@ -49,22 +51,17 @@ def train(sweep: Sweep) -> Path:
     """
     check_loggers(sweep.config.run.loggers)
     program = build_program(sweep)
-    folder = _create(program)
+    folder = sweep_folder.create(program)
     _train_on(program, folder)
     return folder
-
-
-def is_sweep(folder: Path) -> bool:
-    """Whether a folder holds the runs of a sweep in one program."""
-    return (folder / FILE).is_file()
 
 
 def resume(folder: Path, total_steps: int | None = None) -> None:
     """Continue a sweep from the newest checkpoint that all its settings have. Raises as `train`,
     and InputError where a run folder is missing or not the sweep's."""
-    sweep, found = _open(folder)
+    sweep, found = sweep_folder.open_sweep(folder)
     if total_steps is not None:
-        _check_end(found, total_steps)
+        sweep_folder.check_end(found, total_steps)
         sweep.config.total_steps = total_steps
     check_loggers(sweep.config.run.loggers)
     program = build_program(sweep)
@@ -72,55 +69,6 @@ def resume(folder: Path, total_steps: int | None = None) -> None:
         for run in found:
             runs.extend(run, total_steps)
     _train_on(program, folder)
-
-
-def _check_end(found: list[Run], total_steps: int) -> None:
-    done = max((checkpoint.steps(run.folder / "checkpoints") or [0])[-1] for run in found)
-    if total_steps < done:
-        raise InputError(f"total_steps = {total_steps}, but {done} are done already")
-
-
-def _create(program: Program) -> Path:
-    sweep = program.sweep
-    folder = _new_folder(Path(sweep.config.run.root))
-    for job, values in zip(program.jobs, sweep.settings, strict=True):
-        place = str(folder / space.label(values))
-        own = dataclasses.replace(job.config, run=dataclasses.replace(job.config.run, dir=place))
-        runs.create(own, job.agent.env.spec.settings)
-    about = {"vmap": space.lists_of(sweep.settings), "mesh": sweep.config.run.mesh}
-    text = OmegaConf.to_yaml(OmegaConf.create(about))
-    files.write_atomic(folder / FILE, text)  # last: with it the folder is whole
-    return folder
-
-
-def _new_folder(root: Path) -> Path:
-    files.make_folder(root)
-    stem = f"sweep-{time.strftime('%Y%m%d-%H%M%S')}"
-    names = (f"{stem}-{i}" if i else stem for i in itertools.count())
-    with files.writing("the folder of the sweep", root):
-        for name in names:
-            with contextlib.suppress(FileExistsError):
-                (root / name).mkdir()
-                return root / name
-    raise AssertionError("names never end")
-
-
-def _open(folder: Path) -> tuple[Sweep, list[Run]]:
-    about = config_yaml.read(folder / FILE)
-    lists = about.get("vmap")
-    names = sorted(path.parent.name for path in folder.glob(f"*/{runs.CONFIG_FILE}"))
-    if not isinstance(lists, dict) or not lists or not names:
-        raise InputError(f"{folder / FILE} names no hyper-parameters of runs beside it")
-    first = runs.open_run(folder / names[0]).config
-    mesh = fields.check("mesh", fields.of(RunConfig)["mesh"], about.get("mesh"))
-    bare = dataclasses.replace(first, run=dataclasses.replace(first.run, dir=None, mesh=mesh))
-    sweep = space.of(bare, lists)
-    found = [runs.open_run(folder / space.label(values)) for values in sweep.settings]
-    for run, values in zip(found, sweep.settings, strict=True):
-        wanted = sweep.member(values)
-        if dataclasses.replace(run.config, run=wanted.run) != wanted:
-            raise InputError(f"{str(run.folder)!r} holds a run of another configuration")
-    return sweep, found
 
 
 def _train_on(program: Program, folder: Path) -> None:
@@ -145,7 +93,8 @@ def _begin(
     settings, schedule = program.sweep.config.run, program.joint.schedule
     logged = [last_logged(one) if settings.loggers else 0 for one in folders]
     broken = [chunk_log.has_diverged(one) for one in folders]
-    step = _common_step([one for one, bad in zip(folders, broken, strict=True) if not bad])
+    saved = _common_step([one for one, bad in zip(folders, broken, strict=True) if not bad])
+    step = saved or 0
     left = -(-max(schedule.steps - step, 0) // schedule.chunk_steps)
     seeds = program.joint.config.seeds
     total = step + left * schedule.chunk_steps
@@ -162,18 +111,34 @@ def _begin(
     session = _Session(program, folder, members, reporter, stop, reasons)
     count = f"{len(members)} settings x {program.sweep.config.seeds} seeds in one program"
     reporter.say(f"sweep {folder}: {count}" + (f", from step {step:,}" if step else ""))
-    return session, _restored(program, folders, step), step
+    state = _fresh(session) if saved is None else _restored(program, folders, saved)
+    return session, state, step
 
 
-def _common_step(folders: list[Path]) -> int:
-    """The newest step that every folder has a checkpoint of; 0 without one."""
+def _common_step(folders: list[Path]) -> int | None:
+    """The newest step that every folder has a checkpoint of."""
     kept = [set(checkpoint.steps(folder / "checkpoints")) for folder in folders]
-    return max(set.intersection(*kept), default=0) if kept else 0
+    return max(set.intersection(*kept), default=None) if kept else None
+
+
+def _fresh(session: _Session) -> SweptState:
+    """As `init`, or with the weights of `init_from`, saved at once as in a run."""
+    program = session.program
+    state = program.init()
+    warm = warm_start.load(program.jobs[0])
+    if warm is None:
+        return state
+    for line in warm.lines():
+        session.reporter.say(line)
+    members = []
+    for i, member in enumerate(session.members):
+        own = warm_start.begin(member.job, program.member(state, i), warm, member.folder)
+        single.save(member, 0, own, math.nan)
+        members.append(own)
+    return program.join(members)
 
 
 def _restored(program: Program, folders: list[Path], step: int) -> SweptState:
-    if not step:
-        return program.init()
     like = build.abstract_state(program.jobs[0])
     places = [folder / "checkpoints" for folder in folders]
     found = {
@@ -198,6 +163,7 @@ def _chunks(session: _Session, state: SweptState, step: int) -> tuple[SweptState
         step // schedule.chunk_steps,
     )
     every = program.sweep.config.run.checkpoint_every
+    metrics: chunk_log.Metrics = {"return": np.full(program.joint.config.seeds, np.nan)}
     while step < schedule.steps and not session.stop.requested:
         began = time.perf_counter()
         state, metrics = train_chunk(state)
@@ -239,7 +205,7 @@ def _log(
 def _save(session: _Session, step: int, state: SweptState, metrics: chunk_log.Metrics) -> None:
     """A checkpoint in the folder of each setting that goes on."""
     for i, member in _going_on(session):
-        own = {name: values[session.program.rows(i)] for name, values in metrics.items()}
+        own = {"return": metrics["return"][session.program.rows(i)]}
         score = chunk_log.mean_score(own, math.nan)
         single.save(member, step, session.program.member(state, i), score)
 

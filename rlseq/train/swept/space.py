@@ -57,6 +57,8 @@ def parse(words: list[str]) -> Sweep:
     config = configuration.compose([word for word in words if not has_sweep([word])])
     if config.run.dir is not None:
         raise InputError(f"run.dir is one folder, and {KEY} makes several: name run.root")
+    if config.run.time_parts:
+        raise InputError(f"run.time_parts times one run, and {KEY} trains several in one program")
     return of(config, _read(mine[-1]))
 
 
