@@ -34,6 +34,7 @@ def create(program: Program) -> Path:
         own = dataclasses.replace(job.config, run=dataclasses.replace(job.config.run, dir=place))
         runs.create(own, job.agent.env.spec.settings)
     about = {"vmap": space.lists_of(sweep.settings), "mesh": sweep.config.run.mesh}
+    about["pbt"] = sweep.pbt and sweep.pbt._asdict()
     text = OmegaConf.to_yaml(OmegaConf.create(about))
     files.write_atomic(folder / FILE, text)  # last: with it the folder is whole
     return folder
@@ -64,7 +65,7 @@ def open_sweep(folder: Path) -> tuple[Sweep, list[Run]]:
     first = runs.open_run(folder / names[0]).config
     mesh = fields.check("mesh", fields.of(RunConfig)["mesh"], about.get("mesh"))
     bare = dataclasses.replace(first, run=dataclasses.replace(first.run, dir=None, mesh=mesh))
-    sweep = space.of(bare, lists)
+    sweep = space.of(bare, lists, about.get("pbt"))
     found = [runs.open_run(folder / space.label(values)) for values in sweep.settings]
     for run, values in zip(found, sweep.settings, strict=True):
         wanted = sweep.member(values)

@@ -26,7 +26,7 @@ from rlseq.train.extras import check_loggers, make_extras
 from rlseq.train.records import last_logged
 from rlseq.train.stop import Interrupted, Stop, Watch
 from rlseq.train.swept import folder as sweep_folder
-from rlseq.train.swept import space
+from rlseq.train.swept import population, space
 from rlseq.train.swept.agent import SweptState
 from rlseq.train.swept.program import Program, build_program
 from rlseq.train.swept.space import Sweep
@@ -95,6 +95,7 @@ def _begin(
     broken = [chunk_log.has_diverged(one) for one in folders]
     saved = _common_step([one for one, bad in zip(folders, broken, strict=True) if not bad])
     step = saved or 0
+    population.truncate_before(folder, step)
     left = -(-max(schedule.steps - step, 0) // schedule.chunk_steps)
     seeds = program.joint.config.seeds
     total = step + left * schedule.chunk_steps
@@ -147,7 +148,12 @@ def _restored(program: Program, folders: list[Path], step: int) -> SweptState:
         if step in checkpoint.steps(place)
     }
     anyone = next(iter(found.values()))  # in the place of settings that were left behind
-    return program.join([found.get(i, anyone) for i in range(len(places))])
+    values = None
+    if program.sweep.pbt is not None:
+        config = program.sweep.config
+        seeds = range(config.seed, config.seed + config.seeds)
+        values = population.last_values(folders, seeds, list(program.sweep.settings[0]))
+    return program.join([found.get(i, anyone) for i in range(len(places))], values)
 
 
 def _chunks(session: _Session, state: SweptState, step: int) -> tuple[SweptState, int]:
@@ -162,14 +168,19 @@ def _chunks(session: _Session, state: SweptState, step: int) -> tuple[SweptState
         chunk_log.seconds_so_far(session.members[0].folder),
         step // schedule.chunk_steps,
     )
-    every = program.sweep.config.run.checkpoint_every
+    sweep, every = program.sweep, program.sweep.config.run.checkpoint_every
     metrics: chunk_log.Metrics = {"return": np.full(program.joint.config.seeds, np.nan)}
     while step < schedule.steps and not session.stop.requested:
+        if chunk and sweep.pbt is not None and chunk % sweep.pbt.every == 0:
+            state = _round(session, state, step)
         began = time.perf_counter()
+        values = {name: np.asarray(own) for name, own in state.values.items()}
         state, metrics = train_chunk(state)
         metrics = chunk_log.unknown_as_nan(jax.device_get(metrics))
         took = time.perf_counter() - began
         step, chunk, seconds = step + schedule.chunk_steps, chunk + 1, seconds + took
+        if sweep.pbt is not None:
+            metrics |= {population.key(name): own for name, own in values.items()}
         _log(session, step, seconds, took, metrics)
         if chunk % every == 0 and step < schedule.steps:
             _save(session, step, state, metrics)
@@ -178,6 +189,26 @@ def _chunks(session: _Session, state: SweptState, step: int) -> tuple[SweptState
     if session.stop.requested and step < schedule.steps:
         raise Interrupted(f"interrupted at step {step:,}, saved; continue with: {_again(session)}")
     return state, step
+
+
+def _round(session: _Session, state: SweptState, step: int) -> SweptState:
+    """A round of population-based training, decided by the logs up to here."""
+    program, sweep = session.program, session.program.sweep
+    assert sweep.pbt is not None
+    config, folders = sweep.config, [member.folder for member in session.members]
+    since = step - sweep.pbt.every * program.joint.schedule.chunk_steps
+    seeds = range(config.seed, config.seed + config.seeds)
+    scores = population.scores_since(folders, seeds, since)
+    scores[list(session.diverged)] = np.nan
+    shape = len(folders), config.seeds
+    values = {name: np.asarray(own).reshape(shape) for name, own in state.values.items()}
+    rng = np.random.default_rng([config.seed, step])
+    decided = population.decide(sweep.pbt, config.agent["name"], scores, values, rng)
+    population.record(session.folder, [f.name for f in folders], step, config.seed, decided)
+    for i in list(session.diverged):
+        if (decided.source[i] != i).all():  # it goes on as another
+            del session.diverged[i]
+    return build.place(program.joint, population.apply(state, decided))
 
 
 def _log(

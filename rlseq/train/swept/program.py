@@ -58,10 +58,15 @@ class Program(NamedTuple):
         state = jax.jit(jax.vmap(self.agent.begin))(self._values(), keys)
         return build.place(self.joint, state)
 
-    def join(self, members: list[PyTree]) -> SweptState:
-        """The state of all settings from theirs."""
+    def join(
+        self, members: list[PyTree], values: dict[str, np.ndarray] | None = None
+    ) -> SweptState:
+        """The state of all settings from theirs, with other values [H, S] than they began with."""
         inner = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *members)
-        return build.place(self.joint, SweptState(self._values(), inner))
+        own = self._values()
+        if values is not None:
+            own = {name: jnp.asarray(values[name].reshape(-1)) for name in own}
+        return build.place(self.joint, SweptState(own, inner))
 
     def play(
         self, state: SweptState, settings: list[int], protocol: Protocol, count: int, watch: Watch
