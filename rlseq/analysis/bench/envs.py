@@ -5,6 +5,7 @@ package is installed.
 """
 
 import json
+import math
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -31,7 +32,8 @@ from rlseq.types import TimeStep, VecEnv
 
 SIZES, QUICK = (1, 64, 4096), (1, 8)
 ROLLOUT_ENVS, ROLLOUT_STEPS = 64, 256
-AT_LEAST = 0.3  # seconds of a measured run
+AT_LEAST, AT_MOST = 0.3, 5.0  # seconds of a measured run
+TRIAL = 8  # steps that say how long others will take
 FAMILIES = ("popgym:", "memory:", "minatar:", "meta:")
 
 
@@ -39,6 +41,7 @@ def run(
     folder: Path,
     ids: Sequence[str] = (),
     *,
+    sizes: Sequence[int] = (),
     quick: bool = False,
     show: Callable[[str], object] = print,
 ) -> list[dict[str, Any]]:
@@ -49,6 +52,7 @@ def run(
     Args:
         folder: created if it is missing.
         ids: environments; all of POPGym, memory:, minatar: and meta: without any.
+        sizes: numbers of copies, and nothing else is measured; `SIZES` and all else without any.
         quick: few copies and short runs, to check that everything runs.
         show: is called with a line for each row.
 
@@ -60,7 +64,8 @@ def run(
     about, held = _load(folder / "envs.json")
     for name in ids:
         if (name, quick) not in held:
-            held[name, quick] = _row(name, quick) | {"quick": quick, "commit": about["commit"]}
+            row = _row(name, quick, sizes)
+            held[name, quick] = row | {"quick": quick, "commit": about["commit"]}
             folder.mkdir(parents=True, exist_ok=True)
             whole = {"about": about, "rows": list(held.values())}
             write_atomic(folder / "envs.json", json.dumps(whole, indent=1) + "\n")
@@ -83,12 +88,14 @@ def _load(path: Path) -> tuple[dict[str, str], dict[tuple[str, bool], dict[str, 
     return here, {(row["environment"], row["quick"]): row for row in read["rows"]}
 
 
-def _row(name: str, quick: bool) -> dict[str, Any]:
+def _row(name: str, quick: bool, wanted: Sequence[int]) -> dict[str, Any]:
     at_least = 0.01 if quick else AT_LEAST
     row: dict[str, Any] = {"environment": name}
-    sizes = QUICK if quick else SIZES
+    sizes = wanted or (QUICK if quick else SIZES)
     for size in sizes:
         row[f"{size} envs"] = _raw(rlseq.make_env(name, size), at_least)
+    if wanted:
+        return row
     copies, steps = (8, 16) if quick else (ROLLOUT_ENVS, ROLLOUT_STEPS)
     # Difficulties share their program and differ in sizes: what is slow to measure, once each.
     first = not name.endswith(("Medium", "Hard"))
@@ -101,15 +108,23 @@ def _row(name: str, quick: bool) -> dict[str, Any]:
 
 
 def _raw(env: VecEnv, at_least: float) -> float:
-    """Steps per second of all copies together, over at least one longest episode."""
+    """Steps per second of all copies together, the median of three runs.
+
+    A run is at least one longest episode, or what `AT_MOST` seconds have time for.
+    """
     advance = jax.jit(partial(_advance, env))
     start = jax.jit(env.reset)(jax.random.key(0))
-    steps = env.spec.max_steps or 1000
-    jax.block_until_ready(advance(start, jax.random.key(1), steps))
-    began = time.perf_counter()
-    jax.block_until_ready(advance(start, jax.random.key(1), steps))
-    once = time.perf_counter() - began
-    steps *= max(1, round(at_least / once))
+
+    def once(steps: int) -> float:
+        began = time.perf_counter()
+        jax.block_until_ready(advance(start, jax.random.key(1), steps))
+        return time.perf_counter() - began
+
+    once(TRIAL)  # compiles
+    affordable = math.ceil(TRIAL * AT_MOST / once(TRIAL))
+    steps = min(env.spec.max_steps or 1000, affordable)
+    once(steps)
+    steps *= max(1, round(at_least / once(steps)))
     took = seconds(lambda: advance(start, jax.random.key(1), steps), repeats=3)
     return env.num_envs * steps / took
 
