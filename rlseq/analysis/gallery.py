@@ -129,8 +129,8 @@ def strip(env: VecEnv, steps: TimeStep) -> Figure:
     """What is seen, the hidden state where there is one, and rewards, from left to right."""
     space = env.spec.obs_space
     shown = {"seen": (space, steps.obs)}
-    if isinstance(space, spaces.Dict):
-        names = {"seen": "obs", "hidden": "state"}
+    names = {"seen": "obs", "hidden": "state"}  # of `observe="both"`, not another Dict
+    if isinstance(space, spaces.Dict) and set(space.spaces) == set(names.values()):
         shown = {title: (space.spaces[key], steps.obs[key]) for title, key in names.items()}
     figure = Figure(figsize=(6, 1.2 + 1.5 * len(shown)), layout="constrained")
     *panels, below = figure.subplots(

@@ -6,6 +6,7 @@ import signal
 import imageio.v3 as imageio
 import numpy as np
 import pytest
+from gymnax.environments import spaces
 
 from rlseq import cli
 from rlseq.analysis import gallery
@@ -62,6 +63,22 @@ def test_a_strip_shows_the_hidden_state_beside_what_is_seen():
     seen, hidden = (panel.images[0].get_array() for panel in panels[:2])
     assert seen.shape == (2, gallery.STEPS) and hidden.shape == (4, gallery.STEPS)
     np.testing.assert_array_equal(seen, hidden[[0, 2]])
+
+
+def test_a_strip_of_fields_shows_all_of_them():
+    class Fields(Constant):
+        def observation_space(self, params):
+            one = super().observation_space(params)
+            return spaces.Dict({"board": one, "time": one})
+
+        def observe(self, *given):
+            return dict.fromkeys(("board", "time"), super().observe(*given))
+
+    one = Fields()
+    env = JaxVecEnv(one, one.default_params, 1, "own:Fields")
+    panels = gallery.strip(env, gallery._play(env)).axes
+    assert [panel.get_ylabel() for panel in panels] == ["seen", "reward"]
+    assert panels[0].images[0].get_array().shape == (2, gallery.STEPS)
 
 
 def test_an_environment_draws_what_it_shows_and_nothing_else():

@@ -47,7 +47,7 @@ class Listed(NamedTuple):
 
 README = (ROOT / "README.md").read_text()
 # family, extra, ids; and then what comes from a run and its speed.
-FAMILY = r"^\| `(\w+):` \| (\S*) \| (\d+) \|"
+FAMILY = r"^\| `(\w+):` \| *([^| ]*) *\| (\d+) \|"
 RUN = r" ([\d,]+) \| \[(\S+)\]\((\S+)\) \| (\S+) \| (\S+) \|"
 NAMED = re.findall(FAMILY, README, re.MULTILINE)
 RUNS = [Listed(row[0], *row[3:]) for row in re.findall(FAMILY + RUN, README, re.MULTILINE)]
