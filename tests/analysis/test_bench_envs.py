@@ -55,8 +55,9 @@ def test_sizes_asked_for_are_all_that_is_measured(tmp_path):
         patch.setattr(envs, "AT_MOST", 1e-9)
         assert cli.main([*command, "--output", str(tmp_path)]) == cli.DONE
     (row,) = rows_of(tmp_path)
-    assert row["3 envs"] > 0 and row["5 envs"] > 0
-    assert set(row) == {"environment", "3 envs", "5 envs", "quick", "commit"}
+    columns = [f"{size} envs{how}" for size in (3, 5) for how in ("", envs.BY_CPU)]
+    assert all(row[column] > 0 for column in columns)
+    assert set(row) == {"environment", *columns, "quick", "commit"}
 
 
 def test_no_part_of_a_time_step_can_be_dropped():

@@ -73,7 +73,8 @@ def test_a_family_of_the_readme_is_what_its_raw_data_say(row):
     env_id = f"{row.family}:{row.task}"
     assert config.load(run / "config.yaml").env.id == env_id
     rows = json.loads((ROOT / "results/families/envs.json").read_text())["rows"]
-    (rate,) = [one["64 envs"] for one in rows if one["environment"] == env_id and not one["quick"]]
+    measured = [one for one in rows if one["environment"] == env_id and not one["quick"]]
+    (rate,) = [one["64 envs, per CPU second"] for one in measured]
     assert number(row.rate) == pytest.approx(rate, rel=5e-3)
 
 

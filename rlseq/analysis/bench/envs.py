@@ -6,11 +6,12 @@ package is installed.
 
 import json
 import math
+import statistics
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -33,6 +34,7 @@ from rlseq.types import TimeStep, VecEnv
 SIZES, QUICK = (1, 64, 4096), (1, 8)
 ROLLOUT_ENVS, ROLLOUT_STEPS = 64, 256
 AT_LEAST, AT_MOST = 0.3, 5.0  # seconds of a measured run
+BY_CPU = ", per CPU second"  # of a column
 TRIAL = 8  # steps that say how long others will take
 FAMILIES = ("popgym:", "memory:", "minatar:", "meta:")
 
@@ -93,7 +95,10 @@ def _row(name: str, quick: bool, wanted: Sequence[int]) -> dict[str, Any]:
     row: dict[str, Any] = {"environment": name}
     sizes = wanted or (QUICK if quick else SIZES)
     for size in sizes:
-        row[f"{size} envs"] = _raw(rlseq.make_env(name, size), at_least)
+        speed = _raw(rlseq.make_env(name, size), at_least)
+        row[f"{size} envs"] = speed.by_clock
+        if wanted:
+            row[f"{size} envs{BY_CPU}"] = speed.by_cpu
     if wanted:
         return row
     copies, steps = (8, 16) if quick else (ROLLOUT_ENVS, ROLLOUT_STEPS)
@@ -107,26 +112,31 @@ def _row(name: str, quick: bool, wanted: Sequence[int]) -> dict[str, Any]:
     return row
 
 
-def _raw(env: VecEnv, at_least: float) -> float:
-    """Steps per second of all copies together, the median of three runs.
+class Speed(NamedTuple):
+    """Steps per second of all copies together, medians of three runs."""
 
-    A run is at least one longest episode, or what `AT_MOST` seconds have time for.
-    """
+    by_clock: float
+    by_cpu: float  # per second of the process on all cores: what other load hardly changes
+
+
+def _raw(env: VecEnv, at_least: float) -> Speed:
+    """A run is at least one longest episode, or what `AT_MOST` seconds have time for."""
     advance = jax.jit(partial(_advance, env))
     start = jax.jit(env.reset)(jax.random.key(0))
 
-    def once(steps: int) -> float:
-        began = time.perf_counter()
+    def once(steps: int) -> tuple[float, float]:
+        began = time.perf_counter(), time.process_time()
         jax.block_until_ready(advance(start, jax.random.key(1), steps))
-        return time.perf_counter() - began
+        return time.perf_counter() - began[0], time.process_time() - began[1]
 
     once(TRIAL)  # compiles
-    affordable = math.ceil(TRIAL * AT_MOST / once(TRIAL))
+    affordable = math.ceil(TRIAL * AT_MOST / once(TRIAL)[0])
     steps = min(env.spec.max_steps or 1000, affordable)
     once(steps)
-    steps *= max(1, round(at_least / once(steps)))
-    took = seconds(lambda: advance(start, jax.random.key(1), steps), repeats=3)
-    return env.num_envs * steps / took
+    steps *= max(1, round(at_least / once(steps)[0]))
+    once(steps)
+    took = zip(*(once(steps) for _ in range(3)), strict=True)
+    return Speed(*(env.num_envs * steps / statistics.median(times) for times in took))
 
 
 def _advance(
