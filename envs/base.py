@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from gymnax.environments.environment import Environment, EnvParams
 
 from rlseq.types import PyTree
@@ -41,6 +42,11 @@ class Env(Environment[Any, EnvParams]):
 
     def reveal(self, state: Any) -> PyTree:
         """The hidden state as an element of `state_space(params)`, where an environment has one."""
+        raise NotImplementedError
+
+    def pictures(self, obs: PyTree) -> np.ndarray:
+        """Images uint8 [T, H, W, 3] of observations [T, ...], drawn on the host, where an
+        environment has them."""
         raise NotImplementedError
 
     def across_episodes(self, venv: Any) -> Any:

@@ -1,6 +1,8 @@
 """Brax's bodies, with positions or velocities hidden on demand."""
 
+import contextlib
 import importlib
+import sys
 from typing import Annotated, Any, NamedTuple
 
 import jax
@@ -64,7 +66,8 @@ class Brax(PackageEnv):
         ] = "generalized",
         max_steps: Episode = 1000,
     ):
-        with default_rules():
+        # MJX prints what it misses; what rlseq prints may be read by programs.
+        with default_rules(), contextlib.redirect_stdout(sys.stderr):
             self.package: Any = importlib.import_module("brax.envs").get_environment(
                 name, backend=backend
             )

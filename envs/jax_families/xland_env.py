@@ -86,6 +86,10 @@ class XLand(MiniGrid):
     def observation_space(self, params: Any) -> Any:
         return Tuple((super().observation_space(params), Box(0.0, 1.0, (2,), jnp.float32)))
 
+    def pictures(self, obs: PyTree) -> np.ndarray:
+        """What the agent sees, without the reward of the step before."""
+        return super().pictures(obs[0])
+
 
 def drawn(key: jax.Array) -> Any:
     """A RuleSet without rules: hold a tile, stand beside one, or put one beside another.

@@ -1,10 +1,12 @@
 """MiniGrid's tasks (Chevalier-Boisvert et al. 2306.13831) in JAX, of XLand-MiniGrid."""
 
 import importlib
+import math
 from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from gymnax.environments.spaces import Discrete
 
 from rlseq.envs.gymnax_adapter import default_rules
@@ -12,8 +14,10 @@ from rlseq.envs.jax_families.adapter import Outcome, PackageEnv
 from rlseq.envs.jax_families.xminigrid import MINIGRID
 from rlseq.envs.spaces import MultiDiscrete
 from rlseq.fields import OneOf, Range
+from rlseq.types import PyTree
 
 Limit = Annotated[int | None, Range(1, 1_000_000)]
+PIXELS = 28  # of a drawn cell
 
 
 class MiniGrid(PackageEnv):
@@ -61,6 +65,25 @@ class MiniGrid(PackageEnv):
         numbers = importlib.import_module("xminigrid.core.constants")
         cell = [numbers.NUM_TILES, numbers.NUM_COLORS]
         return MultiDiscrete(cell * self.settings.view_size**2)
+
+    def pictures(self, obs: PyTree) -> np.ndarray:
+        """What the agent sees from below in the middle, looking up, in the package's drawings; what
+        is hidden is black."""
+        return drawn_cells(np.asarray(obs))
+
+
+def drawn_cells(cells: np.ndarray) -> np.ndarray:
+    """uint8 [T, H, W, 3] of cells int32 [T, 2 * view * view]."""
+    draw = importlib.import_module("xminigrid.rendering.rgb_render").render_tile
+    view = math.isqrt(cells.shape[1] // 2)
+    cells = cells.reshape(-1, view, view, 2)
+    tiles = np.zeros((*cells.shape[:3], PIXELS, PIXELS, 3), np.uint8)
+    for time, row, column in np.ndindex(*cells.shape[:3]):
+        tile, color = map(int, cells[time, row, column])
+        upwards = 0 if (row, column) == (view - 1, view // 2) else None
+        if tile != 0:  # the package's "empty": out of sight
+            tiles[time, row, column] = draw((tile, color), upwards, tile_size=PIXELS)
+    return tiles.swapaxes(2, 3).reshape(-1, view * PIXELS, view * PIXELS, 3)
 
 
 def seen(timestep: Any) -> jax.Array:

@@ -15,11 +15,14 @@ from matplotlib.figure import Figure
 import rlseq
 from rlseq.analysis.whole import whole
 from rlseq.envs import catalogue, env_ids
+from rlseq.envs.base import Env
+from rlseq.envs.batched import Wrapper
 from rlseq.envs.spaces import flatten
+from rlseq.envs.vec import JaxVecEnv
 from rlseq.errors import InputError, check_names
 from rlseq.train.files import make_folder, write_atomic
 from rlseq.train.stop import Stop, Watch
-from rlseq.types import TimeStep, VecEnv
+from rlseq.types import PyTree, TimeStep, VecEnv
 
 STEPS = 64
 PIXELS = 200  # of the longer side of a GIF, about
@@ -79,11 +82,10 @@ def _write_page(out: Path, images: Sequence[Path]) -> None:
 def _image(out: Path, env_id: str) -> Path:
     env = rlseq.make_env(env_id)
     stem = out / env_id.replace(":", "_")
-    if is_image(env.spec.obs_space):
-        steps = _play(env)
+    if (draw := drawing(env)) is not None:
         path = stem.with_name(stem.name + ".gif")
         with whole(path) as beside:
-            imageio.imwrite(beside, frames(np.asarray(steps.obs)), duration=120, loop=0)
+            imageio.imwrite(beside, draw(_play(env).obs), duration=120, loop=0)
         return path
     with contextlib.suppress(InputError):  # there may be no hidden state to show
         env = rlseq.make_env(env_id, observe="both")
@@ -127,8 +129,8 @@ def strip(env: VecEnv, steps: TimeStep) -> Figure:
     """What is seen, the hidden state where there is one, and rewards, from left to right."""
     space = env.spec.obs_space
     shown = {"seen": (space, steps.obs)}
-    if isinstance(space, spaces.Dict):
-        names = {"seen": "obs", "hidden": "state"}
+    names = {"seen": "obs", "hidden": "state"}  # of `observe="both"`, not another Dict
+    if isinstance(space, spaces.Dict) and set(space.spaces) == set(names.values()):
         shown = {title: (space.spaces[key], steps.obs[key]) for title, key in names.items()}
     figure = Figure(figsize=(6, 1.2 + 1.5 * len(shown)), layout="constrained")
     *panels, below = figure.subplots(
@@ -147,6 +149,20 @@ def strip(env: VecEnv, steps: TimeStep) -> Figure:
     below.set_xlabel("step; lines begin episodes")
     figure.suptitle(env.spec.id, fontsize=9)
     return figure
+
+
+def drawing(env: VecEnv) -> Callable[[PyTree], np.ndarray] | None:
+    """What makes images uint8 [T, H, W, 3] of observations [T, ...]: they are images themselves, or
+    the environment draws what it shows. None where neither holds."""
+    space, inside = env.spec.obs_space, env
+    if is_image(space):
+        return lambda obs: frames(np.asarray(obs))
+    while isinstance(inside, Wrapper):
+        inside = inside.inner
+    if not isinstance(inside, JaxVecEnv) or type(inside.env).pictures is Env.pictures:
+        return None
+    # Wrappers may change what is seen, and an environment knows its own observations alone.
+    return inside.env.pictures if space is inside.spec.obs_space else None
 
 
 def is_image(space: Any) -> bool:

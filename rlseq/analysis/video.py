@@ -17,7 +17,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from rlseq.agents.acting import Act, Actor, Rewarded, act_once, rewarded_of, start_actor
-from rlseq.analysis.gallery import frames, is_image, strip
+from rlseq.analysis.gallery import drawing, strip
 from rlseq.analysis.whole import whole
 from rlseq.envs import action_log
 from rlseq.errors import InputError, missing_package
@@ -201,8 +201,8 @@ def _images(
     if seeds is not None and isinstance(emulator, action_log.FilmedEnv):
         return emulator.film(seeds, recorded.action[1:]), emulator.frames_per_second
     steps = jax.tree.map(lambda x: x[:, 0], recorded.timestep)
-    if is_image(env.spec.obs_space):
-        return iter(frames(steps.obs)), 8
+    if (draw := drawing(env)) is not None:
+        return iter(draw(steps.obs)), 8
     return _over_time(env, steps), 8
 
 

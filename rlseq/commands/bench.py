@@ -20,6 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     ids = "of envs and atari: popgym:AutoencodeEasy,..."
     parser.add_argument("--envs", type=arguments.names, default=[], help=ids)
+    sizes = "of envs: numbers of copies, and nothing but these: 64"
+    parser.add_argument("--sizes", type=arguments.counts, default=[], help=sizes)
     parser.add_argument(
         "--lengths", type=arguments.counts, default=[], help="of cores: 128,1024,8192"
     )
@@ -72,7 +74,8 @@ def _envs(options: argparse.Namespace, name: str) -> None:
     bench, place = {"envs": (envs, "env_speed"), "atari": (atari, "atari_speed")}[name]
     folder = options.output or Path("results") / place
     show = partial(print, flush=True)
-    print(as_table(bench.run(folder, options.envs, quick=options.quick, show=show)))
+    sized = {"sizes": options.sizes} if name == "envs" else {}
+    print(as_table(bench.run(folder, options.envs, quick=options.quick, show=show, **sized)))
 
 
 def _choices(options: argparse.Namespace) -> None:

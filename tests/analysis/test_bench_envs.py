@@ -41,11 +41,23 @@ def test_a_stopped_run_goes_on_and_keeps_its_rows(measured, monkeypatch):
     before = rows_of(measured)
     seen = []
     monkeypatch.setattr(
-        envs, "_row", lambda name, quick: seen.append(name) or {"environment": name}
+        envs, "_row", lambda name, *settings: seen.append(name) or {"environment": name}
     )
     rows = envs.run(measured, [*IDS, "memory:Parity"], quick=True, show=lambda line: None)
     assert rows[:2] == before and seen == ["memory:Parity"]
     assert rows_of(measured) == rows
+
+
+def test_sizes_asked_for_are_all_that_is_measured(tmp_path):
+    """And no run is longer than there is time for, here a single step."""
+    command = ["bench", "envs", "--envs", "probe:Leak", "--sizes", "3,5", "--quick"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(envs, "AT_MOST", 1e-9)
+        assert cli.main([*command, "--output", str(tmp_path)]) == cli.DONE
+    (row,) = rows_of(tmp_path)
+    columns = [f"{size} envs{how}" for size in (3, 5) for how in ("", envs.BY_CPU)]
+    assert all(row[column] > 0 for column in columns)
+    assert set(row) == {"environment", *columns, "quick", "commit"}
 
 
 def test_no_part_of_a_time_step_can_be_dropped():

@@ -6,10 +6,13 @@ import signal
 import imageio.v3 as imageio
 import numpy as np
 import pytest
+from gymnax.environments import spaces
 
 from rlseq import cli
 from rlseq.analysis import gallery
-from rlseq.envs import catalogue, make_env
+from rlseq.envs import catalogue, make_env, wrappers
+from rlseq.envs.probe_one_step import Constant
+from rlseq.envs.vec import JaxVecEnv
 from rlseq.errors import InputError
 from rlseq.train.stop import Interrupted
 
@@ -60,6 +63,36 @@ def test_a_strip_shows_the_hidden_state_beside_what_is_seen():
     seen, hidden = (panel.images[0].get_array() for panel in panels[:2])
     assert seen.shape == (2, gallery.STEPS) and hidden.shape == (4, gallery.STEPS)
     np.testing.assert_array_equal(seen, hidden[[0, 2]])
+
+
+def test_a_strip_of_fields_shows_all_of_them():
+    class Fields(Constant):
+        def observation_space(self, params):
+            one = super().observation_space(params)
+            return spaces.Dict({"board": one, "time": one})
+
+        def observe(self, *given):
+            return dict.fromkeys(("board", "time"), super().observe(*given))
+
+    one = Fields()
+    env = JaxVecEnv(one, one.default_params, 1, "own:Fields")
+    panels = gallery.strip(env, gallery._play(env)).axes
+    assert [panel.get_ylabel() for panel in panels] == ["seen", "reward"]
+    assert panels[0].images[0].get_array().shape == (2, gallery.STEPS)
+
+
+def test_an_environment_draws_what_it_shows_and_nothing_else():
+    class Drawn(Constant):
+        def pictures(self, obs):
+            return np.full((len(obs), 3, 4, 3), 7, np.uint8)
+
+    one = Drawn()
+    env = JaxVecEnv(one, one.default_params, 1, "own:Drawn")
+    steps = gallery._play(env)
+    np.testing.assert_array_equal(gallery.drawing(env)(steps.obs), one.pictures(steps.obs))
+    assert gallery.drawing(wrappers.EpisodeStatistics(env)) == one.pictures
+    assert gallery.drawing(wrappers.PreviousAction(env)) is None
+    assert gallery.drawing(make_env("probe:Constant")) is None
 
 
 def test_unknown_ids_are_refused(tmp_path):

@@ -1,10 +1,12 @@
 """What rlseq adds to the packages: hidden velocities, XLand's goals."""
 
+import imageio.v3 as imageio
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from rlseq.analysis import gallery
 from rlseq.envs import make_env
 from rlseq.errors import InputError
 
@@ -63,6 +65,30 @@ def test_drawn_goals_have_their_tiles_and_three_others(needs, loose_promotion):
         # A tile that must be carried can be: 6 is the goal's, which cannot.
         carried = {HOLD: first, TILE_NEAR: second}.get(goal[0])
         assert carried is None or (tuple(carried) in there and carried[0] != 6)
+
+
+def test_minigrids_pictures_are_the_packages_own(needs, tmp_path):
+    """Each cell in sight as the package's renderer has it; what is hidden is black."""
+    needs("xminigrid")
+    env = make_env("xminigrid:XLand-MiniGrid-R1-9x9")
+    cells, happened = (np.asarray(x) for x in env.reset(jax.random.key(0))[1].obs)
+    assert gallery.drawing(make_env("xminigrid:MiniGrid-Unlock", previous_action=True)) is None
+    (picture,) = gallery.drawing(env)((cells, happened))
+    from xminigrid.rendering import rgb_render
+
+    view = cells.reshape(5, 5, 2)
+    size = len(picture) // 5
+    theirs = rgb_render.render(view, agent=None, tile_size=size)
+    for row, column in np.ndindex(5, 5):
+        cell = np.s_[row * size : (row + 1) * size, column * size : (column + 1) * size]
+        if view[row, column, 0] == 0:
+            assert not picture[cell].any()
+        else:  # the agent stands on its cell alone
+            same = (row, column) != (4, 2)
+            assert (picture[cell] == theirs[cell]).all() == same
+    gallery.gallery(tmp_path, ["xminigrid:MiniGrid-Empty-5x5"], show=lambda line: None)
+    film = imageio.imread(tmp_path / "xminigrid_MiniGrid-Empty-5x5.gif")
+    assert film.shape[1:] == (196, 196, 3) and film.std(axis=0).any()
 
 
 def test_a_benchmark_is_drawn_from(needs, monkeypatch):

@@ -5,11 +5,13 @@ package is installed.
 """
 
 import json
+import math
+import statistics
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -31,7 +33,9 @@ from rlseq.types import TimeStep, VecEnv
 
 SIZES, QUICK = (1, 64, 4096), (1, 8)
 ROLLOUT_ENVS, ROLLOUT_STEPS = 64, 256
-AT_LEAST = 0.3  # seconds of a measured run
+AT_LEAST, AT_MOST = 0.3, 5.0  # seconds of a measured run
+BY_CPU = ", per CPU second"  # of a column
+TRIAL = 8  # steps that say how long others will take
 FAMILIES = ("popgym:", "memory:", "minatar:", "meta:")
 
 
@@ -39,6 +43,7 @@ def run(
     folder: Path,
     ids: Sequence[str] = (),
     *,
+    sizes: Sequence[int] = (),
     quick: bool = False,
     show: Callable[[str], object] = print,
 ) -> list[dict[str, Any]]:
@@ -49,6 +54,7 @@ def run(
     Args:
         folder: created if it is missing.
         ids: environments; all of POPGym, memory:, minatar: and meta: without any.
+        sizes: numbers of copies, and nothing else is measured; `SIZES` and all else without any.
         quick: few copies and short runs, to check that everything runs.
         show: is called with a line for each row.
 
@@ -60,7 +66,8 @@ def run(
     about, held = _load(folder / "envs.json")
     for name in ids:
         if (name, quick) not in held:
-            held[name, quick] = _row(name, quick) | {"quick": quick, "commit": about["commit"]}
+            row = _row(name, quick, sizes)
+            held[name, quick] = row | {"quick": quick, "commit": about["commit"]}
             folder.mkdir(parents=True, exist_ok=True)
             whole = {"about": about, "rows": list(held.values())}
             write_atomic(folder / "envs.json", json.dumps(whole, indent=1) + "\n")
@@ -83,12 +90,17 @@ def _load(path: Path) -> tuple[dict[str, str], dict[tuple[str, bool], dict[str, 
     return here, {(row["environment"], row["quick"]): row for row in read["rows"]}
 
 
-def _row(name: str, quick: bool) -> dict[str, Any]:
+def _row(name: str, quick: bool, wanted: Sequence[int]) -> dict[str, Any]:
     at_least = 0.01 if quick else AT_LEAST
     row: dict[str, Any] = {"environment": name}
-    sizes = QUICK if quick else SIZES
+    sizes = wanted or (QUICK if quick else SIZES)
     for size in sizes:
-        row[f"{size} envs"] = _raw(rlseq.make_env(name, size), at_least)
+        speed = _raw(rlseq.make_env(name, size), at_least)
+        row[f"{size} envs"] = speed.by_clock
+        if wanted:
+            row[f"{size} envs{BY_CPU}"] = speed.by_cpu
+    if wanted:
+        return row
     copies, steps = (8, 16) if quick else (ROLLOUT_ENVS, ROLLOUT_STEPS)
     # Difficulties share their program and differ in sizes: what is slow to measure, once each.
     first = not name.endswith(("Medium", "Hard"))
@@ -100,18 +112,31 @@ def _row(name: str, quick: bool) -> dict[str, Any]:
     return row
 
 
-def _raw(env: VecEnv, at_least: float) -> float:
-    """Steps per second of all copies together, over at least one longest episode."""
+class Speed(NamedTuple):
+    """Steps per second of all copies together, medians of three runs."""
+
+    by_clock: float
+    by_cpu: float  # per second of the process on all cores: what other load hardly changes
+
+
+def _raw(env: VecEnv, at_least: float) -> Speed:
+    """A run is at least one longest episode, or what `AT_MOST` seconds have time for."""
     advance = jax.jit(partial(_advance, env))
     start = jax.jit(env.reset)(jax.random.key(0))
-    steps = env.spec.max_steps or 1000
-    jax.block_until_ready(advance(start, jax.random.key(1), steps))
-    began = time.perf_counter()
-    jax.block_until_ready(advance(start, jax.random.key(1), steps))
-    once = time.perf_counter() - began
-    steps *= max(1, round(at_least / once))
-    took = seconds(lambda: advance(start, jax.random.key(1), steps), repeats=3)
-    return env.num_envs * steps / took
+
+    def once(steps: int) -> tuple[float, float]:
+        began = time.perf_counter(), time.process_time()
+        jax.block_until_ready(advance(start, jax.random.key(1), steps))
+        return time.perf_counter() - began[0], time.process_time() - began[1]
+
+    once(TRIAL)  # compiles
+    affordable = math.ceil(TRIAL * AT_MOST / once(TRIAL)[0])
+    steps = min(env.spec.max_steps or 1000, affordable)
+    once(steps)
+    steps *= max(1, round(at_least / once(steps)[0]))
+    once(steps)
+    took = zip(*(once(steps) for _ in range(3)), strict=True)
+    return Speed(*(env.num_envs * steps / statistics.median(times) for times in took))
 
 
 def _advance(
