@@ -8,10 +8,16 @@ ABOUT = "continue a run from its newest checkpoint"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The run, and a new end."""
+    """The run, a new end, and the devices and processes of this start."""
     arguments.add_run(parser)
     parser.add_argument(
         "--total-steps", type=arguments.count, help="a longer run than it was started with"
+    )
+    parser.add_argument("--mesh", help="the run's mesh from now on: env=4, seed=2,env=2 or null")
+    parser.add_argument(
+        "--distributed",
+        metavar="PROCESSES",
+        help="auto or HOST:PORT,processes=4,rank=0, as run.distributed of `rlseq train`",
     )
 
 
@@ -19,4 +25,11 @@ def run(options: argparse.Namespace) -> int:
     """Train on."""
     from rlseq.train import loop, runs
 
-    return guard.exit_code(lambda: loop.resume(runs.open_run(options.run), options.total_steps))
+    return guard.exit_code(
+        lambda: loop.resume(
+            runs.open_run(options.run),
+            options.total_steps,
+            mesh=options.mesh,
+            distributed_as=options.distributed,
+        )
+    )

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
 
 from rlseq import agents
 from rlseq.agents.types import AgentWithData
@@ -121,14 +122,26 @@ def make_env(config: EnvConfig, num_envs: int, **purpose: Any) -> VecEnv:
 
 def seed_keys(config: Config) -> jax.Array:
     """One key a seed, [S]; seed i of a run equals a run of that seed alone."""
-    seeds = np.arange(config.seed, config.seed + config.seeds).astype(np.uint32)
-    return jax.vmap(jax.random.key)(jnp.asarray(seeds))
+    return _keys(jnp.asarray(_seeds(config)))
+
+
+def _seeds(config: Config) -> np.ndarray:
+    return np.arange(config.seed, config.seed + config.seeds).astype(np.uint32)
+
+
+def _keys(seeds: jax.Array) -> jax.Array:
+    return jax.vmap(jax.random.key)(seeds)
 
 
 def init(job: Job) -> PyTree:
     """Fresh states of every seed, [S, ...], on the devices of the mesh."""
-    state = jax.jit(jax.vmap(job.agent.init))(seed_keys(job.config))
-    return place(job, state)
+    layout = _layout(job)
+    start = jax.vmap(job.agent.init)
+    if layout is None:
+        return jax.jit(start)(seed_keys(job.config))
+    # Keys are made inside: those outside lie on a device of this process.
+    begin = jax.jit(lambda seeds: start(_keys(seeds)), out_shardings=layout)
+    return place(job, begin(_seeds(job.config)))
 
 
 def abstract_state(job: Job) -> PyTree:
@@ -139,7 +152,7 @@ def abstract_state(job: Job) -> PyTree:
 def place(job: Job, state: PyTree) -> PyTree:
     """The state on the devices of `run.mesh`, or where it is without one."""
     layout = _layout(job)
-    return state if layout is None else jax.device_put(state, layout)
+    return state if layout is None else sharding.put(state, layout)
 
 
 def compiler_options() -> dict[str, str | bool]:
@@ -163,10 +176,18 @@ def compile_chunk(job: Job) -> Callable[[PyTree], tuple[PyTree, PyTree]]:
 
     Under JAX_DISABLE_JIT, where nothing is compiled ahead, it runs operation by operation.
     """
-    data = recorded_data(job)
+    data, layout = recorded_data(job), _layout(job)
+    if layout is not None:
+        everywhere = replicated(layout)
+        data = sharding.put(data, jax.tree.map(lambda _: everywhere, data))
     disabled = jit_disabled()
     run = chunk_program(job) if disabled else lower_chunk(job).compile(compiler_options())
     return lambda states: run(states, *data)
+
+
+def replicated(layout: PyTree) -> NamedSharding:
+    """A copy on every device of a layout."""
+    return NamedSharding(jax.tree.leaves(layout)[0].mesh, PartitionSpec())
 
 
 def recorded_data(job: Job) -> tuple[PyTree, ...]:
@@ -194,9 +215,10 @@ def chunk_program(job: Job) -> jax.stages.Wrapped:
     layout = _layout(job)
     if layout is None:
         return jax.jit(chunk, donate_argnums=0)
-    copies = [] if train_on is None else [None]  # on every device
+    everywhere = replicated(layout)  # metrics and recorded data
+    copies = [] if train_on is None else [everywhere]
     return jax.jit(
-        chunk, donate_argnums=0, in_shardings=(layout, *copies), out_shardings=(layout, None)
+        chunk, donate_argnums=0, in_shardings=(layout, *copies), out_shardings=(layout, everywhere)
     )
 
 
@@ -227,11 +249,11 @@ def _without_type(leaf: jax.Array) -> jax.Array:
 
 def _check_memory(state: PyTree) -> None:
     """Raise InputError for a state that no device here could hold; nothing is allocated."""
-    device = jax.devices()[0]
+    device = jax.local_devices()[0]
     limit = (device.memory_stats() or {}).get("bytes_limit")
     if limit is None:
         limit = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    total = limit * jax.device_count() if device.platform != "cpu" else limit
+    total = limit * (jax.process_count() if device.platform == "cpu" else jax.device_count())
     if (size := state_bytes(state)) > total:
         parts = state._asdict()
         name, most = max(((k, state_bytes(v)) for k, v in parts.items()), key=lambda x: x[1])
@@ -239,6 +261,11 @@ def _check_memory(state: PyTree) -> None:
             f"the state of all seeds takes {size / 1e9:,.1f} GB, of which {name} "
             f"{most / 1e9:,.1f}, and the memory here is {total / 1e9:,.1f} GB"
         )
+
+
+def batched_axes(job: Job) -> PyTree:
+    """Of each leaf of a state [S, ...], whether its second axis is environments."""
+    return job.agent.batched(jax.eval_shape(job.agent.init, seed_keys(job.config)[0]))
 
 
 def _layout(job: Job) -> PyTree | None:
@@ -251,6 +278,4 @@ def _layout(job: Job) -> PyTree | None:
             "process on one device"
         )
     mesh = sharding.make_mesh(config.run.mesh, seeds=config.seeds, num_envs=config.env.num_envs)
-    state = abstract_state(job)
-    batched = job.agent.batched(jax.eval_shape(job.agent.init, seed_keys(config)[0]))
-    return sharding.shardings(mesh, state, batched)
+    return sharding.shardings(mesh, abstract_state(job), batched_axes(job))

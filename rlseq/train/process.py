@@ -1,6 +1,7 @@
-"""Environment variables that a process of the command line needs."""
+"""What a process of the command line needs at its start, and how it ends."""
 
 import os
+import sys
 import tempfile
 from pathlib import Path
 
@@ -12,3 +13,20 @@ def prepare() -> None:
         Path.home()
     except RuntimeError:  # a user whom the system does not know, as containers have them
         os.environ["HOME"] = tempfile.gettempdir()
+
+
+_at_once: list[bool] = []  # not empty: as `end_at_once` wants it
+
+
+def end_at_once() -> None:
+    """Let `leave` end the process without what libraries do at its end."""
+    _at_once.append(True)
+
+
+def leave(code: int) -> int:
+    """The exit code; after `end_at_once` the process ends here."""
+    if _at_once:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os._exit(code)
+    return code
