@@ -23,13 +23,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Train on."""
-    from rlseq.train import loop, runs
+    return guard.exit_code(lambda: _resume(options))
 
-    return guard.exit_code(
-        lambda: loop.resume(
-            runs.open_run(options.run),
-            options.total_steps,
-            mesh=options.mesh,
-            distributed_as=options.distributed,
-        )
-    )
+
+def _resume(options: argparse.Namespace) -> None:
+    from rlseq.train import distributed
+
+    with distributed.joined(options.distributed) as processes:
+        # Imported here, as they touch devices: gymnax does.
+        from rlseq.train import loop, runs
+
+        run = runs.open_run(options.run)
+        loop.resume(run, options.total_steps, mesh=options.mesh, processes=processes)

@@ -19,7 +19,16 @@ def run(options: argparse.Namespace) -> int:
         from rlseq.train import sweep
 
         return guard.exit_code(lambda: sweep.multirun(options.overrides))
-    from rlseq import config
-    from rlseq.train import loop
+    return guard.exit_code(lambda: _train(options.overrides))
 
-    return guard.exit_code(lambda: loop.train(config.compose(options.overrides)))
+
+def _train(words: list[str]) -> None:
+    from rlseq import overrides
+    from rlseq.train import distributed
+
+    with distributed.joined(overrides.text_of("run.distributed", words)) as processes:
+        # Imported here, as they touch devices: gymnax does.
+        from rlseq import config
+        from rlseq.train import loop
+
+        loop.train(config.compose(words), processes)

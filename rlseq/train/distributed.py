@@ -83,6 +83,20 @@ class Processes:
         if self._dog:
             self._dog.stop, self._dog.left = stop, left
 
+    def agree(self, config: Config) -> None:
+        """Raise InputError, in all processes, unless all have one configuration, one version and
+        the same flags of JAX, and for one that several processes cannot share."""
+        if self._dog is None:
+            return
+        coordination.put(f"rlseq/facts/{self.rank}", _facts(config))
+        if not coordination.meet("rlseq/facts", JOINING):
+            raise DistributedError(f"not all processes are there after {JOINING} s")
+        wrong = _differences(coordination.listed("rlseq/facts"))
+        if wrong:
+            more = f"; and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+            raise InputError(f"the processes disagree: {'; '.join(wrong[:3])}{more}")
+        _check_splits(config)
+
     def from_leader(self, compute: Callable[[], Any]) -> Any:
         """What `compute` gives in process 0, plain values, for all of them. An Interrupted that it
         raises is raised by all."""
@@ -115,41 +129,47 @@ class Processes:
         return tree if self.count == 1 else sharding.gathered(tree, self.leads)
 
 
-def taken(config: Config) -> tuple[str | None, Config]:
-    """(`run.distributed`, the configuration without it): it is of a start, not of a run, which may
-    be resumed by any number of processes."""
+def shared(config: Config, processes: Processes | None) -> tuple[Config, Processes]:
+    """(the configuration without `run.distributed`, the processes), once all agree.
+
+    The key is of a start, not of a run, which any number of processes may resume. Raises
+    InputError as `Processes.agree`, and for a key that nobody heeded.
+    """
+    if config.run.distributed is not None and processes is None:
+        raise InputError(
+            "run.distributed is a word of `rlseq train`, which joins the processes before anything "
+            "else: `with rlseq.train.distributed.joined(...)` in Python"
+        )
     run = dataclasses.replace(config.run, distributed=None)
-    return config.run.distributed, dataclasses.replace(config, run=run)
+    config, processes = dataclasses.replace(config, run=run), processes or Processes()
+    processes.agree(config)
+    return config, processes
 
 
 @contextlib.contextmanager
-def joined(text: str | None, config: Config) -> Iterator[Processes]:
-    """Join the processes that `text` names, all of which must have the same configuration; the
-    end waits for all of them. Without a text it is this one alone.
+def joined(text: str | None) -> Iterator[Processes]:
+    """Join the processes that `text`, a value of `run.distributed`, names; None: this one alone.
 
-    An error inside ends the other processes too.
+    It must be entered before JAX touches a device, and gymnax does when it is imported: so before
+    `rlseq.train.loop` is. The end waits for all processes, an error inside ends all of them.
 
     Raises:
-        InputError: a text that cannot be read, no cluster found, a run that cannot be split, or
-            processes that differ in configuration, versions or flags of JAX.
+        InputError: a text that cannot be read, and no cluster found.
         DistributedError: another process failed or died.
     """
     if text is None:
         yield Processes()
         return
-    setting = parse(text)
-    _check_splits(config)
-    dog = None
+    setting, dog = parse(text), None
 
     def lost() -> str:
         return _not_found(setting) if dog is None else f"{_LOST}; {dog.left()}"
 
     with watchdog.explained_aborts(lost):
         _initialize(setting)
-        dog = Watchdog(jax.process_index(), jax.process_count())
+        dog = Watchdog(*coordination.place())
         dog.start()
         try:
-            _agree(config, dog)
             yield Processes(dog)
             coordination.meet("rlseq/end", LEAVING)
         except BaseException as error:
@@ -212,21 +232,14 @@ def _not_found(setting: Setting) -> str:
     )
 
 
-def _agree(config: Config, dog: Watchdog) -> None:
-    """Raise InputError, in all processes, where one differs from process 0."""
-    coordination.put(f"rlseq/facts/{dog.rank}", _facts(config))
-    if not coordination.meet("rlseq/facts", JOINING):
-        raise DistributedError(f"not all processes are there after {JOINING} s")
-    facts = coordination.listed("rlseq/facts")
-    wrong = [
+def _differences(facts: dict[int, dict[str, Any]]) -> list[str]:
+    """What differs from process 0."""
+    return [
         f"{key} is {facts[0].get(key)} in process 0 and {own.get(key)} in process {rank}"
         for rank, own in sorted(facts.items())
         for key in {**facts[0], **own}
         if facts[0].get(key) != own.get(key)
     ]
-    if wrong:
-        more = f"; and {len(wrong) - 3} more" if len(wrong) > 3 else ""
-        raise InputError(f"the processes disagree: {'; '.join(wrong[:3])}{more}")
 
 
 def _facts(config: Config) -> dict[str, Any]:

@@ -32,17 +32,13 @@ from rlseq.train.finish import finish
 from rlseq.train.records import last_logged
 from rlseq.train.runs import Run
 from rlseq.train.session import Session, going_on, host_errors, kept, save
-from rlseq.train.stop import Interrupted, Stop
+from rlseq.train.stop import Interrupted, NonFinite, Stop
 from rlseq.train.warm_start import WarmStart
 from rlseq.types import PyTree
 
 
-class NonFinite(RuntimeError):
-    """The loss is NaN or infinite; the last good checkpoint is kept."""
-
-
-def train(config: Any) -> Run:
-    """Train a new run to its end.
+def train(config: Any, processes: Processes | None = None) -> Run:
+    """Train a new run to its end, in this process or in those of `distributed.joined`.
 
     Raises:
         InputError: anything wrong in the configuration, before a folder is created.
@@ -51,19 +47,18 @@ def train(config: Any) -> Run:
         HostEnvError: an environment outside JAX failed or cannot be restored.
         CannotWrite: no space or no permission; the run can be resumed from what was saved.
     """
-    setting, config = distributed.taken(config)
-    with distributed.joined(setting, config) as processes:
-        check_loggers(config.run.loggers)
-        job = build.build(config)
-        build.recorded_data(job)  # a fault in it shows before anything is written
-        warm = warm_start.load(job)
-        if warm is not None:
-            reporter = Reporter(0, quiet=config.run.quiet or not processes.leads)
-            for line in warm.lines():
-                reporter.say(line)
-        settings = job.agent.env.spec.settings
-        folder = processes.from_leader(lambda: str(runs.create(config, settings).folder))
-        drive(job, Path(folder), warm=warm, processes=processes)
+    config, processes = distributed.shared(config, processes)
+    check_loggers(config.run.loggers)
+    job = build.build(config)
+    build.recorded_data(job)  # a fault in it shows before anything is written
+    warm = warm_start.load(job)
+    if warm is not None:
+        reporter = Reporter(0, quiet=config.run.quiet or not processes.leads)
+        for line in warm.lines():
+            reporter.say(line)
+    settings = job.agent.env.spec.settings
+    folder = processes.from_leader(lambda: str(runs.create(config, settings).folder))
+    drive(job, Path(folder), warm=warm, processes=processes)
     return Run(Path(folder), config)
 
 
@@ -72,7 +67,7 @@ def resume(
     total_steps: int | None = None,
     *,
     mesh: str | None = None,
-    distributed_as: str | None = None,
+    processes: Processes | None = None,
 ) -> Run:
     """Continue a run from its newest readable checkpoint.
 
@@ -80,7 +75,7 @@ def resume(
         run: its folder must be seen by every process.
         total_steps: a new end.
         mesh: in the place of the run's, from now on; "null" for none.
-        distributed_as: as `run.distributed` of a new run.
+        processes: those of `distributed.joined`, or this one.
 
     Raises as `train`.
     """
@@ -89,13 +84,13 @@ def resume(
         raise InputError(f"total_steps = {total_steps}, but {done[-1]} are done already")
     check_loggers(run.config.run.loggers)
     changed = runs.changed(run.config, total_steps, mesh)
-    with distributed.joined(distributed_as, changed) as processes:
-        job = build.build(changed)
-        build.recorded_data(job)  # a fault in it shows before anything is written
-        with _locked(run.folder, processes):
-            if processes.leads and changed != run.config:
-                runs.keep_config(run.folder, changed)
-            _train_on(job, run.folder, Stop(), processes)
+    changed, processes = distributed.shared(changed, processes)
+    job = build.build(changed)
+    build.recorded_data(job)  # a fault in it shows before anything is written
+    with _locked(run.folder, processes):
+        if processes.leads and changed != run.config:
+            runs.keep_config(run.folder, changed)
+        _train_on(job, run.folder, Stop(), processes)
     return run._replace(config=changed)
 
 
