@@ -127,7 +127,7 @@ _SAVER = """
 import sys
 from pathlib import Path
 import jax.numpy as jnp
-from rlseq.train import checkpoint, export
+from rlseq.train import checkpoint
 
 folder, step = Path(sys.argv[1]), int(sys.argv[2])
 while True:
