@@ -163,7 +163,7 @@ def joined(text: str | None) -> Iterator[Processes]:
     setting, dog = parse(text), None
 
     def lost() -> str:
-        return _not_found(setting) if dog is None else f"{_LOST}; {dog.left()}"
+        return _not_found(setting) if dog is None else dog.told or f"{_LOST}; {dog.left()}"
 
     with watchdog.explained_aborts(lost):
         _initialize(setting)
@@ -183,15 +183,18 @@ def joined(text: str | None) -> Iterator[Processes]:
 _LOST = "JAX lost process 0, which coordinates all, or found that another process has died (above)"
 
 
+_STATUS = re.compile(r"[A-Z_]+: ")  # begins the errors of XLA, which are of several types
+
+
 def _fail(dog: Watchdog, error: BaseException) -> None:
     """End the other processes; raises DistributedError where they are the cause."""
-    if isinstance(error, Interrupted) and coordination.meet("rlseq/end", watchdog.GRACE):
+    computing = isinstance(error, jax.errors.JaxRuntimeError) or _STATUS.match(str(error))
+    if not computing and coordination.meet("rlseq/end", watchdog.GRACE):
         jax.distributed.shutdown()
-        return  # by all of them
+        return  # all end here: signals, bad input and losses that are not finite are seen by all
     cause = dog.failed(error)
-    if cause and isinstance(error, jax.errors.JaxRuntimeError):
-        told = f"{cause}; process {dog.rank} saw: {watchdog.one_line(error)}; {dog.left()}"
-        raise DistributedError(told) from error
+    if cause and computing:
+        raise DistributedError(cause) from error
 
 
 def _check_splits(config: Config) -> None:

@@ -35,6 +35,7 @@ class Watchdog:
         self.count = count
         self.stop: Stop | None = None  # signals reach every process through it
         self.left: Callable[[], str] = lambda: "nothing was written"  # for messages: what is saved
+        self.told: str | None = None  # why the process ends, once that is known
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True, name="rlseq-watchdog")
 
@@ -47,33 +48,35 @@ class Watchdog:
         self._closed.set()
 
     def failed(self, error: BaseException) -> str | None:
-        """Say that this process fails, and wait until the others, as far as they live, have left.
+        """Say that this process fails, and wait until the others, as far as they live, know.
 
         Returns:
-            What is wrong with another process: one that failed before or does not answer.
+            What is wrong with another process, one that failed before or does not answer.
         """
         self.close()
         process.end_at_once()  # JAX would wait for the others once more
+        cause = "process 0, which coordinates all, has died or cannot be reached"
         with contextlib.suppress(Exception):  # the coordinator may be gone
             before = self._others()
             coordination.put(f"{_FAILED}/{self.rank}", one_line(error))
-            missing = self._wait_for_others()
-            if missing:
-                named = ", ".join(map(str, missing))
-                return f"process {named} of {self.count} has died or cannot be reached"
-            return _told(before)
-        return "process 0, which coordinates all, has died or cannot be reached"
+            cause = self._missing() or _told(before)
+        if cause:
+            self.told = f"{cause}; process {self.rank} saw: {one_line(error)}; {self.left()}"
+        return self.told
 
-    def _wait_for_others(self) -> list[int]:
-        """Ranks of those that neither failed nor left in time."""
-        last = self.rank == 0  # without the coordinator others could not say that they leave
-        deadline = time.monotonic() + (3 if last else 2) * GRACE
+    def _missing(self) -> str | None:
+        """Wait until all have said that they fail or leave: those that do not in time."""
+        last = self.rank == 0  # without the coordinator the others could not say it
+        deadline = time.monotonic() + (4 if last else 3) * GRACE
         while True:
             gone = {*coordination.listed(_FAILED), *coordination.listed(_LEFT)}
             missing = sorted({*range(self.count)} - gone)
             if not missing or time.monotonic() > deadline:
-                return missing
+                break
             time.sleep(EVERY / 5)
+        time.sleep(2 * EVERY if last else 0.0)
+        named = ", ".join(map(str, missing))
+        return f"process {named} of {self.count} has died or cannot be reached" if named else None
 
     def _others(self) -> dict[int, str]:
         return {k: v for k, v in coordination.listed(_FAILED).items() if k != self.rank}
@@ -83,8 +86,9 @@ class Watchdog:
             with contextlib.suppress(Exception):  # without its coordinator JAX ends the process
                 self._pass_on_signals()
                 if (told := _told(self._others())) and not self._closed.wait(GRACE):
+                    self.told = f"{told}; {self.left()}"
                     coordination.put(f"{_LEFT}/{self.rank}", "")
-                    end(f"{told}; {self.left()}")
+                    end(f"{self._missing() or told}; {self.left()}")
 
     def _pass_on_signals(self) -> None:
         if self.stop is not None and self.stop.requested:
