@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import NamedSharding, PartitionSpec
+from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
 
 from rlseq import agents
 from rlseq.agents.types import AgentWithData
@@ -263,19 +263,34 @@ def _check_memory(state: PyTree) -> None:
         )
 
 
-def batched_axes(job: Job) -> PyTree:
-    """Of each leaf of a state [S, ...], whether its second axis is environments."""
-    return job.agent.batched(jax.eval_shape(job.agent.init, seed_keys(job.config)[0]))
-
-
-def _layout(job: Job) -> PyTree | None:
+def abstract_layout(job: Job) -> PyTree | None:
+    """NamedShardings of a state [S, ...] on `run.mesh`, of which no device need be there."""
     config = job.config
     if config.run.mesh is None:
         return None
+    _check_splits(job)
+    sizes = {"seeds": config.seeds, "num_envs": config.env.num_envs}
+    return _layout_on(job, sharding.abstract_mesh(config.run.mesh, **sizes))
+
+
+def _layout(job: Job) -> PyTree | None:
+    """The same on devices that are there. Raises InputError without them."""
+    config = job.config
+    if config.run.mesh is None:
+        return None
+    _check_splits(job)
+    sizes = {"seeds": config.seeds, "num_envs": config.env.num_envs}
+    return _layout_on(job, sharding.make_mesh(config.run.mesh, **sizes))
+
+
+def _layout_on(job: Job, mesh: Mesh | AbstractMesh) -> PyTree:
+    batched = job.agent.batched(jax.eval_shape(job.agent.init, seed_keys(job.config)[0]))
+    return sharding.shardings(mesh, abstract_state(job), batched)
+
+
+def _check_splits(job: Job) -> None:
     if action_log.find(job.agent.env) is not None:
         raise InputError(
-            f"run.mesh cannot split {config.env.id}: its environments live outside JAX, in one "
+            f"run.mesh cannot split {job.config.env.id}: its environments live outside JAX, in one "
             "process on one device"
         )
-    mesh = sharding.make_mesh(config.run.mesh, seeds=config.seeds, num_envs=config.env.num_envs)
-    return sharding.shardings(mesh, abstract_state(job), batched_axes(job))
