@@ -4,8 +4,9 @@ import jax
 import numpy as np
 import pytest
 
+from rlseq import config
 from rlseq.errors import InputError
-from rlseq.train import build, loop, sharding
+from rlseq.train import build, loop, plan, sharding
 from tests.train.fake_job import make_folder, make_job
 
 
@@ -35,6 +36,20 @@ def test_training_with_a_mesh_equals_training_without(tmp_path, mesh):
 def test_bad_meshes_are_refused(text, message):
     with pytest.raises(InputError, match=message):
         sharding.make_mesh(text, seeds=1, num_envs=4)
+
+
+def test_a_plan_says_how_a_mesh_splits_the_state_without_its_devices():
+    words = ["experiment=debug", "core=gru", "seeds=2", "env.num_envs=16"]
+    rows = dict(plan.plan(config.compose([*words, "run.mesh=seed=2,env=8"])))
+    assert rows["mesh"] == "16 devices: seed=2, env=8"
+    on_each = "part 0 of the seeds on devices 0 to 7; part 1 of the seeds on devices 8 to 15"
+    assert rows["device order"] == on_each
+    assert rows["compile"] == "not here: 16 devices are needed, there are 4"
+    job = build.build_to_act(config.compose([*words, "run.mesh=seed=2,env=8"]))
+    state, layout = build.abstract_state(job), build.abstract_layout(job)
+    whole = build.state_bytes(state.actor.env_state)
+    assert plan._on_each(state.params, layout.params) * 2 == build.state_bytes(state.params)
+    assert plan._on_each(state.actor.env_state, layout.actor.env_state) * 16 == whole
 
 
 def test_more_devices_than_there_are_is_refused():
