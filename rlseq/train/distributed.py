@@ -49,7 +49,7 @@ def parse(text: str) -> Setting:
     if text == AUTO:
         return Setting()
     address, *parts = (part.strip() for part in text.split(","))
-    pairs = dict(part.partition("=")[::2] for part in parts)
+    pairs = {name: value for name, _, value in (part.partition("=") for part in parts)}
     check_names("part of run.distributed", pairs, ("processes", "rank"))
     port = re.fullmatch(r".+:(\d{1,5})", address)
     if not port or not 1 <= int(port[1]) < 2**16 or "processes" not in pairs:

@@ -99,7 +99,7 @@ def _is_key(leaf: Any) -> bool:
     return jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
-def _devices(text: str, wanted: int) -> list[jax.Device]:
+def _devices(text: str, wanted: int) -> list[Any]:
     """The first devices, as many of each process."""
     by_process = [jax.local_devices(process_index=i) for i in range(jax.process_count())]
     counts = [len(own) for own in by_process]

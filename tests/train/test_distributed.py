@@ -1,6 +1,8 @@
 """Several processes over loopback: they equal one, are killed, stopped, and wrongly started."""
 
+import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -19,17 +21,44 @@ from rlseq.train import build, checkpoint, distributed, loop, runs, sharding
 from tests import script
 from tests.train.fake_job import make_folder, make_job
 
-BOUND = 60.0  # seconds from a death to the end of all others; two are usual
+BOUND = 120.0  # seconds from a death to the end of all others; ten are usual
+
+
+FIRST_PORT = 65_536 - 4096  # of those that JAX derives from the number of a job
+
+
+def free_port() -> int:
+    for port in random.sample(range(FIRST_PORT, 65_536), 100):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("localhost", port))
+            return port
+    raise OSError("no free port")
+
+
+def slurm(port: int, count: int, rank: int) -> dict[str, str]:
+    """What `srun` sets."""
+    job = {"SLURM_JOB_ID": port - FIRST_PORT, "SLURM_STEP_NODELIST": "localhost,node7"}
+    task = {"SLURM_NTASKS": count, "SLURM_PROCID": rank, "SLURM_LOCALID": rank}
+    return {key: str(value) for key, value in {**job, **task}.items()}
+
+
+def open_mpi(port: int, count: int, rank: int) -> dict[str, str]:
+    """What `mpirun` sets."""
+    job = {"OMPI_MCA_orte_hnp_uri": f"{(port - FIRST_PORT) * 4096}.0;tcp://127.0.0.1:34911"}
+    names = ("SIZE", "RANK", "LOCAL_RANK")
+    values = zip(names, (count, rank, rank), strict=True)
+    return job | {f"OMPI_COMM_WORLD_{name}": str(value) for name, value in values}
 
 
 class Group:
-    """Processes 0 .. count - 1 of one run; `command(rank)` gives the words of each."""
+    """Processes 0 .. count - 1 of one run; `command(setting, rank)` gives the words of each.
 
-    def __init__(self, folder: Path, count: int, command, devices: int = 1):
-        with socket.socket() as probe:
-            probe.bind(("localhost", 0))
-            port = probe.getsockname()[1]
-        setting = f"localhost:{port},processes={count}"
+    `cluster(port, count, rank)`: the variables of a launcher, from which JAX takes all of that.
+    """
+
+    def __init__(self, folder: Path, count: int, command, devices: int = 1, cluster=None):
+        port = free_port()
+        setting = "auto" if cluster else f"localhost:{port},processes={count}"
         env = os.environ | {"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": str(devices)}
         env["JAX_COMPILATION_CACHE_DIR"] = str(jax.config.jax_compilation_cache_dir)  # type: ignore[attr-defined]
         self.logs = [folder / f"process{rank}.txt" for rank in range(count)]
@@ -37,6 +66,7 @@ class Group:
         for rank, log in enumerate(self.logs):
             with open(log, "w", encoding="utf-8") as out:
                 own = env | {distributed.RANK: str(rank)}  # one command line for all
+                own |= cluster(port, count, rank) if cluster else {}
                 words = command(setting, rank)
                 process = subprocess.Popen(words, env=own, stdout=out, stderr=subprocess.STDOUT)
                 self.processes.append(process)
@@ -77,7 +107,7 @@ def wait_for_steps(group: Group, folder: Path) -> None:
 
 def assert_close(one, two, **tolerances) -> None:
     for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(two), strict=True):
-        if jax.dtypes.issubdtype(a.dtype, jax.dtypes.prng_key):
+        if jax.numpy.issubdtype(a.dtype, jax.dtypes.prng_key):
             a, b = jax.random.key_data(a), jax.random.key_data(b)
         np.testing.assert_allclose(a, b, **tolerances)
 
@@ -110,9 +140,7 @@ def test_one_process_of_four_is_killed(tmp_path):
         assert all(process.poll() is None for process in group.processes), group.said(0)
         time.sleep(0.1)
     group.processes[2].kill()
-    began = time.monotonic()
     assert group.codes(BOUND) == [1, 1, -signal.SIGKILL, 1]
-    assert time.monotonic() - began < BOUND
     for rank in (0, 1, 3):
         last = group.said(rank).strip().split("\n")[-1]
         assert last.startswith("rlseq: ") and "has died or cannot be reached" in last
@@ -135,7 +163,7 @@ def test_process_0_is_killed(tmp_path):
 
 def test_processes_that_disagree_say_so_and_end(tmp_path):
     own = (["mesh=env=2"], ["mesh=seed=2"])
-    group = Group(tmp_path, 2, fakes(tmp_path, 2, own=own))
+    group = Group(tmp_path, 2, fakes(tmp_path, 2, own=own), cluster=slurm)
     assert group.codes() == [2, 2]
     for rank in (0, 1):
         expected = "disagree: run.mesh is env=2 in process 0 and seed=2 in process 1"
@@ -145,8 +173,8 @@ def test_processes_that_disagree_say_so_and_end(tmp_path):
 
 def test_a_failure_of_process_0_ends_the_others(tmp_path):
     (tmp_path / "run" / "metrics.jsonl").mkdir(parents=True)
-    group = Group(tmp_path, 2, fakes(tmp_path, 2, "mesh=env=2"))
-    assert group.codes(BOUND) == [2, 1]
+    group = Group(tmp_path, 2, fakes(tmp_path, 2, "mesh=env=2"), cluster=open_mpi)
+    assert group.codes() == [2, 1]
     assert "process 0 failed: " in group.said(1)
 
 

@@ -47,6 +47,7 @@ def test_a_plan_says_how_a_mesh_splits_the_state_without_its_devices():
     assert rows["compile"] == "not here: 16 devices are needed, there are 4"
     job = build.build_to_act(config.compose([*words, "run.mesh=seed=2,env=8"]))
     state, layout = build.abstract_state(job), build.abstract_layout(job)
+    assert layout is not None
     whole = build.state_bytes(state.actor.env_state)
     assert plan._on_each(state.params, layout.params) * 2 == build.state_bytes(state.params)
     assert plan._on_each(state.actor.env_state, layout.actor.env_state) * 16 == whole
