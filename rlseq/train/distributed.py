@@ -10,13 +10,13 @@ import dataclasses
 import os
 import re
 from collections.abc import Callable, Iterator
-from importlib import metadata
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
+import rlseq
 from rlseq import config as configuration
 from rlseq.config import Config
 from rlseq.errors import DistributedError, InputError, check_names
@@ -247,7 +247,8 @@ def _differences(facts: dict[int, dict[str, Any]]) -> list[str]:
 
 def _facts(config: Config) -> dict[str, Any]:
     """What must be the same everywhere; no device is touched for it."""
-    versions = {f"the version of {name}": metadata.version(name) for name in ("rlseq", "jax")}
+    modules = {"rlseq": rlseq, "jax": jax}
+    versions = {f"the version of {name}": one.__version__ for name, one in modules.items()}
     flags = {f"jax_{name}": str(getattr(jax.config, f"jax_{name}")) for name in _FLAGS}
     values = {key: str(value) for key, value in configuration.flat(config).items()}
     return versions | flags | values

@@ -1,5 +1,6 @@
 """What a process of the command line needs at its start, and how it ends."""
 
+import atexit
 import os
 import sys
 import tempfile
@@ -19,8 +20,10 @@ _at_once: list[bool] = []  # not empty: as `end_at_once` wants it
 
 
 def end_at_once() -> None:
-    """Let `leave` end the process without what libraries do at its end."""
+    """Let the process end without what libraries do at its end, and with exit code 1 unless
+    `leave` gives another."""
     _at_once.append(True)
+    atexit.register(leave, 1)
 
 
 def leave(code: int) -> int:

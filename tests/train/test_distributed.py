@@ -161,6 +161,18 @@ def test_process_0_is_killed(tmp_path):
     assert "process 0" in last
 
 
+@pytest.mark.slow
+def test_a_process_that_stands_still_is_missed(tmp_path):
+    group = Group(tmp_path, 2, fakes(tmp_path, 100_000, "mesh=env=2"))
+    wait_for_steps(group, tmp_path)
+    group.processes[1].send_signal(signal.SIGSTOP)
+    assert group.processes[0].wait(150) == 1
+    last = group.said(0).strip().split("\n")[-1]
+    assert last.startswith("rlseq: ") and "another process has died" in last
+    group.processes[1].kill()
+    assert group.codes() == [1, -signal.SIGKILL]
+
+
 def test_processes_that_disagree_say_so_and_end(tmp_path):
     own = (["mesh=env=2"], ["mesh=seed=2"])
     group = Group(tmp_path, 2, fakes(tmp_path, 2, own=own), cluster=slurm)
