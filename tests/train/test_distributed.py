@@ -226,7 +226,7 @@ def test_two_processes_learn_what_one_learns(tmp_path):
 
 @pytest.mark.slow
 def test_four_processes_train(tmp_path):
-    trained(tmp_path, 4, "seeds=2", "run.mesh=seed=2,env=2", "total_steps=128")
+    trained(tmp_path, 4, "core=gru", "seeds=2", "run.mesh=seed=2,env=2", "total_steps=128")
     assert "done: 128 steps" in (tmp_path / "process0.txt").read_text()
 
 

@@ -17,7 +17,7 @@ def test_training_with_a_mesh_equals_training_without(tmp_path, mesh):
     spread = loop.drive(job, make_folder(tmp_path / "spread"))
     assert len(build.init(job).obs.sharding.device_set) == {"seed=2": 2}.get(mesh, 4)
     for a, b in zip(jax.tree.leaves(plain), jax.tree.leaves(spread), strict=True):
-        if jax.dtypes.issubdtype(a.dtype, jax.dtypes.prng_key):
+        if jax.numpy.issubdtype(a.dtype, jax.dtypes.prng_key):
             a, b = jax.random.key_data(a), jax.random.key_data(b)
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 
