@@ -7,7 +7,7 @@ from importlib import import_module
 
 from rlseq import plugins
 from rlseq.commands import BAD_INPUT, DONE, FAILED, INTERRUPTED, NAMES
-from rlseq.errors import HostEnvError, HubError, InputError, unknown_name
+from rlseq.errors import DistributedError, HostEnvError, HubError, InputError, unknown_name
 from rlseq.train import files, process, streams
 
 __all__ = ["BAD_INPUT", "DONE", "FAILED", "INTERRUPTED", "main"]
@@ -36,20 +36,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     process.prepare()
     with streams.lasting():
-        try:
-            return _run(arguments)
-        except InputError as error:
-            print(f"rlseq: {error}", file=sys.stderr)
-            return BAD_INPUT
-        except (HostEnvError, HubError) as error:
-            print(f"rlseq: {error}", file=sys.stderr)
-            return FAILED
-        except KeyboardInterrupt:
-            print("rlseq: interrupted", file=sys.stderr)
-            return INTERRUPTED
-        except OSError as error:
-            print(f"rlseq: {files.one_line(error)}", file=sys.stderr)
-            return FAILED
+        return process.leave(_exit_code(arguments))
+
+
+def _exit_code(arguments: list[str]) -> int:
+    try:
+        return _run(arguments)
+    except InputError as error:
+        print(f"rlseq: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except (HostEnvError, HubError, DistributedError) as error:
+        print(f"rlseq: {error}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        print("rlseq: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except OSError as error:
+        print(f"rlseq: {files.one_line(error)}", file=sys.stderr)
+        return FAILED
 
 
 def _run(arguments: list[str]) -> int:

@@ -14,6 +14,10 @@ class HostEnvError(RuntimeError):
     """An environment outside JAX failed or cannot be restored; exit code 1."""
 
 
+class DistributedError(RuntimeError):
+    """Another process of a run of several failed or died; exit code 1."""
+
+
 class HubError(RuntimeError):
     """A server of models refused, failed or is out of reach; exit code 1."""
 

@@ -53,6 +53,12 @@ def experiment(words: list[str]) -> str:
     return named[-1] if named else EXPERIMENT
 
 
+def text_of(key: str, words: list[str]) -> str | None:
+    """The last value of a key, a text, before anything is composed; None where it has none."""
+    texts = [value for name, _, value in (word.partition("=") for word in words) if name == key]
+    return None if not texts or texts[-1] == "null" else texts[-1].strip("'\"")
+
+
 def place(key: str, value: Any) -> str:
     """A path as it was typed, but for `~/`, the home folder, which shells leave alone in
     `key=~/x`. Raises InputError for one that cannot be."""

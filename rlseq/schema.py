@@ -47,6 +47,8 @@ class RunConfig:
     root: Annotated[str, Text()] = "runs"
     experiment: Annotated[str | None, Text()] = None  # its name in tables; null: experiment=
     mesh: Annotated[str | None, Text()] = None  # devices by axis: "env=4" or "seed=2,env=2"
+    # Processes of this start, never kept: "auto" or "HOST:PORT,processes=4,rank=0"
+    distributed: Annotated[str | None, Text()] = None
     chunks: Chunks = 100  # about how many log lines; the device runs alone in between
     checkpoint_every: Chunks = 10  # chunks
     keep: Annotated[int, Range(1, 10_000)] = 3  # newest checkpoints kept, beside the best

@@ -11,7 +11,7 @@ def exit_code(work: Callable[[], object]) -> int:
 
     `rlseq.cli.main` prints the errors that any command may have.
     """
-    from rlseq.train.loop import Interrupted, NonFinite
+    from rlseq.train.stop import Interrupted, NonFinite
 
     try:
         work()

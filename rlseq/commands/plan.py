@@ -23,14 +23,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print one amount a line."""
     from rlseq import config
-    from rlseq.train import build
+    from rlseq.train import memory
     from rlseq.train.fit import fit
     from rlseq.train.plan import plan
 
     composed = config.compose(options.overrides)
     lines = plan(composed)
     if options.fit is not None:
-        limit = options.fit or build.device_memory()
+        limit = options.fit or memory.device_memory()
         count, size = fit(composed, limit)
         fits = f"{count:,}: {size / 1e9:.3g} GB of {limit / 1e9:.3g} GB"
         lines.append(("largest env.num_envs", fits))

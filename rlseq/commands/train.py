@@ -21,11 +21,21 @@ def run(options: argparse.Namespace) -> int:
 
         space.refuse(options.overrides)
         return guard.exit_code(lambda: sweep.multirun(options.overrides))
-    from rlseq import config
-    from rlseq.train import loop
-    from rlseq.train.swept import loop as swept
-    from rlseq.train.swept import space
+    return guard.exit_code(lambda: _train(options.overrides))
 
-    if space.has_sweep(options.overrides):
-        return guard.exit_code(lambda: swept.train(space.parse(options.overrides)))
-    return guard.exit_code(lambda: loop.train(config.compose(options.overrides)))
+
+def _train(words: list[str]) -> None:
+    from rlseq import overrides
+    from rlseq.train import distributed
+
+    with distributed.joined(overrides.text_of("run.distributed", words)) as processes:
+        # Imported here, as they touch devices: gymnax does.
+        from rlseq import config
+        from rlseq.train import loop
+        from rlseq.train.swept import loop as swept
+        from rlseq.train.swept import space
+
+        if space.has_sweep(words):
+            swept.train(space.parse(words))
+            return
+        loop.train(config.compose(words), processes)

@@ -1,7 +1,6 @@
 """Build the parts of a run from its configuration: agent, schedule and compiled functions."""
 
 import math
-import os
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -9,6 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
 
 from rlseq import agents
 from rlseq.agents.types import AgentWithData
@@ -16,7 +16,7 @@ from rlseq.config import NO_MODEL, Config, EnvConfig
 from rlseq.envs import action_log
 from rlseq.errors import InputError
 from rlseq.fields import INT32
-from rlseq.train import sharding
+from rlseq.train import memory, sharding
 from rlseq.types import Agent, PyTree, VecEnv
 
 
@@ -62,7 +62,7 @@ def build(config: Config) -> Job:
 
 def check(job: Job) -> None:
     """Raise InputError for a state that no device here could hold, and for an impossible mesh."""
-    _check_memory(abstract_state(job))
+    memory.check(abstract_state(job))
     _layout(job)
 
 
@@ -126,14 +126,26 @@ def make_env(config: EnvConfig, num_envs: int, **purpose: Any) -> VecEnv:
 
 def seed_keys(config: Config) -> jax.Array:
     """One key a seed, [S]; seed i of a run equals a run of that seed alone."""
-    seeds = np.arange(config.seed, config.seed + config.seeds).astype(np.uint32)
-    return jax.vmap(jax.random.key)(jnp.asarray(seeds))
+    return _keys(jnp.asarray(_seeds(config)))
+
+
+def _seeds(config: Config) -> np.ndarray:
+    return np.arange(config.seed, config.seed + config.seeds).astype(np.uint32)
+
+
+def _keys(seeds: jax.Array) -> jax.Array:
+    return jax.vmap(jax.random.key)(seeds)
 
 
 def init(job: Job) -> PyTree:
     """Fresh states of every seed, [S, ...], on the devices of the mesh."""
-    state = jax.jit(jax.vmap(job.agent.init))(seed_keys(job.config))
-    return place(job, state)
+    layout = _layout(job)
+    start = jax.vmap(job.agent.init)
+    if layout is None:
+        return jax.jit(start)(seed_keys(job.config))
+    # Keys are made inside: those outside lie on a device of this process.
+    begin = jax.jit(lambda seeds: start(_keys(seeds)), out_shardings=layout)
+    return place(job, begin(_seeds(job.config)))
 
 
 def abstract_state(job: Job) -> PyTree:
@@ -144,7 +156,7 @@ def abstract_state(job: Job) -> PyTree:
 def place(job: Job, state: PyTree) -> PyTree:
     """The state on the devices of `run.mesh`, or where it is without one."""
     layout = _layout(job)
-    return state if layout is None else jax.device_put(state, layout)
+    return state if layout is None else sharding.put(state, layout)
 
 
 def compiler_options() -> dict[str, str | bool]:
@@ -168,10 +180,18 @@ def compile_chunk(job: Job) -> Callable[[PyTree], tuple[PyTree, PyTree]]:
 
     Under JAX_DISABLE_JIT, where nothing is compiled ahead, it runs operation by operation.
     """
-    data = recorded_data(job)
+    data, layout = recorded_data(job), _layout(job)
+    if layout is not None:
+        everywhere = replicated(layout)
+        data = sharding.put(data, jax.tree.map(lambda _: everywhere, data))
     disabled = jit_disabled()
     run = chunk_program(job) if disabled else lower_chunk(job).compile(compiler_options())
     return lambda states: run(states, *data)
+
+
+def replicated(layout: PyTree) -> NamedSharding:
+    """A copy on every device of a layout."""
+    return NamedSharding(jax.tree.leaves(layout)[0].mesh, PartitionSpec())
 
 
 def recorded_data(job: Job) -> tuple[PyTree, ...]:
@@ -199,9 +219,10 @@ def chunk_program(job: Job) -> jax.stages.Wrapped:
     layout = _layout(job)
     if layout is None:
         return jax.jit(chunk, donate_argnums=0)
-    copies = [] if train_on is None else [None]  # on every device
+    everywhere = replicated(layout)  # metrics and recorded data
+    copies = [] if train_on is None else [everywhere]
     return jax.jit(
-        chunk, donate_argnums=0, in_shardings=(layout, *copies), out_shardings=(layout, None)
+        chunk, donate_argnums=0, in_shardings=(layout, *copies), out_shardings=(layout, everywhere)
     )
 
 
@@ -229,46 +250,34 @@ def _agent_options(config: Config) -> tuple[str, dict[str, Any]]:
     return options.pop("name"), options
 
 
-def state_bytes(state: PyTree) -> int:
-    """How much a state, real or abstract, takes."""
-    bare = jax.eval_shape(lambda tree: jax.tree.map(_without_type, tree), state)
-    return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(bare))
-
-
-def _without_type(leaf: jax.Array) -> jax.Array:
-    is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-    return jax.random.key_data(leaf) if is_key else leaf
-
-
-def device_memory() -> int:
-    """Bytes of the first device; of the machine where it is a CPU."""
-    limit = (jax.devices()[0].memory_stats() or {}).get("bytes_limit")
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if limit is None else limit
-
-
-def _check_memory(state: PyTree) -> None:
-    """Raise InputError for a state that no device here could hold; nothing is allocated."""
-    limit = device_memory()
-    total = limit * jax.device_count() if jax.default_backend() != "cpu" else limit
-    if (size := state_bytes(state)) > total:
-        parts = state._asdict()
-        name, most = max(((k, state_bytes(v)) for k, v in parts.items()), key=lambda x: x[1])
-        raise InputError(
-            f"the state of all seeds takes {size / 1e9:,.1f} GB, of which {name} "
-            f"{most / 1e9:,.1f}, and the memory here is {total / 1e9:,.1f} GB"
-        )
-
-
-def _layout(job: Job) -> PyTree | None:
+def abstract_layout(job: Job) -> PyTree | None:
+    """NamedShardings of a state [S, ...] on `run.mesh`, of which no device need be there."""
     config = job.config
     if config.run.mesh is None:
         return None
+    _check_splits(job)
+    sizes = {"seeds": config.seeds, "num_envs": config.env.num_envs}
+    return _layout_on(job, sharding.abstract_mesh(config.run.mesh, **sizes))
+
+
+def _layout(job: Job) -> PyTree | None:
+    """The same on devices that are there. Raises InputError without them."""
+    config = job.config
+    if config.run.mesh is None:
+        return None
+    _check_splits(job)
+    sizes = {"seeds": config.seeds, "num_envs": config.env.num_envs}
+    return _layout_on(job, sharding.make_mesh(config.run.mesh, **sizes))
+
+
+def _layout_on(job: Job, mesh: Mesh | AbstractMesh) -> PyTree:
+    batched = job.agent.batched(jax.eval_shape(job.agent.init, seed_keys(job.config)[0]))
+    return sharding.shardings(mesh, abstract_state(job), batched)
+
+
+def _check_splits(job: Job) -> None:
     if action_log.find(job.agent.env) is not None:
         raise InputError(
-            f"run.mesh cannot split {config.env.id}: its environments live outside JAX, in one "
+            f"run.mesh cannot split {job.config.env.id}: its environments live outside JAX, in one "
             "process on one device"
         )
-    mesh = sharding.make_mesh(config.run.mesh, seeds=config.seeds, num_envs=config.env.num_envs)
-    state = abstract_state(job)
-    batched = job.agent.batched(jax.eval_shape(job.agent.init, seed_keys(config)[0]))
-    return sharding.shardings(mesh, state, batched)

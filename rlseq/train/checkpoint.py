@@ -6,7 +6,6 @@ are in `checkpoints/rows/`, each written once: see `rlseq.train.rings`.
 """
 
 import contextlib
-import json
 import logging
 import os
 import re
@@ -25,7 +24,7 @@ from rlseq.train import checkpoint_index as index_files
 from rlseq.train import files, rings
 from rlseq.train import leaves as leaves_of
 from rlseq.train.checkpoint_index import Index, Leaf
-from rlseq.train.files import remove, sync_folder, write_atomic, writing
+from rlseq.train.files import remove, sync_folder, writing
 from rlseq.types import PyTree
 
 _PATTERNS = "*?[\\"  # what orbax reads in a path as more than a name
@@ -129,27 +128,6 @@ def best(folder: Path) -> int | None:
     return max(scored)[1] if scored else None
 
 
-def export(path: Path, tree: PyTree, about: dict[str, Any]) -> None:
-    """Arrays as a flat `.npz` (names with slashes) and beside it a `.json` that describes them.
-
-    NumPy alone reads both; what it has no dtype for (bfloat16) is widened to float32. Raises
-    InputError if either file exists, CannotWrite with neither written.
-    """
-    described = path.with_suffix(".json")
-    for target in (path, described):
-        files.check_new(target)
-    arrays, leaves = leaves_of.to_host(tree)
-    plain = {k: v if v.dtype.kind != "V" else v.astype(np.float32) for k, v in arrays.items()}
-    listed = {k: {"shape": leaf.shape, "dtype": leaf.dtype} for k, leaf in leaves.items()}
-    write_atomic(described, json.dumps({**about, "arrays": listed}, indent=2) + "\n")
-    try:
-        with files.replacing(path) as file:
-            np.savez(file, allow_pickle=False, **plain)
-    except BaseException:
-        remove(described)
-        raise
-
-
 def _name(step: int) -> str:
     return f"{step:012d}"
 
@@ -160,9 +138,18 @@ def _write_arrays(place: Path, arrays: dict[str, np.ndarray]) -> None:
     stored = {k: x for k, x in arrays.items() if x.size}  # orbax refuses empty arrays
     overhead = 2**17 + 512 * len(stored)  # measured: its own files
     files.reserve(place.parent, sum(x.nbytes for x in stored.values()) + overhead)
-    checkpointer = ocp.Checkpointer(ocp.PyTreeCheckpointHandler())
-    with _as_os_errors(), _plainly_named(place) as plain, checkpointer:
+    with _as_os_errors(), _plainly_named(place) as plain, _alone() as checkpointer:
         checkpointer.save(plain, args=ocp.args.PyTreeSave(stored))
+
+
+def _alone() -> Any:
+    """A checkpointer that waits for no other process of a run: it writes and reads NumPy arrays."""
+    import orbax.checkpoint as ocp
+
+    own = jax.process_index()
+    options = ocp.options.MultiprocessingOptions(primary_host=own, active_processes={own})
+    handler = ocp.PyTreeCheckpointHandler(multiprocessing_options=options)
+    return ocp.Checkpointer(handler, multiprocessing_options=options)
 
 
 @contextlib.contextmanager
@@ -203,8 +190,7 @@ def _read_arrays(place: Path, names: list[str]) -> dict[str, np.ndarray]:
     import orbax.checkpoint as ocp
 
     wanted = {name: ocp.RestoreArgs(restore_type=np.ndarray) for name in names}
-    checkpointer = ocp.Checkpointer(ocp.PyTreeCheckpointHandler())
-    with _plainly_named(place) as plain, checkpointer:
+    with _plainly_named(place) as plain, _alone() as checkpointer:
         args = ocp.args.PyTreeRestore(dict.fromkeys(names, 0), wanted, partial_restore=True)
         return checkpointer.restore(plain, args=args)
 

@@ -1,5 +1,6 @@
 """Evaluate trained policies: play episodes of a checkpoint and add them to `episodes.jsonl`."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -93,7 +94,8 @@ def load_params(run: runs.Run, step: int | None = None) -> tuple[build.Job, Para
     seed and one step. Raises InputError."""
     if models.is_model(run.folder):
         return models.load(run, step)
-    job = build.build(run.config)
+    one_device = dataclasses.replace(run.config.run, mesh=None)
+    job = build.build(dataclasses.replace(run.config, run=one_device))
     like = host_env.stored(build.abstract_state(job))
     step, state = checkpoint.restore(run.folder / "checkpoints", like, step)
     return job, jax.vmap(job.agent.policy_params)(state), step

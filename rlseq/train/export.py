@@ -1,10 +1,12 @@
 """What a run learned, written for others: arrays for NumPy, or a model folder to share."""
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
 from rlseq import config as configuration
 from rlseq import config_plugins
@@ -13,7 +15,6 @@ from rlseq.envs.spaces import describe
 from rlseq.errors import InputError
 from rlseq.train import (
     build,
-    checkpoint,
     evaluate,
     files,
     logging,
@@ -22,8 +23,10 @@ from rlseq.train import (
     runs,
     stablehlo,
 )
+from rlseq.train import leaves as leaves_of
 from rlseq.train.command import portable, train_command
 from rlseq.train.policy import Policy
+from rlseq.types import PyTree
 
 
 def export_run(path: str | Path, out: Path, *, step: str | None = None) -> tuple[Path, Path]:
@@ -36,8 +39,29 @@ def export_run(path: str | Path, out: Path, *, step: str | None = None) -> tuple
     run = models.open_trained(path)
     _, params, at = evaluate.load_params(run, evaluate.checkpoint_step(run, step))
     about = {"step": at, "first_axis": "seed", "config": dataclasses.asdict(run.config)}
-    checkpoint.export(out, params, about)
+    write_arrays(out, params, about)
     return out, out.with_suffix(".json")
+
+
+def write_arrays(path: Path, tree: PyTree, about: dict[str, Any]) -> None:
+    """Arrays as a flat `.npz` (names with slashes) and beside it a `.json` that describes them.
+
+    NumPy alone reads both; what it has no dtype for (bfloat16) is widened to float32. Raises
+    InputError if either file exists, CannotWrite with neither written.
+    """
+    described = path.with_suffix(".json")
+    for target in (path, described):
+        files.check_new(target)
+    arrays, leaves = leaves_of.to_host(tree)
+    plain = {k: v if v.dtype.kind != "V" else v.astype(np.float32) for k, v in arrays.items()}
+    listed = {k: {"shape": leaf.shape, "dtype": leaf.dtype} for k, leaf in leaves.items()}
+    files.write_atomic(described, json.dumps({**about, "arrays": listed}, indent=2) + "\n")
+    try:
+        with files.replacing(path) as file:
+            np.savez(file, allow_pickle=False, **plain)
+    except BaseException:
+        files.remove(described)
+        raise
 
 
 def export_model(

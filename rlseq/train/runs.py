@@ -105,12 +105,23 @@ def open_runs(paths: Sequence[str | Path]) -> list[Run]:
     return list(found.values())
 
 
-def extend(run: Run, total_steps: int) -> Run:
-    """The same run with another `total_steps`, written to its folder. Raises InputError."""
-    fields.check("total_steps", TotalSteps, total_steps)
-    run.config.total_steps = total_steps
-    write_atomic(run.folder / CONFIG_FILE, configuration.to_yaml(run.config))
-    return run
+def changed(config: Config, total_steps: int | None, mesh: str | None) -> Config:
+    """A run's configuration with what a start of it changes for good; None: nothing.
+
+    A `mesh` of "null" is none. Raises InputError for too many steps.
+    """
+    if total_steps is not None:
+        fields.check("total_steps", TotalSteps, total_steps)
+        config = dataclasses.replace(config, total_steps=total_steps)
+    if mesh is not None:
+        run = dataclasses.replace(config.run, mesh=None if mesh == "null" else mesh)
+        config = dataclasses.replace(config, run=run)
+    return config
+
+
+def keep_config(folder: Path, config: Config) -> None:
+    """Write a changed configuration to the folder of its run. Raises CannotWrite."""
+    write_atomic(folder / CONFIG_FILE, configuration.to_yaml(config))
 
 
 def in_command(folder: Path, config: Config) -> str:
@@ -164,6 +175,7 @@ def environment_info() -> str:
     lines += [f"python: {platform.python_version()}", f"platform: {platform.platform()}"]
     lines += [f"{name}: {_version(name)}" for name in PACKAGES]
     lines += [f"cpu: {_cpu()}", f"devices: {', '.join(str(d) for d in jax.devices())}"]
+    lines += [f"processes: {jax.process_count()}"] if jax.process_count() > 1 else []
     lines += [f"device kind: {jax.devices()[0].device_kind}", f"commit: {_commit()}"]
     return "\n".join(lines) + "\n"
 

@@ -14,6 +14,10 @@ class Interrupted(Exception):
     """A signal came; everything is saved."""
 
 
+class NonFinite(RuntimeError):
+    """The loss is NaN or infinite; the last good checkpoint is kept."""
+
+
 class Stop:
     """Remembers SIGINT, SIGTERM and SIGHUP while it is entered; a second SIGINT or SIGTERM acts at
     once. A terminal that closes may send several SIGHUP; under `nohup` none counts.

@@ -30,6 +30,8 @@ def multirun(words: list[str]) -> None:
     schema.register_groups()
     if "run.dir" in split.paths:
         raise InputError("run.dir is one folder, and a sweep makes several: name run.root")
+    if any(word.startswith("run.distributed=") for word in split.hydra):
+        raise InputError("run.distributed joins processes for one run, and a sweep makes several")
     own = {key: value for key, value in split.paths.items() if key != "run.root"}
     for one in _each_value(split.hydra):
         configuration.compose(one)

@@ -77,15 +77,10 @@ def load(job: Job) -> WarmStart | None:
     return found
 
 
-def begin(job: Job, state: PyTree, found: WarmStart, folder: Path) -> PyTree:
-    """The state of `put` on its devices; `init_from.json` of the run's folder says what was taken.
-
-    Raises CannotWrite.
-    """
-    state = build.place(job, put(job, state, found))
-    report = found._asdict() | {"arrays": {k: list(v.shape[1:]) for k, v in found.arrays.items()}}
-    files.write_atomic(folder / REPORT, json.dumps(report, indent=2) + "\n")
-    return state
+def report(found: WarmStart, folder: Path) -> None:
+    """`init_from.json` of the run's folder, which says what was taken. Raises CannotWrite."""
+    facts = found._asdict() | {"arrays": {k: list(v.shape[1:]) for k, v in found.arrays.items()}}
+    files.write_atomic(folder / REPORT, json.dumps(facts, indent=2) + "\n")
 
 
 def put(job: Job, state: PyTree, found: WarmStart) -> PyTree:

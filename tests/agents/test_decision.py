@@ -157,7 +157,7 @@ def test_recorded_data_are_arguments_of_the_compiled_program_and_not_constants(d
     lowered = build.lower_chunk(job)
     memory = lowered.compile(build.compiler_options()).memory_analysis()
     size = sum(leaf.nbytes for leaf in jax.tree.leaves(job.agent.data))
-    state = build.state_bytes(build.abstract_state(job))
+    state = memory.state_bytes(build.abstract_state(job))
     assert abs(memory.argument_size_in_bytes - state - size) < 1000
     assert len(lowered.as_text()) < 400_000
 

@@ -15,7 +15,7 @@ import yaml
 import rlseq
 from rlseq import cli, config, plugins
 from rlseq.errors import InputError
-from rlseq.train import build, files, logging, models
+from rlseq.train import files, logging, memory, models
 from rlseq.train.command import portable, train_command
 from tests.cli.plugin_files import CORE
 from tests.train.runs_at_once import untrained
@@ -350,5 +350,5 @@ def test_only_acting_needs_less_memory_than_training(model, monkeypatch):
     def refused(_):
         raise AssertionError
 
-    monkeypatch.setattr(build, "_check_memory", refused)
+    monkeypatch.setattr(memory, "check", refused)
     assert rlseq.load_policy(model)(None, 1)[1].shape == ()

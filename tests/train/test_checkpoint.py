@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from rlseq.errors import InputError
-from rlseq.train import checkpoint
+from rlseq.train import checkpoint, export
 
 
 def make_state(seed: int = 0, features: int = 3):
@@ -114,13 +114,13 @@ def test_missing_checkpoints_are_input_errors(tmp_path):
 def test_export_reads_without_us(tmp_path):
     state = make_state()
     del state["keys"], state["rbg"]
-    checkpoint.export(tmp_path / "w.npz", state, {"env": "x"})
+    export.write_arrays(tmp_path / "w.npz", state, {"env": "x"})
     with np.load(tmp_path / "w.npz", allow_pickle=False) as arrays:
         np.testing.assert_array_equal(arrays["w"], state["w"])
         assert arrays["count/2"] == 255 and arrays["half"].dtype == np.float32
     assert '"env": "x"' in (tmp_path / "w.json").read_text()
     with pytest.raises(InputError, match="not overwritten"):
-        checkpoint.export(tmp_path / "w.npz", state, {})
+        export.write_arrays(tmp_path / "w.npz", state, {})
 
 
 _SAVER = """

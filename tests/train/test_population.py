@@ -9,7 +9,6 @@ import pytest
 
 from rlseq.cli import main
 from rlseq.errors import InputError
-from rlseq.train import loop
 from rlseq.train.stop import Interrupted
 from rlseq.train.swept import folder as sweep_folder
 from rlseq.train.swept import loop as swept
@@ -84,14 +83,14 @@ def test_rounds_are_written_down_and_change_what_is_trained(whole):
 
 
 def test_an_interrupted_population_goes_on_bit_for_bit(whole, tmp_path, monkeypatch):
-    save, saved = loop.save, []
+    save, saved = swept._save_member, []
 
     def stop_after_the_first_round(session, *rest):
         saved.append(save(session, *rest))
         session.stop.requested = len(saved) >= 3 * 4
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "save", stop_after_the_first_round)
+        patch.setattr(swept, "_save_member", stop_after_the_first_round)
         patch.setattr(
             sweep_folder, "_new_folder", lambda root: (root / "cut").mkdir() or root / "cut"
         )

@@ -77,7 +77,7 @@ def test_settings_differ_and_seeds_begin_alike(whole):
 def test_an_interrupted_sweep_goes_on_bit_for_bit_where_all_settings_are(
     whole, tmp_path, monkeypatch
 ):
-    save, saved = loop.save, []
+    save, saved = swept._save_member, []
 
     def stop_after_two_rounds(session, *rest):
         saved.append(save(session, *rest))
@@ -85,7 +85,7 @@ def test_an_interrupted_sweep_goes_on_bit_for_bit_where_all_settings_are(
             session.stop.requested = True
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "save", stop_after_two_rounds)
+        patch.setattr(swept, "_save_member", stop_after_two_rounds)
         patch.setattr(
             sweep_folder, "_new_folder", lambda root: (root / "cut").mkdir() or root / "cut"
         )
@@ -132,13 +132,13 @@ def test_a_signal_before_the_first_chunk_saves_what_there_is(tmp_path, monkeypat
 
 
 def test_a_setting_that_diverges_is_left_behind(tmp_path, monkeypatch, capsys):
-    check = loop.check_finite
+    check = swept.check_finite
 
     def check_or_fail(job, folder, step, metrics):
         broken = job.config.agent["lr"] == 1e-2
         check(job, folder, step, metrics | ({"finite": np.zeros(2)} if broken else {}))
 
-    monkeypatch.setattr(loop, "check_finite", check_or_fail)
+    monkeypatch.setattr(swept, "check_finite", check_or_fail)
     words = ["run.quiet=false", LISTS, f"run.root={tmp_path}"]
     folder = swept.train(space.parse([*SMALL, *words]))
     assert checkpoint.steps(folder / NAMES[0] / "checkpoints")

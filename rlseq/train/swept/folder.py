@@ -25,6 +25,12 @@ def is_sweep(folder: Path) -> bool:
     return (folder / FILE).is_file()
 
 
+def refuse(mesh: str | None, processes: str | None) -> None:
+    """Raise InputError for what `rlseq resume` takes for single runs alone."""
+    if mesh is not None or processes is not None:
+        raise InputError("--mesh and --distributed are for single runs, and this is a sweep")
+
+
 def create(program: Program) -> Path:
     """A new folder with a run folder for each setting. Raises CannotWrite."""
     sweep = program.sweep

@@ -20,16 +20,20 @@ from rlseq.train import (
     runs,
     warm_start,
 )
-from rlseq.train import loop as single
 from rlseq.train.console import Reporter
+from rlseq.train.distributed import Processes
 from rlseq.train.extras import check_loggers, make_extras
+from rlseq.train.finish import evaluated, record_evaluation
+from rlseq.train.loop import check_finite
 from rlseq.train.records import last_logged
-from rlseq.train.stop import Interrupted, Stop, Watch
+from rlseq.train.session import Session, save
+from rlseq.train.stop import Interrupted, NonFinite, Stop, Watch
 from rlseq.train.swept import folder as sweep_folder
 from rlseq.train.swept import population, space
 from rlseq.train.swept.agent import SweptState
 from rlseq.train.swept.program import Program, build_program
 from rlseq.train.swept.space import Sweep
+from rlseq.types import PyTree
 
 
 class _Session(NamedTuple):
@@ -37,10 +41,10 @@ class _Session(NamedTuple):
 
     program: Program
     folder: Path
-    members: list[single.Session]  # of each setting
+    members: list[Session]  # of each setting
     reporter: Reporter
     stop: Stop
-    diverged: dict[int, single.NonFinite]  # settings whose loss is not finite any more
+    diverged: dict[int, NonFinite]  # settings whose loss is not finite any more
 
 
 def train(sweep: Sweep) -> Path:
@@ -62,12 +66,12 @@ def resume(folder: Path, total_steps: int | None = None) -> None:
     sweep, found = sweep_folder.open_sweep(folder)
     if total_steps is not None:
         sweep_folder.check_end(found, total_steps)
-        sweep.config.total_steps = total_steps
+        sweep = sweep._replace(config=runs.changed(sweep.config, total_steps, None))
     check_loggers(sweep.config.run.loggers)
     program = build_program(sweep)
     if total_steps is not None:
         for run in found:
-            runs.extend(run, total_steps)
+            runs.keep_config(run.folder, runs.changed(run.config, total_steps, None))
     _train_on(program, folder)
 
 
@@ -107,8 +111,8 @@ def _begin(
         extras = make_extras(settings.loggers, one, step, dataclasses.asdict(job.config))
         logs = logging.Logs(one, extras, last)
         actions = host_env.Actions(one, None)
-        members.append(single.Session(job, one, actions, logs, reporter, stop))
-    reasons = {i: single.NonFinite("stopped before") for i, bad in enumerate(broken) if bad}
+        members.append(Session(job, one, actions, logs, reporter, stop, Processes()))
+    reasons = {i: NonFinite("stopped before") for i, bad in enumerate(broken) if bad}
     session = _Session(program, folder, members, reporter, stop, reasons)
     count = f"{len(members)} settings x {program.sweep.config.seeds} seeds in one program"
     reporter.say(f"sweep {folder}: {count}" + (f", from step {step:,}" if step else ""))
@@ -133,8 +137,9 @@ def _fresh(session: _Session) -> SweptState:
         session.reporter.say(line)
     members = []
     for i, member in enumerate(session.members):
-        own = warm_start.begin(member.job, program.member(state, i), warm, member.folder)
-        single.save(member, 0, own, math.nan)
+        own = warm_start.put(member.job, program.member(state, i), warm)
+        warm_start.report(warm, member.folder)
+        _save_member(member, 0, own, math.nan)
         members.append(own)
     return program.join(members)
 
@@ -223,12 +228,12 @@ def _log(
         own = {name: values[session.program.rows(i)] for name, values in metrics.items()}
         member.logs.metrics(chunk_log.rows(member.job, step, seconds, rate, own))
         try:
-            single.check_finite(member.job, member.folder, step, own)
-        except single.NonFinite as error:
+            check_finite(member.job, member.folder, step, own)
+        except NonFinite as error:
             session.diverged[i] = error
             session.reporter.say(f"{member.folder.name}: {error}; the other settings go on")
     if len(session.diverged) == len(session.members):
-        raise single.NonFinite(f"no setting is left: {[*session.diverged.values()][-1]}")
+        raise NonFinite(f"no setting is left: {[*session.diverged.values()][-1]}")
     score = chunk_log.mean_score(metrics, math.nan)
     session.reporter.progress(step, len(session.members) * rate, score)
 
@@ -238,17 +243,22 @@ def _save(session: _Session, step: int, state: SweptState, metrics: chunk_log.Me
     for i, member in _going_on(session):
         own = {"return": metrics["return"][session.program.rows(i)]}
         score = chunk_log.mean_score(own, math.nan)
-        single.save(member, step, session.program.member(state, i), score)
+        _save_member(member, step, session.program.member(state, i), score)
 
 
-def _going_on(session: _Session) -> list[tuple[int, single.Session]]:
+def _save_member(member: Session, step: int, state: PyTree, score: float) -> None:
+    keep = member.job.config.run.keep
+    save(member.processes, member.folder, step, state, keep=keep, score=score)
+
+
+def _going_on(session: _Session) -> list[tuple[int, Session]]:
     return [(i, m) for i, m in enumerate(session.members) if i not in session.diverged]
 
 
 def _finish(session: _Session, state: SweptState, step: int) -> None:
     """Evaluate what has no evaluation yet; print the score of each setting, the best first."""
     program, members = session.program, dict(_going_on(session))
-    missing = [i for i, m in members.items() if not single.evaluated(m.job, m.folder, step)]
+    missing = [i for i, m in members.items() if not evaluated(m, step)]
     if missing:
         count = program.sweep.config.run.eval_episodes
         protocol = evaluate.protocol_of(program.jobs[0], step, count)
@@ -261,7 +271,7 @@ def _finish(session: _Session, state: SweptState, step: int) -> None:
         for i, played in zip(
             missing, program.play(state, missing, protocol, count, watch), strict=True
         ):
-            single.record_evaluation(members[i], protocol, played)
+            record_evaluation(members[i], protocol, played)
     for line in _scores(session, step):
         session.reporter.say(line)
     session.reporter.say(f"done: {step:,} steps of each setting, in {session.folder}")

@@ -71,6 +71,8 @@ def parse(words: list[str]) -> Sweep:
     config = configuration.compose([word for word in words if not has_sweep([word])])
     if config.run.dir is not None:
         raise InputError(f"run.dir is one folder, and {KEY} makes several: name run.root")
+    if config.run.distributed is not None:
+        raise InputError(f"run.distributed joins processes for one run, and {KEY} makes several")
     if config.run.time_parts:
         raise InputError(f"run.time_parts times one run, and {KEY} trains several in one program")
     raw = _read(PBT_KEY, mine[PBT_KEY]) if PBT_KEY in mine else None
