@@ -50,6 +50,7 @@ TABLES: dict[str, dict[str, str]] = {
         "meta": "rlseq.envs.meta:FAMILY",
         "minatar": "rlseq.envs.minatar:FAMILY",
         "pgx": "rlseq.envs.jax_families.pgx:FAMILY",
+        "playground": "rlseq.envs.jax_families.playground:FAMILY",
         "popgym": "rlseq.envs.popgym:FAMILY",
         "probe": "rlseq.envs.probe:FAMILY",
         "xminigrid": "rlseq.envs.jax_families.xminigrid:FAMILY",

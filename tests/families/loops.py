@@ -35,9 +35,21 @@ def craftax(name, limit):
 
 def brax(name, limit):
     from brax import envs
+
+    return _limited(envs.get_environment(name), limit)
+
+
+def playground(name, limit):
+    from mujoco_playground import registry
+
+    return _limited(registry.load(name, config_overrides={"impl": "jax"}), limit)
+
+
+def _limited(env, limit):
+    """By brax's wrapper, which Playground's own training uses as well."""
     from brax.envs.wrappers.training import EpisodeWrapper
 
-    env = EpisodeWrapper(envs.get_environment(name), limit, action_repeat=1)
+    env = EpisodeWrapper(env, limit, action_repeat=1)
 
     def reset(key):
         state = env.reset(key)

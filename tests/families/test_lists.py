@@ -14,6 +14,13 @@ ROWS = {i: row for i, row in catalogue.rows().items() if i.partition(":")[0] in 
 
 # Its textures take minutes to prepare, once an installation.
 TEXTURES = "craftax:Craftax-Pixels-v1"
+# One quick row of a family whose others take longer together.
+QUICK = {"playground": "PendulumSwingup"}
+
+
+def takes_long(env_id):
+    family, _, name = env_id.partition(":")
+    return env_id == TEXTURES or name != QUICK.get(family, name)
 
 
 def craftax():
@@ -37,6 +44,12 @@ def jumanji():
     return [i for i, env in made.items() if env.reward_spec.shape == ()]
 
 
+def playground():
+    from mujoco_playground import dm_control_suite
+
+    return dm_control_suite.ALL_ENVS
+
+
 def pgx():
     """Those whose observation belongs to the only player."""
     import pgx
@@ -55,7 +68,7 @@ def names(family):
 
 
 @pytest.mark.parametrize(
-    "family", [brax, craftax, jumanji, pgx, xminigrid], ids=lambda f: f.__name__
+    "family", [brax, craftax, jumanji, pgx, playground, xminigrid], ids=lambda f: f.__name__
 )
 def test_the_names_are_the_packages_own(family, needs, loose_promotion):
     needs(family.__name__)
@@ -63,7 +76,7 @@ def test_the_names_are_the_packages_own(family, needs, loose_promotion):
 
 
 @pytest.mark.parametrize(
-    "env_id", [pytest.param(i, marks=pytest.mark.slow) if i == TEXTURES else i for i in ROWS]
+    "env_id", [pytest.param(i, marks=pytest.mark.slow) if takes_long(i) else i for i in ROWS]
 )
 def test_a_row_of_the_catalogue_is_what_the_environment_says(env_id, needs):
     needs(env_id)

@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 
 from rlseq.envs import make_env
+from rlseq.envs.gymnax_adapter import default_rules
+from rlseq.envs.jax_families.playground_env import LAYOUTS, NAMES
 from rlseq.errors import InputError
 
 # Where an observation is of coordinates and velocities alone, as the others of brax are not.
 PLAIN = ("ant", "halfcheetah", "hopper", "inverted_double_pendulum", "inverted_pendulum")
 BODIES = [n if n == "hopper" else pytest.param(n, marks=pytest.mark.slow) for n in PLAIN]
+PARTS = [p if p == "Hopper" else pytest.param(p, marks=pytest.mark.slow) for p in LAYOUTS]
 
 
 @pytest.mark.parametrize("name", [*BODIES, pytest.param("walker2d", marks=pytest.mark.slow)])
@@ -32,6 +35,27 @@ def test_velocities_are_what_changes_with_velocities(name, needs, loose_promotio
     np.testing.assert_array_equal(parts["velocities"].shown, apart)
     whole = np.concatenate([parts["positions"].shown, apart])
     np.testing.assert_array_equal(np.sort(whole), np.arange(parts["positions"].size))
+
+
+@pytest.mark.parametrize("start", PARTS)
+def test_playgrounds_velocities_are_what_changes_with_velocities(start, needs):
+    """The same by MuJoCo itself, which compiles nothing; what is felt may change or not."""
+    needs("playground")
+    import mujoco
+    from mujoco import mjx
+
+    name, layout = next(n for n in NAMES if n.startswith(start)), LAYOUTS[start]
+    package = make_env(f"playground:{name}").env.package
+    model, seen, rng = package.mj_model, [], np.random.default_rng(0)
+    for _ in range(2):
+        data = mujoco.MjData(model)
+        data.qvel = rng.normal(size=model.nv)
+        mujoco.mj_forward(model, data)
+        with default_rules():
+            seen.append(package._get_obs(mjx.put_data(model, data, impl="jax"), {}))
+    assert seen[0].shape == (layout.size,)
+    apart = set(np.flatnonzero(seen[0] != seen[1]).tolist())
+    assert apart - set(layout.forces) == set(layout.velocities)
 
 
 def test_the_state_is_the_whole_observation(needs):

@@ -29,11 +29,13 @@ CASES = {
     "jumanji:Minesweeper-v0": ({}, loops.jumanji, 0),
     "jumanji:Maze-v0": ({}, loops.jumanji, 0),
     "jumanji:Knapsack-v1": ({}, loops.jumanji, 1e-6),
+    "playground:PendulumSwingup": ({}, loops.playground, 1e-3),
+    "playground:CartpoleSwingup": ({}, loops.playground, 1e-3),
     "pgx:minatar-breakout": ({}, loops.pgx, 0),
     "pgx:2048": ({}, loops.pgx, 0),
 }
 # Compiled for minutes.
-SLOW = ("craftax:Craftax-Symbolic-v1", "brax:ant")
+SLOW = ("craftax:Craftax-Symbolic-v1", "brax:ant", "playground:CartpoleSwingup")
 
 
 @functools.cache
