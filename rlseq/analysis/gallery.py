@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 import rlseq
 from rlseq.analysis.whole import whole
-from rlseq.envs import catalogue, env_ids
+from rlseq.envs import catalogue, env_ids, family_of
 from rlseq.envs.spaces import flatten
 from rlseq.errors import InputError, check_names
 from rlseq.train.files import make_folder, write_atomic
@@ -77,7 +77,7 @@ def _write_page(out: Path, images: Sequence[Path]) -> None:
 
 
 def _image(out: Path, env_id: str) -> Path:
-    env = rlseq.make_env(env_id)
+    env = rlseq.make_env(env_id, **_in_pixels(env_id))
     stem = out / env_id.replace(":", "_")
     if is_image(env.spec.obs_space):
         steps = _play(env)
@@ -91,6 +91,12 @@ def _image(out: Path, env_id: str) -> Path:
     with matplotlib.rc_context(_STYLE), whole(path) as beside:
         strip(env, _play(env)).savefig(beside, dpi=110)
     return path
+
+
+def _in_pixels(env_id: str) -> dict[str, Any]:
+    """The option of an environment that shows symbols or pixels, as it has them."""
+    options = family_of(env_id).options(env_id.partition(":")[2])
+    return {"pixels": True} if "pixels" in options else {}
 
 
 def _play(env: VecEnv) -> TimeStep:

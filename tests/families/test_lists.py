@@ -7,6 +7,7 @@ import pytest
 
 from rlseq import registry
 from rlseq.envs import catalogue, env_ids
+from rlseq.envs.jax_families.navix import NAMES
 from tests.families.conftest import extras
 
 ROWS = {i: row for i, row in catalogue.rows().items() if i.partition(":")[0] in extras()}
@@ -15,7 +16,7 @@ ROWS = {i: row for i, row in catalogue.rows().items() if i.partition(":")[0] in 
 # Its textures take minutes to prepare, once an installation.
 TEXTURES = "craftax:Craftax-Pixels-v1"
 # One quick row of a family whose others take longer together.
-QUICK = {"playground": "PendulumSwingup"}
+QUICK = {"arcade": "BreakoutEasy", "navix": NAMES[0], "playground": "PendulumSwingup"}
 
 
 def takes_long(env_id):
@@ -31,6 +32,12 @@ def craftax():
     return {name for name in re.findall(r'"(Craftax-[\w-]+)"', text) if "AutoReset" not in name}
 
 
+def arcade():
+    from popgym_arcade import registration
+
+    return registration.REGISTERED_ENVIRONMENTS
+
+
 def brax():
     from brax import envs
 
@@ -42,6 +49,12 @@ def jumanji():
 
     made = {i: jumanji.make(i) for i in jumanji.registered_environments() if "Sokoban" not in i}
     return [i for i, env in made.items() if env.reward_spec.shape == ()]
+
+
+def navix():
+    import navix
+
+    return navix.registry()
 
 
 def playground():
@@ -67,9 +80,10 @@ def names(family):
     return registry.load("env", family).ids()
 
 
-@pytest.mark.parametrize(
-    "family", [brax, craftax, jumanji, pgx, playground, xminigrid], ids=lambda f: f.__name__
-)
+FAMILIES = [arcade, brax, craftax, jumanji, navix, pgx, playground, xminigrid]
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda f: f.__name__)
 def test_the_names_are_the_packages_own(family, needs, loose_promotion):
     needs(family.__name__)
     assert sorted(names(family.__name__)) == sorted(family())
