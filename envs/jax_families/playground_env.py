@@ -1,6 +1,8 @@
 """MuJoCo Playground's control suite, with positions or velocities hidden on demand."""
 
+import contextlib
 import importlib
+import sys
 from typing import Annotated, Any
 
 import jax
@@ -49,7 +51,8 @@ class Playground(Body):
         observed: Observed = "all",
         max_steps: Episode = 1000,
     ):
-        with default_rules():
+        # MJX prints what it misses; what rlseq prints may be read by programs.
+        with default_rules(), contextlib.redirect_stdout(sys.stderr):
             suite = importlib.import_module("mujoco_playground").dm_control_suite
             # MJX in JAX; its twin in Warp, the package's default, is made for GPUs.
             self.package: Any = suite.load(name, config_overrides={"impl": "jax"})
