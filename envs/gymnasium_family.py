@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from rlseq.docstrings import first_sentence
 from rlseq.errors import InputError, unknown_name
-from rlseq.fields import INT32, Range, Share, like
+from rlseq.fields import INT32, Length, Range, Share, Text, like
 from rlseq.types import BatchedFamily, VecEnv
 
 IDS = (
@@ -27,11 +27,12 @@ IDS = (
 )
 
 Limit = Annotated[int | None, Range(1, INT32)]
+Keys = Annotated[tuple[str, ...] | None, Length(1, 100), Text()]
 RESERVED = frozenset(("id", "name", "vector_kwargs", "vectorization_mode"))
 
 
 class GymnasiumFamily:
-    """gymnasium's environments; options are those of `gymnasium.make`."""
+    """gymnasium's environments; options are those of `gymnasium.make`, and `obs_keys`."""
 
     def ids(self) -> list[str]:
         """The names after "gymnasium:" that are listed; others work too."""
@@ -39,12 +40,15 @@ class GymnasiumFamily:
 
     def options(self, name: str) -> dict[str, Any]:
         """Option -> declared type: those of `gymnasium.make`, and of an environment's constructor
-        by their defaults. Raises InputError for an unknown name (with the nearest)."""
+        by their defaults; `obs_keys`, which is ours, keeps these parts of a Dict of observations.
+
+        Raises InputError for an unknown name (with the nearest)."""
         own = {
             key: Share if key.endswith(("_rate", "_prob", "_probability")) else like(default)
             for key, default in _constructor(name).items()
         }
-        return {**own, "max_episode_steps": Limit, "disable_env_checker": bool | None}
+        ours = {"max_episode_steps": Limit, "disable_env_checker": bool | None, "obs_keys": Keys}
+        return {**own, **ours}
 
     def about(self, name: str) -> str:
         """What all of gymnasium's environments have in common."""

@@ -16,7 +16,8 @@ _WIDEST = {"f": np.float32, "i": np.int32, "u": np.uint32}  # JAX has no 64 bits
 
 
 def convert(space: Any) -> spaces.Space:
-    """Our space for one of gymnasium's; Discrete begins at 0, MultiBinary is a Box.
+    """Our space for one of gymnasium's; Discrete begins at 0, MultiDiscrete is in one row,
+    MultiBinary is a Box.
 
     Raises InputError for a space without a counterpart: Text, Graph, Sequence, OneOf, and for more
     choices than an int32 holds.
@@ -25,8 +26,8 @@ def convert(space: Any) -> spaces.Space:
         case theirs.Discrete():
             check_choices(int(space.n))
             return spaces.Discrete(int(space.n))
-        case theirs.MultiDiscrete() if space.nvec.ndim == 1:
-            return MultiDiscrete(tuple(int(n) for n in space.nvec))
+        case theirs.MultiDiscrete():
+            return MultiDiscrete(tuple(int(n) for n in space.nvec.ravel()))
         case theirs.MultiBinary():
             return spaces.Box(0, 1, space.shape, jnp.int8)
         case theirs.Box():
@@ -37,7 +38,9 @@ def convert(space: Any) -> spaces.Space:
             return spaces.Tuple(tuple(convert(part) for part in space.spaces))
         case theirs.Dict():
             return spaces.Dict({key: convert(part) for key, part in space.spaces.items()})
-    raise InputError(f"the space {space} has no counterpart here")
+    raise InputError(
+        f"the space {space} has no counterpart here; of a Dict, obs_keys names the parts to keep"
+    )
 
 
 def convert_action(space: Any) -> spaces.Space:
@@ -94,13 +97,15 @@ def shapes(space: Any, rows: int) -> PyTree:
             return tuple(shapes(part, rows) for part in space.spaces)
         case theirs.Dict():
             return {key: shapes(part, rows) for key, part in space.spaces.items()}
-        case theirs.Discrete() | theirs.MultiDiscrete():
-            return jax.ShapeDtypeStruct((rows, *(space.shape or ())), np.int32)
+        case theirs.Discrete():
+            return jax.ShapeDtypeStruct((rows,), np.int32)
+        case theirs.MultiDiscrete():
+            return jax.ShapeDtypeStruct((rows, space.nvec.size), np.int32)
     return jax.ShapeDtypeStruct((rows, *space.shape), narrow(space.dtype))
 
 
 def received(space: Any, batch: Any) -> PyTree:
-    """R elements from a vector environment, in the form of `shapes`.
+    """R elements from a vector environment, in the form of `shapes`, or a single one.
 
     Raises OverflowError for numbers that 32 bits cannot hold.
     """
@@ -111,7 +116,9 @@ def received(space: Any, batch: Any) -> PyTree:
             return {key: received(part, batch[key]) for key, part in space.spaces.items()}
         case theirs.Discrete() | theirs.MultiDiscrete():
             choices = np.asarray(batch).astype(np.int64) - np.asarray(space.start, np.int64)
-            return fitted(choices, np.int32, "a choice")
+            lead = choices.shape[: choices.ndim - len(space.shape or ())]
+            row = (*lead, -1) if space.shape else lead
+            return fitted(choices, np.int32, "a choice").reshape(row)
     return fitted(batch, narrow(space.dtype), "an observation")
 
 
@@ -121,6 +128,7 @@ def sent(space: Any, batch: np.ndarray) -> np.ndarray:
         case theirs.Discrete():
             return np.clip(batch, 0, int(space.n) - 1).astype(np.int64) + int(space.start)
         case theirs.MultiDiscrete():
+            batch = batch.reshape(-1, *space.shape)
             return np.clip(batch, 0, space.nvec - 1).astype(space.dtype) + space.start
         case theirs.MultiBinary():
             return np.clip(batch, 0, 1).astype(space.dtype).reshape(-1, *space.shape)

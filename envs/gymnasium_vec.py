@@ -1,13 +1,16 @@
 """gymnasium's vector environments behind the batched interface of `rlseq.types.VecEnv`."""
 
 import functools
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import gymnasium
 import jax
 import jax.numpy as jnp
 import numpy as np
+from gymnasium.spaces import Dict
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from gymnasium.wrappers import FilterObservation
 from gymnax.environments import spaces
 from jax.experimental import io_callback
 
@@ -25,7 +28,7 @@ from rlseq.envs.gymnasium_spaces import (
 )
 from rlseq.envs.host import remembered
 from rlseq.envs.spaces import clipped
-from rlseq.errors import InputError
+from rlseq.errors import InputError, check_names
 from rlseq.types import EnvSpec, PyTree, TimeStep
 
 
@@ -173,6 +176,22 @@ def _put(into: np.ndarray, one: np.ndarray, row: int) -> None:
 
 
 def _make(name: str, options: dict[str, Any]) -> gymnasium.Env:
+    options = dict(options)
+    keys = options.pop("obs_keys", None)
+    env = _of_gymnasium(name, options)
+    return env if keys is None else _keeping(name, env, keys)
+
+
+def _keeping(name: str, env: gymnasium.Env, keys: Sequence[str]) -> gymnasium.Env:
+    """The environment with these parts of its observation alone. Raises InputError."""
+    space = env.observation_space
+    if not isinstance(space, Dict):
+        raise InputError(f"obs_keys picks parts of a Dict, gymnasium:{name} shows {space}")
+    check_names(f"part of the observation of gymnasium:{name}", keys, space.spaces)
+    return FilterObservation(env, list(keys))
+
+
+def _of_gymnasium(name: str, options: dict[str, Any]) -> gymnasium.Env:
     try:
         env = gymnasium.make(name, **options)
         if options:  # which an environment may not check when it is built

@@ -40,6 +40,7 @@ TABLES: dict[str, dict[str, str]] = {
     },
     # A family builds the environments of one prefix: `rlseq.types.Family`.
     "env": {
+        "arcade": "rlseq.envs.jax_families.arcade:FAMILY",
         "atari": "rlseq.envs.atari:FAMILY",
         "brax": "rlseq.envs.jax_families.brax:FAMILY",
         "craftax": "rlseq.envs.jax_families.craftax:FAMILY",
@@ -49,7 +50,9 @@ TABLES: dict[str, dict[str, str]] = {
         "memory": "rlseq.envs.memory:FAMILY",
         "meta": "rlseq.envs.meta:FAMILY",
         "minatar": "rlseq.envs.minatar:FAMILY",
+        "navix": "rlseq.envs.jax_families.navix:FAMILY",
         "pgx": "rlseq.envs.jax_families.pgx:FAMILY",
+        "playground": "rlseq.envs.jax_families.playground:FAMILY",
         "popgym": "rlseq.envs.popgym:FAMILY",
         "probe": "rlseq.envs.probe:FAMILY",
         "xminigrid": "rlseq.envs.jax_families.xminigrid:FAMILY",

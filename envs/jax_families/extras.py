@@ -6,15 +6,21 @@ from importlib import metadata
 from typing import Any, NamedTuple
 
 from rlseq.envs.family import Entry, TableFamily
-from rlseq.errors import InputError, check_names, missing_package
+from rlseq.errors import InputError, check_names
 
 
 class Extra(NamedTuple):
-    """An extra of rlseq and the package behind it; a test compares both with pyproject.toml."""
+    """An extra of rlseq and the package behind it; a test compares both with pyproject.toml.
+
+    Where pip must not bring what the package asks for, `lists` holds what the extra has in its
+    place, and the package is installed alone.
+    """
 
     name: str  # of the extra
     requirement: str  # as pip reads it, "craftax>=1.6.1,<2"
     module: str  # what is imported
+    lists: tuple[str, ...] = ()
+    spoiler: str = ""  # a package that writes over files of gymnax
 
     def installed(self) -> bool:
         """Whether the package is there; imports nothing."""
@@ -22,19 +28,26 @@ class Extra(NamedTuple):
 
     def command(self) -> str:
         """What installs it."""
-        return f"pip install 'rlseq[{self.name}]'"
+        own = f"pip install 'rlseq[{self.name}]'"
+        return f"{own} && pip install --no-deps '{self.requirement}'" if self.lists else own
 
     def check(self, needed_by: str) -> None:
-        """Raise InputError where the package is missing or of another version."""
+        """Raise InputError where the package is missing or of another version, or where another
+        one spoils gymnax."""
         from packaging.requirements import Requirement
 
         wanted = Requirement(self.requirement)
         if not self.installed():
-            raise missing_package(needed_by, wanted.name, self.name)
+            raise InputError(f"{needed_by} needs the package {wanted.name}: {self.command()}")
         found = metadata.version(wanted.name)
         if not wanted.specifier.contains(found, prereleases=True):
             raise InputError(
                 f"{needed_by} needs {self.requirement}, {found} is installed: {self.command()}"
+            )
+        if self.spoiler and list(metadata.distributions(name=self.spoiler)):
+            raise InputError(
+                f"{self.spoiler} is installed and has written over files of gymnax: pip uninstall "
+                f"{self.spoiler} && pip install --force-reinstall --no-deps 'gymnax>=1.0.1,<2'"
             )
 
 

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 import rlseq
 from rlseq.analysis.whole import whole
-from rlseq.envs import catalogue, env_ids
+from rlseq.envs import catalogue, env_ids, family_of
 from rlseq.envs.base import Env
 from rlseq.envs.batched import Wrapper
 from rlseq.envs.spaces import flatten
@@ -80,7 +80,7 @@ def _write_page(out: Path, images: Sequence[Path]) -> None:
 
 
 def _image(out: Path, env_id: str) -> Path:
-    env = rlseq.make_env(env_id)
+    env = rlseq.make_env(env_id, **_in_pixels(env_id))
     stem = out / env_id.replace(":", "_")
     if (draw := drawing(env)) is not None:
         path = stem.with_name(stem.name + ".gif")
@@ -93,6 +93,12 @@ def _image(out: Path, env_id: str) -> Path:
     with matplotlib.rc_context(_STYLE), whole(path) as beside:
         strip(env, _play(env)).savefig(beside, dpi=110)
     return path
+
+
+def _in_pixels(env_id: str) -> dict[str, Any]:
+    """The option of an environment that shows symbols or pixels, as it has them."""
+    options = family_of(env_id).options(env_id.partition(":")[2])
+    return {"pixels": True} if "pixels" in options else {}
 
 
 def _play(env: VecEnv) -> TimeStep:

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import re
 from importlib import metadata
 
 import pytest
@@ -59,14 +60,31 @@ def test_a_package_of_another_version_is_named(prefix, monkeypatch):
 @pytest.mark.parametrize("prefix", EXTRA)
 def test_the_extra_is_that_of_the_project(prefix):
     extra = registry.load("env", prefix).extra
-    assert PROJECT["project"]["optional-dependencies"][extra.name] == [extra.requirement]
+    listed = list(extra.lists) or [extra.requirement]
+    assert PROJECT["project"]["optional-dependencies"][extra.name] == listed
+
+
+def test_a_package_that_goes_in_alone_has_its_own_command(nothing_installed):
+    command = "pip install 'rlseq[arcade]' && pip install --no-deps 'popgym-arcade==0.0.7'"
+    assert registry.load("env", "arcade").extra.command() == command
+    with pytest.raises(InputError, match=re.escape(f"needs the package popgym-arcade: {command}")):
+        make_env("arcade:CartPoleEasy")
+
+
+def test_what_writes_over_gymnax_is_named_with_the_remedy(monkeypatch):
+    extra = registry.load("env", "arcade").extra
+    monkeypatch.setattr(type(extra), "installed", lambda self: True)
+    monkeypatch.setattr(metadata, "version", lambda name: "0.0.7")
+    monkeypatch.setattr(metadata, "distributions", lambda name: [name])
+    with pytest.raises(InputError, match=r"stable-gymnax is installed .* --no-deps 'gymnax"):
+        make_env("arcade:CartPoleEasy")
 
 
 def test_what_is_missing_is_listed_apart(nothing_installed):
     about = dict(listing("envs"))
     for prefix in EXTRA:
         extra, count = registry.load("env", prefix).extra, len(registry.load("env", prefix).ids())
-        line = f"not installed, {count} more: pip install 'rlseq[{extra.name}]'"
+        line = f"not installed, {count} more: {extra.command()}"
         assert about[f"{prefix}:"] == line
         assert lacks(prefix) == extra
         assert not [i for i in about if i.startswith(f"{prefix}:") and i != f"{prefix}:"]

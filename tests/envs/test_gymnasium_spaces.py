@@ -103,6 +103,8 @@ def test_observations_that_do_not_fit_are_a_failure_of_the_environment(sees, obs
         (theirs.MultiDiscrete([3, 4], start=[2**40, -5]), np.array([2**40 + 1, -2]), [1, 3]),
         (theirs.MultiDiscrete([3, 4], np.uint64), np.array([2, 3], np.uint64), [2, 3]),
         (theirs.MultiDiscrete([3, 4], np.int8), np.array([2, 3], np.int8), [2, 3]),
+        (theirs.MultiDiscrete([[2, 3], [4, 5]]), np.array([[1, 2], [3, 4]]), [1, 2, 3, 4]),
+        (theirs.MultiDiscrete([[2], [9]], start=[[0], [5]]), np.array([[1], [13]]), [1, 8]),
         (theirs.Box(-np.inf, np.inf, (1,), np.float64), np.array([np.inf]), [np.inf]),
     ],
 )
@@ -171,6 +173,12 @@ def received_action(venv, action):
         (theirs.Box(2**40, 2**40 + 3, (1,), np.int64), MultiDiscrete([4]), [3], [2**40 + 3]),
         (theirs.Discrete(3, start=2**40), spaces.Discrete(3), 2, 2**40 + 2),
         (theirs.MultiDiscrete([3, 4], start=[2**40, -5]), None, [1, 3], [2**40 + 1, -2]),
+        (
+            theirs.MultiDiscrete([[2, 3], [4, 5]], start=[[0, 0], [0, 7]]),
+            MultiDiscrete([2, 3, 4, 5]),
+            [1, 0, 3, 4],
+            [[1, 0], [3, 11]],
+        ),
     ],
 )
 def test_actions_of_every_space_arrive(acts, mine, action, theirs_):
@@ -222,6 +230,52 @@ def test_actions_of_several_parts_are_refused():
         says(acts=theirs.Tuple((CHOICE, CHOICE)))
 
 
+class Mission(gymnasium.Env):
+    """A board, a direction and a mission in words, as of MiniGrid; ends at once."""
+
+    observation_space = theirs.Dict(
+        image=theirs.Box(0, 9, (2, 2), np.uint8),
+        direction=theirs.Discrete(4),
+        mission=theirs.Text(20),
+        seen=theirs.MultiDiscrete([[2, 3], [2, 3]]),
+    )
+    action_space = CHOICE
+
+    def reset(self, *, seed=None, options=None):
+        self.steps = 0
+        return self.shown(), {}
+
+    def step(self, action):
+        self.steps += 1
+        return self.shown(), 1.0, self.steps == 2, False, {}
+
+    def shown(self):
+        board, seen = np.full((2, 2), self.steps, np.uint8), np.array([[1, self.steps]] * 2)
+        return {"image": board, "direction": self.steps, "mission": "go", "seen": seen}
+
+
+def test_parts_of_a_dict_are_kept_by_name():
+    gymnasium.registry.pop("Mission-v0", None)
+    gymnasium.register("Mission-v0", entry_point=Mission, disable_env_checker=True)
+    with pytest.raises(
+        InputError, match=r"Text.* no counterpart here; .* obs_keys names the parts"
+    ):
+        make_env("gymnasium:Mission-v0")
+    with pytest.raises(InputError, match=r"unknown part of the observation .* mean 'image'"):
+        make_env("gymnasium:Mission-v0", obs_keys=("imag",))
+    with pytest.raises(InputError, match="obs_keys picks parts of a Dict, gymnasium:CartPole-v1"):
+        make_env("gymnasium:CartPole-v1", obs_keys=("image",))
+    venv = make_env("gymnasium:Mission-v0", 2, obs_keys=("seen", "image", "direction"))
+    state, first = venv.reset(KEY)
+    assert set(first.obs) == {"direction", "image", "seen"}
+    for _ in range(2):
+        state, ts = venv.step(state, jnp.zeros(2, jnp.int32), KEY)
+    assert ts.terminated.all()
+    np.testing.assert_array_equal(ts.final_obs["seen"], [[1, 2, 1, 2]] * 2)
+    np.testing.assert_array_equal(ts.obs["seen"], [[1, 0, 1, 0]] * 2)
+    np.testing.assert_array_equal(ts.final_obs["image"], np.full((2, 2, 2), 2))
+
+
 def test_an_observation_outside_its_choices_is_found_in_debugging():
     venv = says(sees=theirs.Discrete(3), obs=7, debug=True, flatten=True)
     state, ts = venv.reset(KEY)
@@ -231,7 +285,8 @@ def test_an_observation_outside_its_choices_is_found_in_debugging():
 
 
 def test_received_has_the_dtypes_that_were_announced():
-    for space in (theirs.MultiDiscrete([3], np.int8), INT64, theirs.Discrete(2), CHOICE):
+    choices = theirs.MultiDiscrete([3], np.int8), theirs.MultiDiscrete([[3, 2]])
+    for space in (*choices, INT64, theirs.Discrete(2), CHOICE):
         rows = np.stack([space.sample() if space is not INT64 else np.zeros(2, np.int64)] * 2)
         got, said = received(space, rows), shapes(space, 2)
         assert (got.shape, got.dtype) == (said.shape, said.dtype)

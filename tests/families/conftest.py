@@ -12,6 +12,7 @@ from rlseq.envs.family import lacks
 THEIRS = (
     "ignore:JAXopt is no longer maintained:DeprecationWarning",
     "ignore:Brax System, piplines and environments are not actively:UserWarning",
+    "ignore:jax.core.pytype_aval_mappings is deprecated:DeprecationWarning",
     "ignore:Accessing `.*` directly from `.*` is deprecated:DeprecationWarning",
 )
 

@@ -35,9 +35,21 @@ def craftax(name, limit):
 
 def brax(name, limit):
     from brax import envs
+
+    return _limited(envs.get_environment(name), limit)
+
+
+def playground(name, limit):
+    from mujoco_playground import registry
+
+    return _limited(registry.load(name, config_overrides={"impl": "jax"}), limit)
+
+
+def _limited(env, limit):
+    """By brax's wrapper, which Playground's own training uses as well."""
     from brax.envs.wrappers.training import EpisodeWrapper
 
-    env = EpisodeWrapper(envs.get_environment(name), limit, action_repeat=1)
+    env = EpisodeWrapper(env, limit, action_repeat=1)
 
     def reset(key):
         state = env.reset(key)
@@ -98,6 +110,26 @@ def xland(name, limit):
     return Loop(reset, step)
 
 
+def arcade(name, limit):
+    """The package tells its own ends; deaths at its own limit of time are not among them here."""
+    import popgym_arcade as package
+
+    env, params = package.make(name, partial_obs=True)
+    env.is_terminated = env.is_terminal  # the older gymnax had one name for both
+
+    def reset(key):
+        obs, state = env.reset_env(key, params)
+        return obs, (state, 0)
+
+    def step(key, state, action):
+        state, time = state
+        obs, state, reward, done, _ = env.step_env(key, state, action, params)
+        ended = done | (time + 1 >= limit)
+        return obs, (state, time + 1), reward, ended, ended & ~done
+
+    return Loop(reset, step)
+
+
 def jumanji(name, limit):
     import jumanji as package
 
@@ -128,6 +160,25 @@ def fields(observation):
     if not isinstance(observation, dict):
         return observation
     return {key: fields(value) for key, value in observation.items()}
+
+
+def navix(name, limit):
+    import navix as package
+
+    env = package.make(
+        name, max_steps=limit, observation_fn=package.observations.symbolic_first_person
+    )
+
+    def reset(key):
+        first = env.reset(key)
+        return first.observation.ravel(), first
+
+    def step(key, state, action):
+        state = env.step(state, action)
+        cut = state.is_truncation()
+        return state.observation.ravel(), state, state.reward, state.is_done(), cut
+
+    return Loop(reset, step)
 
 
 def pgx(name, limit):

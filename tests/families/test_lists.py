@@ -7,6 +7,7 @@ import pytest
 
 from rlseq import registry
 from rlseq.envs import catalogue, env_ids
+from rlseq.envs.jax_families.navix import NAMES
 from tests.families.conftest import extras
 
 ROWS = {i: row for i, row in catalogue.rows().items() if i.partition(":")[0] in extras()}
@@ -14,6 +15,13 @@ ROWS = {i: row for i, row in catalogue.rows().items() if i.partition(":")[0] in 
 
 # Its textures take minutes to prepare, once an installation.
 TEXTURES = "craftax:Craftax-Pixels-v1"
+# One quick row of a family whose others take longer together.
+QUICK = {"arcade": "BreakoutEasy", "navix": NAMES[0], "playground": "PendulumSwingup"}
+
+
+def takes_long(env_id):
+    family, _, name = env_id.partition(":")
+    return env_id == TEXTURES or name != QUICK.get(family, name)
 
 
 def craftax():
@@ -22,6 +30,12 @@ def craftax():
 
     text = inspect.getsource(craftax_env.make_craftax_env_from_name)
     return {name for name in re.findall(r'"(Craftax-[\w-]+)"', text) if "AutoReset" not in name}
+
+
+def arcade():
+    from popgym_arcade import registration
+
+    return registration.REGISTERED_ENVIRONMENTS
 
 
 def brax():
@@ -35,6 +49,18 @@ def jumanji():
 
     made = {i: jumanji.make(i) for i in jumanji.registered_environments() if "Sokoban" not in i}
     return [i for i, env in made.items() if env.reward_spec.shape == ()]
+
+
+def navix():
+    import navix
+
+    return navix.registry()
+
+
+def playground():
+    from mujoco_playground import dm_control_suite
+
+    return dm_control_suite.ALL_ENVS
 
 
 def pgx():
@@ -54,16 +80,17 @@ def names(family):
     return registry.load("env", family).ids()
 
 
-@pytest.mark.parametrize(
-    "family", [brax, craftax, jumanji, pgx, xminigrid], ids=lambda f: f.__name__
-)
+FAMILIES = [arcade, brax, craftax, jumanji, navix, pgx, playground, xminigrid]
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda f: f.__name__)
 def test_the_names_are_the_packages_own(family, needs, loose_promotion):
     needs(family.__name__)
     assert sorted(names(family.__name__)) == sorted(family())
 
 
 @pytest.mark.parametrize(
-    "env_id", [pytest.param(i, marks=pytest.mark.slow) if i == TEXTURES else i for i in ROWS]
+    "env_id", [pytest.param(i, marks=pytest.mark.slow) if takes_long(i) else i for i in ROWS]
 )
 def test_a_row_of_the_catalogue_is_what_the_environment_says(env_id, needs):
     needs(env_id)

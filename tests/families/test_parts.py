@@ -8,11 +8,15 @@ import pytest
 
 from rlseq.analysis import gallery
 from rlseq.envs import make_env
+from rlseq.envs.gymnax_adapter import default_rules
+from rlseq.envs.jax_families.adapter import PackageState
+from rlseq.envs.jax_families.playground_env import LAYOUTS, NAMES
 from rlseq.errors import InputError
 
 # Where an observation is of coordinates and velocities alone, as the others of brax are not.
 PLAIN = ("ant", "halfcheetah", "hopper", "inverted_double_pendulum", "inverted_pendulum")
 BODIES = [n if n == "hopper" else pytest.param(n, marks=pytest.mark.slow) for n in PLAIN]
+PARTS = [p if p == "Hopper" else pytest.param(p, marks=pytest.mark.slow) for p in LAYOUTS]
 
 
 @pytest.mark.parametrize("name", [*BODIES, pytest.param("walker2d", marks=pytest.mark.slow)])
@@ -34,6 +38,93 @@ def test_velocities_are_what_changes_with_velocities(name, needs, loose_promotio
     np.testing.assert_array_equal(parts["velocities"].shown, apart)
     whole = np.concatenate([parts["positions"].shown, apart])
     np.testing.assert_array_equal(np.sort(whole), np.arange(parts["positions"].size))
+
+
+@pytest.mark.parametrize("start", PARTS)
+def test_playgrounds_velocities_are_what_changes_with_velocities(start, needs):
+    """The same by MuJoCo itself, which compiles nothing; what is felt may change or not."""
+    needs("playground")
+    import mujoco
+    from mujoco import mjx
+
+    name, layout = next(n for n in NAMES if n.startswith(start)), LAYOUTS[start]
+    package = make_env(f"playground:{name}").env.package
+    model, seen, rng = package.mj_model, [], np.random.default_rng(0)
+    for _ in range(2):
+        data = mujoco.MjData(model)
+        data.qvel = rng.normal(size=model.nv)
+        mujoco.mj_forward(model, data)
+        with default_rules():
+            seen.append(package._get_obs(mjx.put_data(model, data, impl="jax"), {}))
+    assert seen[0].shape == (layout.size,)
+    apart = set(np.flatnonzero(seen[0] != seen[1]).tolist())
+    assert apart - set(layout.forces) == set(layout.velocities)
+
+
+def test_arcade_tells_an_end_from_its_limit(needs, loose_promotion):
+    """Of Skittles, whose own `terminated` and `done` count the limit as well."""
+    needs("arcade")
+    env = make_env("arcade:SkittlesEasy", observe="state").env.inner
+    step = jax.jit(lambda inner: env.step_with(jax.random.PRNGKey(0), inner, 0)[2:])
+    _, first = jax.jit(env.reset_with)(jax.random.PRNGKey(0))
+    full, late = jnp.ones_like(first.matrix_state), env.max_steps - 1
+    for time, board, ends in [
+        (0, first.matrix_state, (False, False)),
+        (late, first.matrix_state, (False, True)),
+        (0, full, (True, False)),
+        (late, full, (True, False)),
+    ]:
+        _, *found = step(first.replace(time=jnp.int32(time), matrix_state=board))
+        assert tuple(map(bool, found)) == ends
+
+
+@pytest.mark.parametrize(
+    "name", ["SkittlesEasy", pytest.param("NoisyCartPoleEasy", marks=pytest.mark.slow)]
+)
+def test_the_state_of_arcade_is_the_whole_twin(name, needs, loose_promotion):
+    needs("arcade")
+    import popgym_arcade
+
+    env = make_env(f"arcade:{name}", observe="state").env.inner
+    key = jax.random.PRNGKey(1)
+    _, inner = env.reset_with(key)
+    _, inner, *_ = env.step_with(key, inner, 0)
+    if name.startswith("Skittles"):  # each of its cells is hidden or not, by chance
+        inner = inner.replace(matrix_state=jnp.ones_like(inner.matrix_state))
+    whole, params = popgym_arcade.make(name.removeprefix("Noisy"), partial_obs=False)
+    drawn = whole.get_obs(inner, params, key)
+    state = PackageState(inner, jnp.int32(1), jnp.bool_(False), jnp.bool_(False))
+    revealed = env.reveal(state)
+    assert revealed.dtype == jnp.uint8
+    np.testing.assert_array_equal(revealed, drawn)
+    partly = env.package.get_obs(inner, params, key)
+    assert (revealed != partly).any()
+
+
+def test_more_steps_than_arcade_has_are_refused(needs):
+    needs("arcade")
+    with pytest.raises(InputError, match="has at most 100 steps, got max_steps=101"):
+        make_env("arcade:SkittlesEasy", max_steps=101)
+
+
+def test_navix_shows_the_board_and_pixels(needs):
+    needs("navix")
+    options = {"num_envs": 1, "observe": "both", "pixels": True}
+    venv = make_env("navix:Navix-Empty-5x5-v0", **options)
+    _, ts = venv.reset(jax.random.key(0))
+    assert ts.obs["obs"].shape == (1, 56, 56, 3) and ts.obs["obs"].dtype == jnp.uint8
+    board = np.asarray(ts.obs["state"]).reshape(5, 5, 3)
+    assert (board[[0, -1]] == (2, 5, 0)).all() and (board[:, [0, -1]] == (2, 5, 0)).all()
+    assert board[1, 1, 0] == 10 and board[3, 3, 0] == 8  # the agent and its goal
+    assert venv.spec.obs_space.spaces["state"].nvec == (11, 6, 4) * 25
+
+
+def test_the_gallery_shows_navix_in_pixels(needs, tmp_path):
+    needs("navix")
+    image, _ = gallery.gallery(tmp_path, ["navix:Navix-Empty-5x5-v0"], print)
+    shown = imageio.imread(image)
+    # Steps in which nothing moved are one image.
+    assert image.suffix == ".gif" and 1 < len(shown) <= 64 and shown.shape[1:] == (168, 168, 3)
 
 
 def test_the_state_is_the_whole_observation(needs):

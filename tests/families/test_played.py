@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from rlseq.envs import make_env
+from rlseq.envs.jax_families.arcade import GAMES
 from rlseq.laws import envs as laws
 from tests.families import loops
 
@@ -16,6 +17,7 @@ LIMIT = 12  # of an episode
 CASES = {
     "craftax:Craftax-Classic-Symbolic-v1": ({}, loops.craftax, 1e-6),
     "craftax:Craftax-Symbolic-v1": ({}, loops.craftax, 1e-6),
+    **{f"arcade:{game}Easy": ({}, loops.arcade, 0) for game in GAMES},
     "brax:hopper": ({}, loops.brax, 1e-3),
     "brax:ant": ({}, loops.brax, 1e-3),
     "xminigrid:MiniGrid-EmptyRandom-5x5": ({}, loops.xminigrid, 0),
@@ -29,11 +31,18 @@ CASES = {
     "jumanji:Minesweeper-v0": ({}, loops.jumanji, 0),
     "jumanji:Maze-v0": ({}, loops.jumanji, 0),
     "jumanji:Knapsack-v1": ({}, loops.jumanji, 1e-6),
+    "navix:Navix-Dynamic-Obstacles-5x5-v0": ({}, loops.navix, 0),
+    "navix:Navix-DoorKey-Random-5x5-v0": ({}, loops.navix, 0),
+    "navix:Navix-GoToDoor-5x5-v0": ({}, loops.navix, 0),
+    "playground:PendulumSwingup": ({}, loops.playground, 1e-3),
+    "playground:CartpoleSwingup": ({}, loops.playground, 1e-3),
     "pgx:minatar-breakout": ({}, loops.pgx, 0),
     "pgx:2048": ({}, loops.pgx, 0),
 }
 # Compiled for minutes.
-SLOW = ("craftax:Craftax-Symbolic-v1", "brax:ant")
+SLOW = ("craftax:Craftax-Symbolic-v1", "brax:ant", "playground:CartpoleSwingup")
+SLOW += tuple(f"arcade:{game}Easy" for game in GAMES if game not in ("AutoEncode", "Breakout"))
+SLOW += "navix:Navix-DoorKey-Random-5x5-v0", "navix:Navix-GoToDoor-5x5-v0"
 
 
 @functools.cache

@@ -107,7 +107,8 @@ def test_its_metadata_has_the_licence_and_the_version(wheel, inside):
     extras = set(metadata.get_all("Provides-Extra"))
     assert extras == {
         "test", "dev", "tensorboard", "wandb", "mlflow", "trackio", "parity", "video", "minari",
-        "hub", "brax", "craftax", "jumanji", "pgx", "xminigrid",
+        "hub", "arcade", "brax", "craftax", "jumanji", "navix", "pgx",
+        "playground", "xminigrid",
     }  # fmt: skip
 
 
