@@ -7,7 +7,7 @@ from importlib import import_module
 
 from rlseq import plugins
 from rlseq.commands import BAD_INPUT, DONE, FAILED, INTERRUPTED, NAMES
-from rlseq.errors import HostEnvError, HubError, InputError, unknown_name
+from rlseq.errors import HostEnvError, HubError, InputError, LauncherError, unknown_name
 from rlseq.train import files, process, streams
 
 __all__ = ["BAD_INPUT", "DONE", "FAILED", "INTERRUPTED", "main"]
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except InputError as error:
             print(f"rlseq: {error}", file=sys.stderr)
             return BAD_INPUT
-        except (HostEnvError, HubError) as error:
+        except (HostEnvError, HubError, LauncherError) as error:
             print(f"rlseq: {error}", file=sys.stderr)
             return FAILED
         except KeyboardInterrupt:

@@ -14,6 +14,10 @@ class HostEnvError(RuntimeError):
     """An environment outside JAX failed or cannot be restored; exit code 1."""
 
 
+class LauncherError(RuntimeError):
+    """A launcher of Hydra failed, and not a job of it; exit code 1."""
+
+
 class HubError(RuntimeError):
     """A server of models refused, failed or is out of reach; exit code 1."""
 

@@ -2,7 +2,7 @@
 
 import argparse
 
-from rlseq.commands import arguments, guard
+from rlseq.commands import arguments, guard, jobs
 
 ABOUT = "start a run, or a sweep of runs with -m"
 
@@ -18,7 +18,7 @@ def run(options: argparse.Namespace) -> int:
     if options.multirun:
         from rlseq.train import sweep
 
-        return guard.exit_code(lambda: sweep.multirun(options.overrides))
+        return jobs.exit_code(lambda: sweep.multirun(options.overrides), "rlseq resume of each")
     from rlseq import config
     from rlseq.train import loop
 
