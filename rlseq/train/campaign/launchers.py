@@ -60,9 +60,7 @@ def find(name: str, words: Sequence[str]) -> Launcher:
     """
     for word in words:
         if not word.startswith("hydra."):
-            raise InputError(
-                f"beside --launcher go its settings, hydra.launcher.KEY=..., not {word}"
-            )
+            raise InputError(f"settings of a launcher read hydra.launcher.KEY=VALUE, got {word}")
     if name in EXTRAS:
         extra, package, module = EXTRAS[name]
         if not _installed(module):
