@@ -2,6 +2,7 @@
 
 import csv
 import io
+import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -77,10 +78,12 @@ def _rank(trial: Any) -> tuple[int, float]:
 
 
 def _importance(study: Any) -> dict[str, float]:
-    try:
-        return optuna().importance.get_param_importances(study)
-    except (ValueError, RuntimeError):  # of too few trials, or all of one value
-        return {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)  # that all of them are equal, for one
+        try:
+            return optuna().importance.get_param_importances(study)
+        except (ValueError, RuntimeError, UserWarning):  # of too few trials, or all of one value
+            return {}
 
 
 def _blocks(found: Found, image: Image) -> list[Block]:
@@ -105,7 +108,7 @@ def _importance_blocks(found: Found) -> list[Block]:
     if not found.importance:
         return [Text("There are too few finished trials to tell, or all have one value.")]
     rows = [[key, f"{share:.2f}"] for key, share in found.importance.items()]
-    caption = "Share of the variance of the objective that each key explains, by PED-ANOVA."
+    caption = "How much the values of the better trials differ from those of all; the sum is 1."
     return [Table(caption, ["", "importance"], rows)]
 
 

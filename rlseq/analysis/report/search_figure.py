@@ -37,7 +37,7 @@ def draw(keys: dict[str, Any], trials: Sequence[Any], out: Path) -> Path:
         for one in reversed(done):  # the best on top
             heights = _heights(keys, one)
             panel.plot(heights, color=colours.to_rgba(one.value), lw=1.8, marker="o", ms=3)
-        for index, (key, distribution) in enumerate(keys.items()):
+        for index, distribution in enumerate(keys.values()):
             panel.axvline(index, color="#555555", lw=0.8, zorder=0)
             for height, label in _ticks(distribution):
                 panel.annotate(label, (index, height), (4, 0), textcoords="offset points",
