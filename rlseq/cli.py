@@ -24,6 +24,7 @@ examples:
   rlseq table runs/* --csv rows.csv                            every logged row, for pandas
   rlseq campaign memory.yaml --jobs 4                          environments x cores x agents x seeds
   rlseq atari100k --games Boxing,Pong --seeds 2                runs and resumes what is missing
+  rlseq search core=s5,gru 'agent.lr=interval(1e-5,1e-3)'       the best of 20 trials
   rlseq export runs/NAME --to model                            to share, or for other code
   rlseq list cores
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Glob, IntervalSweep, Override
 from omegaconf import DictConfig
 
 from rlseq import config as configuration
@@ -96,6 +96,8 @@ def _parsed(words: list[str]) -> Iterator[tuple[Override, str]]:
 def _values(one: Override, word: str) -> list[str]:
     """The words of a sweep's values, or the word itself where it is no sweep."""
     if one.is_sweep_override():
+        if isinstance(one.value(), IntervalSweep | Glob):
+            raise InputError(f"{one.input_line}: a sweep needs single values; see `rlseq search`")
         return [f"{one.key_or_group}={value}" for value in one.sweep_string_iterator()]
     return [word.removeprefix("++")]
 

@@ -108,6 +108,7 @@ def test_its_metadata_has_the_licence_and_the_version(wheel, inside):
     assert extras == {
         "test", "dev", "tensorboard", "wandb", "mlflow", "trackio", "parity", "video", "minari",
         "hub", "brax", "craftax", "jumanji", "pgx", "xminigrid",
+        "joblib", "submitit", "ray", "optuna",
     }  # fmt: skip
 
 

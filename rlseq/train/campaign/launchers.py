@@ -42,6 +42,7 @@ EXTRAS = {
     "ray": ("ray", "hydra-ray-launcher", "hydra_ray_launcher"),
 }
 _CONFIG = "rlseq_launch"  # a Hydra configuration whose only key is the number of a job
+_OPEN = "hydra.launcher.ray."  # begins keys of which any may be added: arguments of Ray's functions
 _TICK = 0.2  # seconds until the next look
 
 
@@ -65,19 +66,20 @@ def find(name: str, words: Sequence[str]) -> Launcher:
         extra, package, module = EXTRAS[name]
         if not _installed(module):
             raise missing_package(f"the launcher {name!r}", package, extra)
+    words = [f"++{word}" if word.startswith(_OPEN) else word for word in words]
     ConfigStore.instance().store(name=_CONFIG, node={"job": 0})
     with initialize_config_module(configuration.CONFIG_MODULE, version_base="1.3"):
         known = GlobalHydra.instance().config_loader().get_group_options(GROUP)
         if name not in known:
             raise unknown_name("launcher", name, {*known, *EXTRAS})
-        overrides.parse(list(words))
+        overrides.parse(words)
         try:
             asked = [f"{GROUP}={name}", *words]
             found = hydra_compose(_CONFIG, overrides=asked, return_hydra_config=True)
         except (HydraException, OmegaConfBaseException) as error:
             cause = error.__cause__ or error
             raise InputError(f"launcher {name!r}: {first_line(cause)}") from error
-    return Launcher(name, list(words), found.hydra.launcher)
+    return Launcher(name, words, found.hydra.launcher)
 
 
 def run(entries: Sequence[Entry], launcher: Launcher, again: str) -> list[str]:
