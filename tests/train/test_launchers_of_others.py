@@ -14,11 +14,17 @@ SHORT = ["core=mlp", "total_steps=128", "run.chunks=2", "run.eval_episodes=1"]
 LOCAL = {
     "joblib": ["hydra.launcher.n_jobs=2"],
     "submitit_local": ["hydra.launcher.cpus_per_task=1", "hydra.launcher.timeout_min=10"],
-    "ray": ["hydra.launcher.ray.init.num_cpus=2"],
+    "ray": [
+        f"hydra.launcher.ray.init.{word}" for word in ("num_cpus=2", "include_dashboard=false")
+    ],
 }
 MODULES = {"joblib": "joblib", "submitit_local": "submitit", "ray": "ray"}
 # Between these packages and Python.
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning",
+    "ignore::ResourceWarning",
+    "ignore:os.fork:RuntimeWarning",  # Ray's, which then starts another program
+)
 SLOW_RAY = [pytest.param(name, marks=[pytest.mark.slow] if name == "ray" else []) for name in LOCAL]
 
 

@@ -34,11 +34,11 @@ def optuna():
 def fake(monkeypatch, **does) -> None:
     monkeypatch.setattr(process, "COMMAND", (sys.executable, str(FAKE), json.dumps(does)))
     monkeypatch.setattr(runner, "_TICK", 0.005)
-    monkeypatch.setattr(runner, "_LOOK", 0.01)
+    monkeypatch.setattr(runner, "_LOOK", 0.02)
 
 
-def search(root: Path, *more: str) -> int:
-    return cli.main(["search", "experiment=debug", "core=mlp", LR, "--root", str(root), *more])
+def search(root: Path, *options: str, words=("core=mlp", LR)) -> int:
+    return cli.main(["search", "experiment=debug", *words, "--root", str(root), *options])
 
 
 def states(root: Path) -> list[str]:
@@ -58,7 +58,7 @@ def test_a_space_reads_like_a_sweep(optuna):
     found = space.read(words)
     kinds = optuna.distributions
     assert found.fixed == ["experiment=debug", "run.checkpoint_every=1"]
-    assert found.keys == {
+    assert found.distributions == {
         "agent.lr": kinds.FloatDistribution(1e-5, 1e-1, log=True),
         "core": kinds.CategoricalDistribution(("gru", "mlp")),
         "agent.num_steps": kinds.IntDistribution(16, 128, step=16),
@@ -155,7 +155,7 @@ def test_what_a_kill_leaves_of_the_study_is_mended(optuna, tmp_path, monkeypatch
     space_of = space.read(["experiment=debug", "core=mlp", LR])
     study._mend(tmp_path)
     known.ask()
-    pruned = known.ask(space_of.keys)
+    pruned = known.ask(space_of.distributions)
     pruned.report(0.5, 30)
     pruned.set_user_attr("pruned_at", 30)
     assert search(tmp_path, "--trials", "3") == cli.DONE
@@ -165,8 +165,8 @@ def test_what_a_kill_leaves_of_the_study_is_mended(optuna, tmp_path, monkeypatch
     assert "another process searches in" in capsys.readouterr().err
     assert lock
     lock.close()
-    for word in ("agent.gamma=0.9", "core=gru"):
-        assert search(tmp_path, word, "--trials", "4") == cli.BAD_INPUT
+    for words in (["core=mlp", LR, "agent.gamma=0.9"], ["core=gru", LR], ["core=mlp,gru", LR]):
+        assert search(tmp_path, "--trials", "4", words=words) == cli.BAD_INPUT
         assert "holds a study of another space" in capsys.readouterr().err
     with pytest.raises(InputError, match="holds no study"):
         study.load(tmp_path / "missing")

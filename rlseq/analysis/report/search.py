@@ -50,7 +50,7 @@ def write(root: Path, out: Path, *, overwrite: bool = False) -> list[Path]:
     found = _read(root)
     make_folder(out)
     image = Image(
-        draw(found.space.keys, found.trials, out / FIGURE),
+        draw(found.space.distributions, found.trials, out / FIGURE),
         f"Parallel coordinates of {len(found.trials)} trials; the numbers are in the table.",
         "A line a trial, coloured by its mean return; pruned trials are grey.",
     )
@@ -87,7 +87,7 @@ def _importance(study: Any) -> dict[str, float]:
 
 
 def _blocks(found: Found, image: Image) -> list[Block]:
-    first, keys = found.trials[0], list(found.space.keys)
+    first, keys = found.trials[0], list(found.space.distributions)
     best_table = Table(
         "The best trial.", ["", *keys, "mean return"], [_cells(found, first)], ours=[0]
     )
@@ -113,7 +113,7 @@ def _importance_blocks(found: Found) -> list[Block]:
 
 
 def _cells(found: Found, trial: Any) -> list[str]:
-    values = [_plain(trial.params.get(key)) for key in found.space.keys]
+    values = [_plain(trial.params.get(key)) for key in found.space.distributions]
     return [runner.folder_of(found.root, trial.number).name, *values, _plain(trial.value)]
 
 
@@ -134,9 +134,9 @@ def _plain(value: Any) -> str:
 def _csv(found: Found) -> str:
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(["trial", "state", *found.space.keys, "mean_return"])
+    rows.writerow(["trial", "state", *found.space.distributions, "mean_return"])
     for one in sorted(found.trials, key=lambda trial: trial.number):
-        values = [one.params.get(key) for key in found.space.keys]
+        values = [one.params.get(key) for key in found.space.distributions]
         rows.writerow([one.number, _STATES[one.state.name], *values, one.value])
     return text.getvalue()
 

@@ -148,13 +148,13 @@ class _Search:
             if self.free and time.monotonic() >= self._not_before.get(trial.number, 0.0):
                 self._go_on(trial)
         while self.free and not self.left and self._more():
-            trial = self.study.ask(self.plan.space.keys)
+            trial = self.study.ask(self.plan.space.distributions)
             if not self._start(trial):
                 self.left.append(trial)
 
     def _go_on(self, trial: Any) -> None:
         """With a trial that no process has told the end of."""
-        if trial.params.keys() != self.plan.space.keys():  # killed as it was made
+        if trial.params.keys() != self.plan.space.distributions.keys():  # killed as it was made
             self.left.remove(trial)
             self.study.tell(trial.number, state=optuna().trial.TrialState.FAIL)
         elif PRUNED in trial.user_attrs:

@@ -27,7 +27,7 @@ class Space(NamedTuple):
     """Words of every trial, and what the keys of a search are drawn from."""
 
     fixed: list[str]
-    keys: dict[str, Any]  # Optuna's distributions
+    distributions: dict[str, Any]  # Optuna's distributions
 
     def words(self, values: dict[str, Any]) -> list[str]:
         """The command line of a trial with these values."""
@@ -61,7 +61,7 @@ def read(words: Sequence[str]) -> Space:
 
 def check(space: Space) -> Config:
     """Compose every choice and end of each key; the first configuration. Raises InputError."""
-    values = {key: list(_some(one)) for key, one in space.keys.items()}
+    values = {key: list(_some(one)) for key, one in space.distributions.items()}
     first = {key: some[0] for key, some in values.items()}
     config = configuration.compose(space.words(first))
     for key, some in values.items():

@@ -42,9 +42,7 @@ def continued(root: Path, space: Space, pruner: str, seed: int, jobs: int) -> An
     files.make_folder(root)
     _mend(root)
     with files.writing("the study", root):
-        study = optuna().create_study(
-            study_name=_NAME, storage=_storage(root), direction="maximize", load_if_exists=True
-        )
+        study = _begun(root)
         _check_same(study, root, space)
         for key, value in _about(space).items():
             if key not in study.user_attrs:
@@ -68,10 +66,18 @@ def space_of(study: Any) -> tuple[dict[str, Any], list[str]]:
     return keys, study.user_attrs[_FIXED]
 
 
+def _begun(root: Path) -> Any:
+    storage = _storage(root)
+    try:
+        return optuna().load_study(study_name=_NAME, storage=storage)
+    except KeyError:
+        return optuna().create_study(study_name=_NAME, storage=storage, direction="maximize")
+
+
 def _about(space: Space) -> dict[str, Any]:
     text = optuna().distributions.distribution_to_json
     fixed = [word for word in space.fixed if word.startswith(_COUNTS) or word[:4] != "run."]
-    return {_SPACE: {key: text(one) for key, one in space.keys.items()}, _FIXED: fixed}
+    return {_SPACE: {key: text(one) for key, one in space.distributions.items()}, _FIXED: fixed}
 
 
 def _check_same(study: Any, root: Path, space: Space) -> None:
