@@ -1,13 +1,13 @@
 """Parallel coordinates of the trials of a search."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import matplotlib
 import numpy as np
-from matplotlib.cm import ScalarMappable
+from matplotlib import colormaps
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
@@ -15,10 +15,12 @@ from rlseq.analysis import plots
 from rlseq.analysis.whole import whole
 
 _DPI, _TICKS = 110, 5
+_COLOURS = colormaps["viridis"]
+_BEHIND = {"fc": "white", "ec": "none", "pad": 1, "alpha": 0.8}  # of labels, over lines
 
 
 def draw(keys: dict[str, Any], trials: Sequence[Any], out: Path) -> Path:
-    """One axis a key and a line a finished trial, its colour the objective; pruned ones grey.
+    """One axis a key and one for the objective, a line a finished trial; pruned ones grey.
 
     Args:
         keys: Optuna's distributions.
@@ -27,27 +29,25 @@ def draw(keys: dict[str, Any], trials: Sequence[Any], out: Path) -> Path:
     """
     done = [one for one in trials if one.state.name == "COMPLETE"]
     values = [one.value for one in done]
-    colours = ScalarMappable(Normalize(min(values), max(values)), "viridis")
+    scale = Normalize(min(values), max(values))
     with matplotlib.rc_context(plots.STYLE):
         figure = Figure(figsize=(2.0 + 1.7 * len(keys), 4.2), layout="constrained")
         panel = figure.subplots()
         for one in trials:
             if one.state.name == "PRUNED":
-                panel.plot(_heights(keys, one), color="#bbbbbb", lw=0.9, zorder=1)
+                panel.plot(_heights(keys, one), color="#bbbbbb", lw=0.9, marker="o", ms=2)
         for one in reversed(done):  # the best on top
-            heights = _heights(keys, one)
-            panel.plot(heights, color=colours.to_rgba(one.value), lw=1.8, marker="o", ms=3)
-        for index, distribution in enumerate(keys.values()):
+            heights = [*_heights(keys, one), _between(scale.vmin, scale.vmax, one.value)]
+            panel.plot(heights, color=_COLOURS(scale(one.value)), lw=1.8, marker="o", ms=3)
+        ticks = [*map(_ticks, keys.values()), _numbers(scale.vmin, scale.vmax, np.linspace)]
+        for index, labels in enumerate(ticks):
             panel.axvline(index, color="#555555", lw=0.8, zorder=0)
-            for height, label in _ticks(distribution):
+            for height, label in labels:
                 panel.annotate(label, (index, height), (4, 0), textcoords="offset points",
-                               fontsize=8, va="center")  # fmt: skip
-        panel.set_xticks(range(len(keys)), list(keys))
-        panel.set_xlim(-0.2, len(keys) - 0.4)
-        panel.set_yticks([])
-        for side in panel.spines.values():
-            side.set_visible(False)
-        figure.colorbar(colours, ax=panel, label="mean return")
+                               fontsize=8, va="center", bbox=_BEHIND)  # fmt: skip
+        panel.set(xlim=(-0.2, len(keys) + 0.5), ylim=(-0.05, 1.05), yticks=[])
+        panel.set_xticks(range(len(ticks)), [*keys, "mean return"])
+        panel.spines[:].set_visible(False)
         with whole(out) as beside:
             figure.savefig(beside, dpi=_DPI, bbox_inches="tight")
     return out
@@ -63,16 +63,23 @@ def _heights(keys: dict[str, Any], trial: Any) -> list[float]:
 def _height(distribution: Any, value: Any) -> float:
     """Where a value is on its axis, from 0 to 1."""
     if hasattr(distribution, "choices"):
-        last = max(len(distribution.choices) - 1, 1)
-        return distribution.choices.index(value) / last
+        return _between(0, len(distribution.choices) - 1, distribution.choices.index(value))
     place = math.log if distribution.log else float
-    low, high = place(distribution.low), place(distribution.high)
-    return (place(value) - low) / (high - low) if high > low else 0.5
+    return _between(place(distribution.low), place(distribution.high), place(value))
+
+
+def _between(low: float, high: float, value: float) -> float:
+    return (value - low) / (high - low) if high > low else 0.5
 
 
 def _ticks(distribution: Any) -> list[tuple[float, str]]:
     if hasattr(distribution, "choices"):
         return [(_height(distribution, one), str(one)) for one in distribution.choices]
-    space = np.geomspace if distribution.log else np.linspace
-    values = space(distribution.low, distribution.high, _TICKS)
-    return [(_height(distribution, float(one)), f"{one:.3g}") for one in values]
+    spaced = np.geomspace if distribution.log else np.linspace
+    return _numbers(distribution.low, distribution.high, spaced)
+
+
+def _numbers(low: float, high: float, spaced: Callable[..., np.ndarray]) -> list[tuple[float, str]]:
+    count = _TICKS if high > low else 1
+    heights = np.linspace(0, 1, count) if count > 1 else [0.5]
+    return list(zip(heights, (f"{one:.3g}" for one in spaced(low, high, count)), strict=True))
