@@ -29,7 +29,8 @@ def draw(keys: dict[str, Any], trials: Sequence[Any], out: Path) -> Path:
     """
     done = [one for one in trials if one.state.name == "COMPLETE"]
     values = [one.value for one in done]
-    scale = Normalize(min(values), max(values))
+    low, high = min(values), max(values)
+    scale = Normalize(low, high)
     with matplotlib.rc_context(plots.STYLE):
         figure = Figure(figsize=(2.0 + 1.7 * len(keys), 4.2), layout="constrained")
         panel = figure.subplots()
@@ -37,9 +38,9 @@ def draw(keys: dict[str, Any], trials: Sequence[Any], out: Path) -> Path:
             if one.state.name == "PRUNED":
                 panel.plot(_heights(keys, one), color="#bbbbbb", lw=0.9, marker="o", ms=2)
         for one in reversed(done):  # the best on top
-            heights = [*_heights(keys, one), _between(scale.vmin, scale.vmax, one.value)]
+            heights = [*_heights(keys, one), _between(low, high, one.value)]
             panel.plot(heights, color=_COLOURS(scale(one.value)), lw=1.8, marker="o", ms=3)
-        ticks = [*map(_ticks, keys.values()), _numbers(scale.vmin, scale.vmax, np.linspace)]
+        ticks = [*map(_ticks, keys.values()), _numbers(low, high, np.linspace)]
         for index, labels in enumerate(ticks):
             panel.axvline(index, color="#555555", lw=0.8, zorder=0)
             for height, label in labels:
