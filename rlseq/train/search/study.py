@@ -27,10 +27,13 @@ def exists(root: Path) -> bool:
 
 def load(root: Path) -> Any:
     """The study of a folder, to be read. Raises InputError where it cannot be."""
+    package, missing = optuna(), InputError(f"{str(root)!r} holds no study of a search")
+    if not exists(root):
+        raise missing
     try:
-        return optuna().load_study(study_name=_NAME, storage=_storage(root))
+        return package.load_study(study_name=_NAME, storage=_storage(root))
     except (KeyError, ValueError) as error:
-        raise InputError(f"{root / FILE} holds no study of a search: {error}") from error
+        raise missing from error
 
 
 def continued(root: Path, space: Space, pruner: str, seed: int, jobs: int) -> Any:
