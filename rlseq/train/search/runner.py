@@ -63,7 +63,7 @@ def run(plan: Plan, again: str) -> list[str]:
             except BaseException:
                 search.leave()
                 raise
-    if search.stopping:
+    if search.stopping and search.more():
         raise Interrupted(f"interrupted, what ran is saved; continue with: {again}")
     return search.broken
 
@@ -127,7 +127,7 @@ class _Search:
                 self._looked = time.monotonic()
                 for one in self.active:
                     self._look(one)
-        return bool(self.active) or (not self.stopping and self._more())
+        return bool(self.active) or (not self.stopping and self.more())
 
     def leave(self) -> None:
         """End all jobs at once where they were told before; they save what they can."""
@@ -147,7 +147,7 @@ class _Search:
         for trial in list(self.left):
             if self.free and time.monotonic() >= self._not_before.get(trial.number, 0.0):
                 self._go_on(trial)
-        while self.free and not self.left and self._more():
+        while self.free and not self.left and self.more():
             trial = self.study.ask(self.plan.space.distributions)
             if not self._start(trial):
                 self.left.append(trial)
