@@ -136,7 +136,7 @@ class _Search:
             one.process.wait()
             self._close(one)
 
-    def _more(self) -> bool:
+    def more(self) -> bool:
         return bool(self.left) or self.count + len(self.active) < self.plan.trials
 
     def _signal(self) -> None:
