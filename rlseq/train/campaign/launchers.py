@@ -170,7 +170,7 @@ def _multirun(task: Task, launcher: Launcher, jobs: int) -> None:
     words += [*folder_words(task.folder.parent / "launcher"), "hydra/hydra_logging=disabled"]
     try:
         hydra_multirun(task, _CONFIG, words)
-    except (InputError, OSError):
+    except (InputError, files.CannotWrite):
         raise
     except Exception as error:  # of whatever launcher
         if not (task.folder / STOP).exists():

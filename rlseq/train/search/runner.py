@@ -137,6 +137,7 @@ class _Search:
             self._close(one)
 
     def more(self) -> bool:
+        """Whether trials are left to run."""
         return bool(self.left) or self.count + len(self.active) < self.plan.trials
 
     def _signal(self) -> None:
