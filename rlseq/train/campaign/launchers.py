@@ -43,6 +43,7 @@ EXTRAS = {
 }
 _CONFIG = "rlseq_launch"  # a Hydra configuration whose only key is the number of a job
 _OPEN = "hydra.launcher.ray."  # begins keys of which any may be added: arguments of Ray's functions
+_ADDRESS = "++hydra.launcher.ray.init.address="
 _TICK = 0.2  # seconds until the next look
 
 
@@ -67,6 +68,8 @@ def find(name: str, words: Sequence[str]) -> Launcher:
         if not _installed(module):
             raise missing_package(f"the launcher {name!r}", package, extra)
     words = [f"++{word}" if word.startswith(_OPEN) else word for word in words]
+    if any(word.startswith(_ADDRESS) for word in words):  # else the launcher, 1.2.2, asks for some
+        words.append("++hydra.launcher.ray.init.object_store_memory=null")
     ConfigStore.instance().store(name=_CONFIG, node={"job": 0})
     with initialize_config_module(configuration.CONFIG_MODULE, version_base="1.3"):
         known = GlobalHydra.instance().config_loader().get_group_options(GROUP)
