@@ -58,12 +58,13 @@ class Task:
     def _run(self, file: Path, slot: share.Slot, held: Sequence[IO[Any]]) -> None:
         told, looked = False, time.monotonic()
         with process.start(file, self.modules, slot, held) as job:
+            assert job.stdin is not None
             while (code := job.poll()) is None:
                 time.sleep(_TICK)
                 if not told and time.monotonic() - looked > _LOOK:
                     looked = time.monotonic()
                     if self._stopped():
-                        job.send_signal(signal.SIGTERM)
+                        job.stdin.close()  # once, also where this process is killed next
                         told = True
         if code not in (0, BUSY) and not (told and code in (STOPPED, -signal.SIGTERM)):
             process.note_failure(file, process.reason(code, file))
