@@ -7,7 +7,14 @@ from importlib import import_module
 
 from rlseq import plugins
 from rlseq.commands import BAD_INPUT, DONE, FAILED, INTERRUPTED, NAMES
-from rlseq.errors import DistributedError, HostEnvError, HubError, InputError, unknown_name
+from rlseq.errors import (
+    DistributedError,
+    HostEnvError,
+    HubError,
+    InputError,
+    LauncherError,
+    unknown_name,
+)
 from rlseq.train import files, process, streams
 
 __all__ = ["BAD_INPUT", "DONE", "FAILED", "INTERRUPTED", "main"]
@@ -24,6 +31,7 @@ examples:
   rlseq table runs/* --csv rows.csv                            every logged row, for pandas
   rlseq campaign memory.yaml --jobs 4                          environments x cores x agents x seeds
   rlseq atari100k --games Boxing,Pong --seeds 2                runs and resumes what is missing
+  rlseq search core=s5,gru 'agent.lr=interval(1e-5,1e-3)'       the best of 20 trials
   rlseq export runs/NAME --to model                            to share, or for other code
   rlseq list cores
 
@@ -45,7 +53,7 @@ def _exit_code(arguments: list[str]) -> int:
     except InputError as error:
         print(f"rlseq: {error}", file=sys.stderr)
         return BAD_INPUT
-    except (HostEnvError, HubError, DistributedError) as error:
+    except (HostEnvError, HubError, DistributedError, LauncherError) as error:
         print(f"rlseq: {error}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:

@@ -18,6 +18,10 @@ class DistributedError(RuntimeError):
     """Another process of a run of several failed or died; exit code 1."""
 
 
+class LauncherError(RuntimeError):
+    """A launcher of Hydra failed, and not a job of it; exit code 1."""
+
+
 class HubError(RuntimeError):
     """A server of models refused, failed or is out of reach; exit code 1."""
 

@@ -18,6 +18,7 @@ NAMES = (
     "table",
     "campaign",
     "atari100k",
+    "search",
     "list",
     "check",
     "plan",

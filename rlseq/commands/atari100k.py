@@ -4,7 +4,7 @@ import argparse
 from functools import partial
 from pathlib import Path
 
-from rlseq.commands import DONE, arguments, campaign
+from rlseq.commands import DONE, arguments, jobs
 
 ABOUT = "games x seeds of an experiment, then a report"
 
@@ -20,7 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--experiment", default="atari100k_drama", help="default: atari100k_drama")
     parser.add_argument("--root", type=Path, help="of the run folders: runs/EXPERIMENT-CORE")
     parser.add_argument("--dry-run", action="store_true", help="print the plan, run nothing")
-    campaign.add_jobs(parser)
+    jobs.add_jobs(parser)
+    jobs.add_launcher(parser)
     arguments.add_overrides(parser)
 
 
@@ -28,7 +29,11 @@ def run(options: argparse.Namespace) -> int:
     """Run or resume what is missing, then write the report."""
     from rlseq.train.campaign import games, plan, state
 
-    asked = options.experiment, options.games, options.seeds, options.root, options.overrides
+    words = list(options.overrides)
+    if options.launcher:  # what follows it may be the runs' as well
+        words += [word for word in options.launcher if "=" in word and not _is_hydras(word)]
+        options.launcher = [word for word in options.launcher if word not in words]
+    asked = options.experiment, options.games, options.seeds, options.root, words
     entries = games.entries(*asked)
     if options.dry_run:
         for entry in entries:
@@ -36,7 +41,17 @@ def run(options: argparse.Namespace) -> int:
             print(f"{entry.folder}  {state.state(entry)}")
         return DONE
     again = "the same command"
-    return campaign.run_jobs(entries, options.jobs, again, lambda: _report(entries))
+
+    def work() -> list[str]:
+        failed = jobs.run(entries, options, again)
+        _report(entries)
+        return failed
+
+    return jobs.exit_code(work, again, len(entries))
+
+
+def _is_hydras(word: str) -> bool:
+    return word.startswith("hydra.launcher.")
 
 
 def _report(entries) -> None:

@@ -2,26 +2,19 @@
 
 import argparse
 import shlex
-import sys
 from pathlib import Path
 
-from rlseq.commands import DONE, FAILED, arguments, guard
+from rlseq.commands import DONE, jobs
 
 ABOUT = "environments x cores x agents x seeds of a YAML file"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The file, and how many jobs run at a time."""
+    """The file, and how its jobs run."""
     parser.add_argument("file", type=Path, help="the campaign: a YAML file")
     parser.add_argument("--status", action="store_true", help="print the progress, run nothing")
-    add_jobs(parser)
-
-
-def add_jobs(parser: argparse.ArgumentParser) -> None:
-    """How many processes share the machine."""
-    parser.add_argument(
-        "--jobs", type=arguments.count, default=1, help="at a time, sharing cores (default: 1)"
-    )
+    jobs.add_jobs(parser)
+    jobs.add_launcher(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -34,27 +27,14 @@ def run(options: argparse.Namespace) -> int:
             plan.check_same(entry)
         progress.show(progress.Progress(found.entries).lines(), options.jobs)
         return DONE
-    again = f"rlseq campaign {shlex.quote(str(options.file))} --jobs {options.jobs}"
-    return run_jobs(found.entries, options.jobs, again, lambda: _say_next(found.root))
+    again = shlex.join(["rlseq", "campaign", str(options.file), *jobs.words_of(options)])
 
+    def work() -> list[str]:
+        failed = jobs.run(found.entries, options, again)
+        _say_next(found.root)
+        return failed
 
-def run_jobs(entries, jobs: int, again: str, then) -> int:
-    """Run what is missing, then something where no signal came; the exit code."""
-    from rlseq.train.campaign import runner
-
-    failed: list[str] = []
-
-    def work() -> None:
-        failed.extend(runner.run(entries, jobs, again))
-        then()
-
-    code = guard.exit_code(work)
-    for line in failed:
-        print(f"rlseq: {line}", file=sys.stderr)
-    if failed:
-        count = f"{len(failed)} of {len(entries)} jobs failed"
-        print(f"rlseq: {count}; to try them again: {again}", file=sys.stderr)
-    return FAILED if failed and code == DONE else code
+    return jobs.exit_code(work, again, len(found.entries))
 
 
 def _say_next(root: Path) -> None:

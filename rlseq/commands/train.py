@@ -2,7 +2,7 @@
 
 import argparse
 
-from rlseq.commands import arguments, guard
+from rlseq.commands import arguments, guard, jobs
 
 ABOUT = "start a run, or a sweep of runs with -m"
 
@@ -20,7 +20,7 @@ def run(options: argparse.Namespace) -> int:
         from rlseq.train.swept import space
 
         space.refuse(options.overrides)
-        return guard.exit_code(lambda: sweep.multirun(options.overrides))
+        return jobs.exit_code(lambda: sweep.multirun(options.overrides), "rlseq resume of each")
     return guard.exit_code(lambda: _train(options.overrides))
 
 

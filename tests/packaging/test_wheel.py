@@ -109,6 +109,7 @@ def test_its_metadata_has_the_licence_and_the_version(wheel, inside):
         "test", "dev", "tensorboard", "wandb", "mlflow", "trackio", "parity", "video", "minari",
         "hub", "arcade", "brax", "craftax", "jumanji", "navix", "pgx",
         "playground", "xminigrid",
+        "joblib", "submitit", "ray", "optuna",
     }  # fmt: skip
 
 

@@ -21,7 +21,7 @@ from rich.console import Console
 from rlseq import cli
 from rlseq.errors import InputError
 from rlseq.train import logging, runs
-from rlseq.train.campaign import file, plan, progress, runner, share, state
+from rlseq.train.campaign import file, locks, plan, process, progress, runner, share, state
 from tests.packaging.tree import ROOT
 
 FAKE = Path(__file__).with_name("fake_campaign_job.py")
@@ -44,7 +44,7 @@ def campaign(tmp_path_factory):
 
 def fake(monkeypatch, **does: str) -> None:
     command = (sys.executable, str(FAKE), json.dumps(does))
-    monkeypatch.setattr(runner, "COMMAND", command)
+    monkeypatch.setattr(process, "COMMAND", command)
     monkeypatch.setattr(runner, "_TICK", 0.01)
 
 
@@ -180,7 +180,7 @@ def test_ctrl_c_stops_all_jobs_and_says_how_to_go_on(campaign, found, monkeypatc
     thread.join()
     assert code == cli.INTERRUPTED and len(starts(entries)) == before + 2
     assert "continue with: rlseq campaign" in capsys.readouterr().err
-    assert not any(state.held(entry.file("lock")) for entry in entries)
+    assert not any(locks.held(entry.file("lock")) for entry in entries)
     assert [state.failure(entry) for entry in entries] == [""] * 4
 
 
@@ -188,19 +188,19 @@ def test_the_lock_of_a_job_outlives_neither_of_its_processes(entries):
     lock = entries[0].file("lock")
     lock.parent.mkdir()
     hold = (
-        "import sys, time; from pathlib import Path; from rlseq.train.campaign import state;"
-        f"lock = state.take(Path({str(lock)!r})); print(lock is not None, flush=True);"
+        "import sys, time; from pathlib import Path; from rlseq.train.campaign import locks;"
+        f"lock = locks.take(Path({str(lock)!r})); print(lock is not None, flush=True);"
         "time.sleep(600)"
     )
     with subprocess.Popen([sys.executable, "-c", hold], stdout=subprocess.PIPE) as owner:
         assert owner.stdout and owner.stdout.readline() == b"True\n"
-        assert state.take(lock) is None and state.held(lock)
+        assert locks.take(lock) is None and locks.held(lock)
         assert state.state(entries[0]).kind == state.RUNNING
         owner.kill()
         owner.wait()
-    assert not state.held(lock)
-    with state.take(lock) or pytest.fail("a dead owner has it"):
-        assert state.held(lock)
+    assert not locks.held(lock)
+    with locks.take(lock) or pytest.fail("a dead owner has it"):
+        assert locks.held(lock)
 
 
 def test_what_another_campaign_ran_and_saw_fail_is_not_tried_again(entries, monkeypatch):
@@ -208,12 +208,12 @@ def test_what_another_campaign_ran_and_saw_fail_is_not_tried_again(entries, monk
     monkeypatch.setattr(runner, "_LOCKED", 0.01)
     lock = entries[0].file("lock")
     lock.parent.mkdir()
-    taken = state.take(lock)
+    taken = locks.take(lock)
 
     def fail() -> None:
         while len(starts(entries)) < 3:
             time.sleep(0.01)
-        state.note_failure(entries[0], "it failed there")
+        process.note_failure(entries[0].file("yaml"), "it failed there")
         assert taken
         taken.close()
 
@@ -248,7 +248,7 @@ def test_a_terminal_shows_the_jobs_that_run(entries, monkeypatch):
     monkeypatch.setattr(progress, "_console", lambda: console)
     monkeypatch.setattr(progress, "_REFRESH", 0.0)
     entries[1].file("lock").parent.mkdir()
-    lock = state.take(entries[1].file("lock"))
+    lock = locks.take(entries[1].file("lock"))
     with progress.Board(progress.Progress(entries), 2) as board:
         board.refresh()
     assert f"{GRU}3" in out.getvalue() and f"{MLP}3" not in out.getvalue()

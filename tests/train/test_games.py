@@ -14,7 +14,7 @@ from rlseq import cli
 from rlseq.envs.atari import GAMES
 from rlseq.errors import InputError
 from rlseq.train import checkpoint, logging
-from rlseq.train.campaign import games, progress, state
+from rlseq.train.campaign import games, locks, progress
 
 GAME = "RepeatPreviousEasy"
 TINY = ["core=mlp", "total_steps=1920", "run.chunks=30", "run.checkpoint_every=1"]
@@ -73,7 +73,7 @@ def test_two_campaigns_share_a_root_and_one_goes_on_where_the_other_is_killed(
 
         killer = threading.Thread(target=kill)
         killer.start()
-        wait_for(lambda: state.held(entry.file("lock")), first)
+        wait_for(lambda: locks.held(entry.file("lock")), first)
         assert cli.main(command(tmp_path, "--seeds", "1")) == cli.DONE
         killer.join()
     assert first.returncode == -signal.SIGKILL

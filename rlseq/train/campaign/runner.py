@@ -1,10 +1,8 @@
 """Runs the jobs of a campaign: some at a time, each a process of its own."""
 
 import dataclasses
-import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from typing import IO, Any, NamedTuple
@@ -13,16 +11,14 @@ from rlseq import config as configuration
 from rlseq import config_plugins
 from rlseq.errors import InputError
 from rlseq.train import files
-from rlseq.train.campaign import plan, share
+from rlseq.train.campaign import locks, plan, process, share
 from rlseq.train.campaign import state as states
 from rlseq.train.campaign.job import BUSY, STOPPED
 from rlseq.train.campaign.plan import Entry
 from rlseq.train.campaign.progress import Board, Progress, summary
 from rlseq.train.stop import Interrupted, Stop
 
-COMMAND = (sys.executable, "-P", "-m", "rlseq.train.campaign.job")
 _TICK, _LOCKED, _BUSY = 0.2, 2.0, 30.0  # seconds until the next look
-_KILLED = {signal.SIGKILL: ", as the system does when memory runs out"}
 
 
 def run(entries: Sequence[Entry], jobs: int, again: str) -> list[str]:
@@ -110,7 +106,7 @@ class _Runner:
                 self._try(entry)
 
     def _try(self, entry: Entry) -> None:
-        lock = states.take(entry.file("lock"))
+        lock = locks.take(entry.file("lock"))
         if lock is None:
             if entry.folder not in self._not_before:
                 self.board.say(f"{entry}: another process runs it")
@@ -121,7 +117,7 @@ class _Runner:
             found = states.state(entry, locked=True)
         except InputError as error:
             found = states.State(states.FAILED, 0, str(error))
-            states.note_failure(entry, found.reason)
+            process.note_failure(entry.file("yaml"), found.reason)
         elsewhere = states.failed_at(entry) != self._failed_at[entry.folder]
         if found.kind == states.FAILED and elsewhere:
             self._fail(entry, found.reason)
@@ -133,19 +129,10 @@ class _Runner:
     def _start(self, entry: Entry, lock: IO[Any]) -> None:
         slot = self.free.pop(0)
         modules = config_plugins.modules(dataclasses.asdict(entry.config))
-        files.write_atomic(entry.file("yaml"), configuration.to_yaml(entry.config))
-        states.note_failure(entry, "")
-        with open(entry.file("log"), "ab") as log, share.pinned(slot):
-            process = subprocess.Popen(
-                [*COMMAND, str(entry.file("yaml")), *modules],
-                stdin=subprocess.PIPE,  # whose end tells the job that this process has died
-                stdout=log,
-                stderr=log,
-                env=os.environ | slot.variables,
-                pass_fds=[lock.fileno()],
-                start_new_session=True,  # Ctrl-C reaches this process alone, which passes it on
-            )
-        self.active.append(_Job(entry, process, slot, lock))
+        file = entry.file("yaml")
+        files.write_atomic(file, configuration.to_yaml(entry.config))
+        started = process.start(file, modules, slot, [lock])
+        self.active.append(_Job(entry, started, slot, lock))
         self.board.say(f"{entry}: started")
 
     def _end(self, job: _Job) -> None:
@@ -158,8 +145,8 @@ class _Runner:
         elif code == 0 or stopped:
             self.board.say(f"{entry}: {'stopped' if stopped else 'done'}")
         else:
-            reason = _reason(code, entry)
-            states.note_failure(entry, reason)  # before the lock is free
+            reason = process.reason(code, entry.file("yaml"))
+            process.note_failure(entry.file("yaml"), reason)  # before the lock is free
             self._fail(entry, reason)
         self._close(job)
 
@@ -174,15 +161,3 @@ class _Runner:
         if job.process.stdin:
             job.process.stdin.close()
         job.lock.close()
-
-
-def _reason(code: int, entry: Entry) -> str:
-    """Why a job failed: the signal, or the last line of its log."""
-    if code < 0:
-        number = signal.Signals(-code)
-        return f"killed by {number.name}{_KILLED.get(number, '')}"
-    if code == STOPPED:
-        return "stopped by a signal"
-    lines = entry.file("log").read_text(encoding="utf-8", errors="replace").splitlines()
-    last = next((line.strip() for line in reversed(lines) if line.strip()), f"exit code {code}")
-    return last.removeprefix("rlseq: ")

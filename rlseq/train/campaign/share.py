@@ -40,6 +40,11 @@ def slots(jobs: int) -> list[Slot]:
     return found
 
 
+def count() -> int:
+    """How many cores this process may use."""
+    return len(_cpus()) or os.cpu_count() or 1
+
+
 @contextlib.contextmanager
 def pinned(slot: Slot) -> Iterator[None]:
     """Processes that are started inside are on the slot's cores from their first moment."""
