@@ -172,7 +172,7 @@ def test_hydra_and_yaml_give_every_text_back(text):
 
 def test_all_values_of_a_sweep_are_checked_before_its_first_run(monkeypatch, capsys):
     ran = []
-    monkeypatch.setattr(loop, "train", ran.append)
+    monkeypatch.setattr(loop, "train", lambda config, *_: ran.append(config))
     words = ["experiment=debug", "agent.lr=1e-3,nan"]
     assert cli.main(["train", "-m", *words]) == cli.BAD_INPUT
     assert "agent.lr must be a finite number, got nan" in capsys.readouterr().err
@@ -249,7 +249,7 @@ def command_lines(draw, envs=ENVS) -> list[str]:
 def builds_or_says_why_not(words: list[str], monkeypatch, capsys) -> bool:
     """`rlseq train WORDS`, as far as the first step: whether it got there."""
     with monkeypatch.context() as patched:
-        patched.setattr(loop, "train", build.build)
+        patched.setattr(loop, "train", lambda config, *_: build.build(config))
         capsys.readouterr()
         code = cli.main(["train", *words])
     said = capsys.readouterr().err.splitlines()
