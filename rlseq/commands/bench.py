@@ -8,12 +8,12 @@ from pathlib import Path
 from rlseq.commands import DONE, arguments
 from rlseq.errors import check_names
 
-ABOUT = "measure scans, PPO, environments and cores here"
+ABOUT = "measure scans, PPO, environments, cores and meshes here"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What is measured, at which sizes, and the output."""
-    names = "scans, ppo (default: these two), envs, atari, cores, choices"
+    names = "scans, ppo (default: these two), envs, atari, cores, scale, choices"
     parser.add_argument("names", nargs="*", metavar="NAME", help=names)
     parser.add_argument(
         "--cores", type=arguments.names, default=[], help="of cores: s5,gru (default: all)"
@@ -26,9 +26,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--lengths", type=arguments.counts, default=[], help="of cores: 128,1024,8192"
     )
     parser.add_argument(
-        "--quick", action="store_true", help="small sizes of envs, atari, cores, choices"
+        "--quick",
+        action="store_true",
+        help="small sizes of envs, atari, cores, choices; one round of scale",
     )
-    where = "folder to add to: results/core_costs, env_speed, atari_speed; choices: the file"
+    where = "folder to add to: results/core_costs, env_speed, atari_speed, scale; choices: the file"
     parser.add_argument("--output", type=Path, help=where)
     docs = "cores: measure nothing, write cards and stored figures into this page"
     parser.add_argument("--docs", type=Path, help=docs)
@@ -48,6 +50,8 @@ def run(options: argparse.Namespace) -> int:
             _cores(options)
         elif name in ("envs", "atari"):
             _envs(options, name)
+        elif name == "scale":
+            _scale(options)
         else:
             print(as_table(run_bench(name)), flush=True)
     return DONE
@@ -76,6 +80,14 @@ def _envs(options: argparse.Namespace, name: str) -> None:
     show = partial(print, flush=True)
     sized = {"sizes": options.sizes} if name == "envs" else {}
     print(as_table(bench.run(folder, options.envs, quick=options.quick, show=show, **sized)))
+
+
+def _scale(options: argparse.Namespace) -> None:
+    from rlseq.analysis.bench import as_table, scale
+
+    folder = options.output or Path("results/scale")
+    repeats = 1 if options.quick else scale.REPEATS
+    print(as_table(scale.run(folder, repeats=repeats, show=partial(print, flush=True))))
 
 
 def _choices(options: argparse.Namespace) -> None:

@@ -13,6 +13,7 @@ LONG = {
     "envs": "environment steps per second, raw, inside a PPO rollout and of popgym itself",
     "atari": "Atari steps per second: in jitted rollouts, in ALE's loop and in gymnasium's forms",
     "cores": "steps and sequences of every core and method, one layer each",
+    "scale": "one device, a mesh and several processes on the same cores; an estimate for GPUs",
     "choices": "the fastest method of each scan by length and size, as scans/choices.json",
 }
 
