@@ -58,7 +58,7 @@ def improve(
     key: Array,
     epochs: int,
     minibatches: int,
-    parts: int,
+    parts: int = 1,
 ) -> tuple[Params, optax.OptState, Metrics]:
     """`epochs` passes over the data in `minibatches`, each in `parts` one after another; metrics
     are means over all of them."""

@@ -45,7 +45,7 @@ def multirun(words: list[str]) -> list[str]:
         return launchers.run(entries, launcher, f"rlseq resume {folder}/NAME")
     for one in _each_value(split.hydra):
         configuration.compose(one)
-    asked = [*split.hydra, *launchers.folder_words(folder)]
+    asked = [*split.hydra, *launchers.folder_words(folder), "hydra/job_logging=disabled"]
     launchers.hydra_multirun(_job_with(split.paths), "config", asked)
     return []
 

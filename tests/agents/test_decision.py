@@ -12,7 +12,7 @@ from rlseq.data.load import load_recording
 from rlseq.data.npz import save_npz
 from rlseq.errors import InputError
 from rlseq.laws.agent_cases import random_play
-from rlseq.train import build, policy
+from rlseq.train import build, memory, policy
 from rlseq.train.evaluate import evaluate
 from tests.agents.registered import recorded
 from tests.agents.small import KEY, close, same
@@ -155,10 +155,10 @@ def test_recorded_data_are_arguments_of_the_compiled_program_and_not_constants(d
              "seeds=2"]  # fmt: skip
     job = build.build(config.compose(words))
     lowered = build.lower_chunk(job)
-    memory = lowered.compile(build.compiler_options()).memory_analysis()
+    used = lowered.compile(build.compiler_options()).memory_analysis()
     size = sum(leaf.nbytes for leaf in jax.tree.leaves(job.agent.data))
     state = memory.state_bytes(build.abstract_state(job))
-    assert abs(memory.argument_size_in_bytes - state - size) < 1000
+    assert abs(used.argument_size_in_bytes - state - size) < 1000
     assert len(lowered.as_text()) < 400_000
 
 

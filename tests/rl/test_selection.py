@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from rlseq.rl.selection import largest, quantile
 
 SIZE = 12
+FLUSHED = np.finfo(np.float32).tiny  # XLA makes smaller numbers 0
 NUMBERS = st.floats(-(2.0**40), 2.0**40, width=32) | st.sampled_from([0.0, -0.0, 1.0, -1.0])
 ARRAYS = st.lists(NUMBERS, min_size=SIZE, max_size=SIZE).map(lambda x: np.array(x, np.float32))
 pick = jax.jit(largest, static_argnums=1)
@@ -31,7 +32,8 @@ def test_largest_are_the_last_of_a_sort(x, count):
 def test_quantiles_are_numpys(x, fraction):
     expected = np.quantile(x.astype(np.float64), fraction)
     scale = np.abs(x).max()
-    np.testing.assert_allclose(between(jnp.asarray(x), fraction), expected, atol=2e-6 * scale)
+    near = 2e-6 * scale + FLUSHED
+    np.testing.assert_allclose(between(jnp.asarray(x), fraction), expected, atol=near)
 
 
 @given(x=ARRAYS, mask=st.lists(st.booleans(), min_size=SIZE, max_size=SIZE).filter(any))
@@ -41,7 +43,8 @@ def test_masked_quantiles_are_numpys_of_what_is_left(x, mask):
     for fraction in (0.05, 0.95):
         expected = np.quantile(x[mask].astype(np.float64), fraction)
         got = between(jnp.asarray(x), fraction, jnp.asarray(mask))
-        np.testing.assert_allclose(got, expected, atol=2e-6 * np.abs(x[mask]).max())
+        near = 2e-6 * np.abs(x[mask]).max() + FLUSHED
+        np.testing.assert_allclose(got, expected, atol=near)
 
 
 def test_ties_take_the_first_places():

@@ -4,6 +4,7 @@
 """
 
 import json
+import logging
 import os
 import signal
 import sys
@@ -62,6 +63,14 @@ def test_a_launcher_runs_what_is_missing_and_says_what_failed(campaign, monkeypa
     failures = [state.failure(entry) for entry in entries]
     assert failures == ["", "killed by SIGKILL, as the system does when memory runs out", ""]
     assert not list((entries[0].file("lock").parent).glob("launch-*"))
+
+
+def test_files_that_this_process_logs_to_stay_open(campaign, tmp_path, monkeypatch):
+    fake(monkeypatch)
+    handler = logging.FileHandler(tmp_path / "own.log")
+    assert cli.main(["campaign", str(campaign), "--launcher", "basic"]) == cli.DONE
+    assert handler.stream is not None and not handler.stream.closed
+    handler.close()
 
 
 def test_a_signal_reaches_the_jobs_of_a_launcher(campaign, monkeypatch, capsys):

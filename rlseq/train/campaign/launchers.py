@@ -161,16 +161,18 @@ def hydra_multirun(task: Callable[[DictConfig], None], config: str, words: Seque
 
 
 def folder_words(folder: Path) -> list[str]:
-    """Words that make Hydra write to a folder and nowhere else, and log nothing of jobs."""
+    """Words that make Hydra write to a folder and nowhere else."""
     place = overrides.quoted(str(folder))
     words = [f"hydra.sweep.dir={place}", "hydra.sweep.subdir=.", "hydra.output_subdir=null"]
-    return [*words, "hydra/job_logging=disabled", f"hydra.run.dir={place}"]
+    return [*words, f"hydra.run.dir={place}"]
 
 
 def _multirun(task: Task, launcher: Launcher, jobs: int) -> None:
     # Hydra's and the launcher's own files are kept: submitit's hold the output of its processes.
     words = [f"job=range(0,{jobs})", f"{GROUP}={launcher.name}", *launcher.words]
-    words += [*folder_words(task.folder.parent / "launcher"), "hydra/hydra_logging=disabled"]
+    words += folder_words(task.folder.parent / "launcher")
+    # Not `disabled`, which closes the handlers of this process, and the files behind them.
+    words += ["hydra/hydra_logging=none", "hydra/job_logging=none"]
     try:
         hydra_multirun(task, _CONFIG, words)
     except (InputError, files.CannotWrite):
