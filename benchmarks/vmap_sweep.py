@@ -37,7 +37,7 @@ def main() -> None:
     together, apart = [], []
     for _ in range(options.repeats):
         together.append(seconds([*words, f"sweep.vmap={{agent.lr: [{', '.join(RATES)}]}}"]))
-        apart.append(seconds([*words, "-m", f"agent.lr={','.join(RATES)}"]))
+        apart.append(seconds(["-m", *words, f"agent.lr={','.join(RATES)}"]))
     ratios = [a / b for a, b in zip(together, apart, strict=True)]
     found = {
         "words": words,
