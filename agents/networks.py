@@ -103,7 +103,7 @@ class QNetwork(RecurrentTrunk):
     head: tuple[int, ...]
 
     def setup(self) -> None:
-        self.body = DenseStack(self.head, True, self.dtype)
+        self.body = DenseStack(self.head, norm=True, dtype=self.dtype)
         self.values = nn.Dense(self.num_actions, kernel_init=orthogonal(1.0))
 
     def heads(self, features: list[Array]) -> tuple[Array]:

@@ -1,5 +1,8 @@
 """Bodies of MuJoCo's kind, with positions or velocities hidden on demand."""
 
+import contextlib
+import sys
+from collections.abc import Iterator
 from typing import Annotated, Any, NamedTuple
 
 import jax
@@ -7,10 +10,21 @@ import jax.numpy as jnp
 import numpy as np
 from gymnax.environments.spaces import Box
 
+from rlseq.envs.gymnax_adapter import default_rules
 from rlseq.envs.jax_families.adapter import PackageEnv, PackageState
 from rlseq.fields import OneOf
 
 Observed = Annotated[str, OneOf(("all", "positions", "velocities"))]
+
+
+@contextlib.contextmanager
+def loading() -> Iterator[None]:
+    """Around what imports and makes a package's body.
+
+    MJX prints what it misses, to stderr here: what rlseq prints may be read by programs.
+    """
+    with default_rules(), contextlib.redirect_stdout(sys.stderr):
+        yield
 
 
 class Layout(NamedTuple):

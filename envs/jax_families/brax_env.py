@@ -1,15 +1,12 @@
 """Brax's bodies, with positions or velocities hidden on demand."""
 
-import contextlib
 import importlib
-import sys
 from typing import Annotated, Any
 
 import jax
 
-from rlseq.envs.gymnax_adapter import default_rules
 from rlseq.envs.jax_families.adapter import Outcome
-from rlseq.envs.jax_families.body import Body, Observed, layout
+from rlseq.envs.jax_families.body import Body, Observed, layout, loading
 from rlseq.envs.jax_families.brax import NAMES
 from rlseq.fields import Episode, OneOf
 
@@ -47,8 +44,7 @@ class Brax(Body):
         ] = "generalized",
         max_steps: Episode = 1000,
     ):
-        # MJX prints what it misses; what rlseq prints may be read by programs.
-        with default_rules(), contextlib.redirect_stdout(sys.stderr):
+        with loading():
             self.package: Any = importlib.import_module("brax.envs").get_environment(
                 name, backend=backend
             )

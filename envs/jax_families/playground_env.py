@@ -1,16 +1,13 @@
 """MuJoCo Playground's control suite, with positions or velocities hidden on demand."""
 
-import contextlib
 import importlib
-import sys
 from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
 
-from rlseq.envs.gymnax_adapter import default_rules
 from rlseq.envs.jax_families.adapter import Outcome
-from rlseq.envs.jax_families.body import Body, Observed, layout
+from rlseq.envs.jax_families.body import Body, Observed, layout, loading
 from rlseq.envs.jax_families.playground import NAMES
 from rlseq.fields import Episode, OneOf
 
@@ -51,8 +48,7 @@ class Playground(Body):
         observed: Observed = "all",
         max_steps: Episode = 1000,
     ):
-        # MJX prints what it misses; what rlseq prints may be read by programs.
-        with default_rules(), contextlib.redirect_stdout(sys.stderr):
+        with loading():
             suite = importlib.import_module("mujoco_playground").dm_control_suite
             # MJX in JAX; its twin in Warp, the package's default, is made for GPUs.
             self.package: Any = suite.load(name, config_overrides={"impl": "jax"})

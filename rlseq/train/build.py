@@ -42,6 +42,10 @@ class Schedule(NamedTuple):
         """Environment steps of the whole run, per seed."""
         return self.updates * self.steps_per_update
 
+    def end_from(self, step: int) -> int:
+        """Where a run ends that goes on from `step`: chunks are whole, so it may pass `steps`."""
+        return step + -(-max(self.steps - step, 0) // self.chunk_steps) * self.chunk_steps
+
 
 class Job(NamedTuple):
     """What was built from a configuration; holds no progress."""
@@ -69,7 +73,7 @@ def check(job: Job) -> None:
 def build_to_act(config: Config) -> Job:
     """`build` for what only acts: the memory and the mesh that training needs may be missing."""
     num_envs = config.env.num_envs
-    steps_per_update = agents.update_steps(*_agent_options(config), num_envs)
+    steps_per_update = agents.update_steps(*agent_options(config), num_envs)
     schedule = make_schedule(config.total_steps, steps_per_update, config.run.chunks)
     _check_counters(schedule, num_envs)
     # A host environment logs its actions until the host has read them, once a chunk.
@@ -227,11 +231,16 @@ def chunk_program(job: Job) -> jax.stages.Wrapped:
 
 
 def _make_agent(config: Config, env: VecEnv, updates: int) -> Agent:
-    name, options = _agent_options(config)
-    model = None if config.world_model["name"] == NO_MODEL else config.world_model
+    name, options = agent_options(config)
+    model = world_model_of(config)
     return agents.make_agent(
         name, env, core=core_of(config), world_model=model, num_updates=updates, **options
     )
+
+
+def world_model_of(config: Config) -> dict[str, Any] | None:
+    """The world model's name and options; None where the run has none."""
+    return None if config.world_model["name"] == NO_MODEL else config.world_model
 
 
 def core_of(config: Config) -> dict[str, Any]:
@@ -244,7 +253,7 @@ def core_of(config: Config) -> dict[str, Any]:
     return config.core | {"dtype": config.precision}
 
 
-def _agent_options(config: Config) -> tuple[str, dict[str, Any]]:
+def agent_options(config: Config) -> tuple[str, dict[str, Any]]:
     """(name, hyper-parameters)."""
     options = dict(config.agent)
     return options.pop("name"), options
@@ -252,32 +261,21 @@ def _agent_options(config: Config) -> tuple[str, dict[str, Any]]:
 
 def abstract_layout(job: Job) -> PyTree | None:
     """NamedShardings of a state [S, ...] on `run.mesh`, of which no device need be there."""
-    config = job.config
-    if config.run.mesh is None:
-        return None
-    _check_splits(job)
-    sizes = {"seeds": config.seeds, "num_envs": config.env.num_envs}
-    return _layout_on(job, sharding.abstract_mesh(config.run.mesh, **sizes))
+    return _layout(job, sharding.abstract_mesh)
 
 
-def _layout(job: Job) -> PyTree | None:
+def _layout(
+    job: Job, make_mesh: Callable[..., Mesh | AbstractMesh] = sharding.make_mesh
+) -> PyTree | None:
     """The same on devices that are there. Raises InputError without them."""
     config = job.config
     if config.run.mesh is None:
         return None
-    _check_splits(job)
-    sizes = {"seeds": config.seeds, "num_envs": config.env.num_envs}
-    return _layout_on(job, sharding.make_mesh(config.run.mesh, **sizes))
-
-
-def _layout_on(job: Job, mesh: Mesh | AbstractMesh) -> PyTree:
-    batched = job.agent.batched(jax.eval_shape(job.agent.init, seed_keys(job.config)[0]))
-    return sharding.shardings(mesh, abstract_state(job), batched)
-
-
-def _check_splits(job: Job) -> None:
     if action_log.find(job.agent.env) is not None:
         raise InputError(
-            f"run.mesh cannot split {job.config.env.id}: its environments live outside JAX, in one "
+            f"run.mesh cannot split {config.env.id}: its environments live outside JAX, in one "
             "process on one device"
         )
+    mesh = make_mesh(config.run.mesh, seeds=config.seeds, num_envs=config.env.num_envs)
+    batched = job.agent.batched(jax.eval_shape(job.agent.init, seed_keys(config)[0]))
+    return sharding.shardings(mesh, abstract_state(job), batched)

@@ -97,6 +97,14 @@ def own_evaluation(rows: Sequence[Row], step: int, seed: int) -> int:
     return max((len(e.rows) for e in after), default=0)
 
 
+def after_training(rows: Sequence[Row], step: int | None = None) -> list[Row]:
+    """The episodes of all seeds of the evaluation after training to `step`, by default the last."""
+    found = [e for e in evaluations(rows) if e.protocol.mode == SAMPLED and e.eval_seed == 0]
+    if step is None:
+        step = max((one.protocol.step for one in found), default=None)
+    return [row for one in found if one.protocol.step == step for row in one.rows]
+
+
 def next_number(rows: Sequence[Row]) -> int:
     """The number of the next evaluation."""
     return 1 + max((row.get("evaluation", 0) for row in rows), default=-1)

@@ -7,7 +7,7 @@ from rlseq import agents
 from rlseq.config import Config
 from rlseq.errors import InputError
 from rlseq.fields import NumEnvs, parse
-from rlseq.train import build
+from rlseq.train import build, memory
 
 _UPDATES = 2  # of the measured program; memory does not grow with their number
 _CORRECTIONS = 4  # programs compiled after the estimate, where memory is no line
@@ -56,11 +56,11 @@ def largest(measure: Callable[[int], int], unit: int, limit: int) -> tuple[int, 
 def program_bytes(config: Config, num_envs: int) -> int:
     """Arguments and temporaries of a chunk with so many environments. Raises InputError."""
     env = dataclasses.replace(config.env, num_envs=num_envs)
-    options = {key: value for key, value in config.agent.items() if key != "name"}
-    steps = _UPDATES * agents.update_steps(config.agent["name"], options, num_envs)
+    steps = _UPDATES * agents.update_steps(*build.agent_options(config), num_envs)
     run = dataclasses.replace(config.run, chunks=1)
     job = build.build(dataclasses.replace(config, env=env, run=run, total_steps=steps))
-    memory = build.lower_chunk(job).compile(build.compiler_options()).memory_analysis()
-    if memory is None:
+    compiled = build.lower_chunk(job).compile(build.compiler_options())
+    size = memory.compiled_bytes(compiled)
+    if size is None:
         raise InputError("XLA does not say what a program takes on this device")
-    return memory.temp_size_in_bytes + memory.argument_size_in_bytes
+    return size

@@ -13,7 +13,7 @@ from rlseq.types import PyTree
 def to_host(state: PyTree) -> tuple[dict[str, np.ndarray], dict[str, Leaf]]:
     """(arrays as they are stored, their entries in the index), both by name."""
     flat = flatten(state)
-    data = {k: jax.random.key_data(x) if _is_key(x) else x for k, x in flat.items()}
+    data = {k: jax.random.key_data(x) if is_key(x) else x for k, x in flat.items()}
     arrays = {k: np.asarray(x) for k, x in jax.device_get(data).items()}
     leaves = {k: _describe(x, arrays[k]) for k, x in flat.items()}
     return arrays, leaves
@@ -26,7 +26,7 @@ def flatten(tree: PyTree) -> dict[str, Any]:
 
 
 def _describe(leaf: Any, array: np.ndarray) -> Leaf:
-    impl = str(jax.random.key_impl(leaf)) if _is_key(leaf) else None
+    impl = str(jax.random.key_impl(leaf)) if is_key(leaf) else None
     return Leaf(list(leaf.shape), str(leaf.dtype), checksum(array), impl)
 
 
@@ -38,7 +38,7 @@ def checksum(array: np.ndarray) -> int:
 def storage(leaf: Any) -> jax.ShapeDtypeStruct:
     """Shape and dtype of what is stored for a leaf."""
     bare = jax.ShapeDtypeStruct(leaf.shape, leaf.dtype)
-    return jax.eval_shape(jax.random.key_data, bare) if _is_key(leaf) else bare
+    return jax.eval_shape(jax.random.key_data, bare) if is_key(leaf) else bare
 
 
 def typed(array: np.ndarray, impl: str | None) -> jax.Array:
@@ -47,5 +47,6 @@ def typed(array: np.ndarray, impl: str | None) -> jax.Array:
     return jax.random.wrap_key_data(data, impl=impl) if impl else data
 
 
-def _is_key(leaf: Any) -> bool:
+def is_key(leaf: Any) -> bool:
+    """Whether it holds typed PRNG keys."""
     return jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key)

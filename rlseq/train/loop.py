@@ -10,7 +10,6 @@ from typing import Any
 import jax
 import numpy as np
 
-from rlseq.errors import InputError
 from rlseq.train import (
     build,
     checkpoint,
@@ -79,9 +78,7 @@ def resume(
 
     Raises as `train`.
     """
-    done = checkpoint.steps(run.folder / "checkpoints")
-    if total_steps is not None and done and total_steps < done[-1]:
-        raise InputError(f"total_steps = {total_steps}, but {done[-1]} are done already")
+    runs.check_end(run.folder, total_steps)
     check_loggers(run.config.run.loggers)
     changed = runs.changed(run.config, total_steps, mesh)
     changed, processes = distributed.shared(changed, processes)
@@ -126,9 +123,8 @@ def _train_on(
         logged = last_logged(folder) if loggers else 0
         actions = host_env.Actions(folder, job.agent.env if job.agent.steps_environment else None)
         state, step = begin(job, folder, actions, processes, warm)
-        left = -(-max(job.schedule.steps - step, 0) // job.schedule.chunk_steps)
-        total = step + left * job.schedule.chunk_steps  # chunks are whole: a resumed run may pass
         quiet = settings.quiet or not processes.leads
+        total = job.schedule.end_from(step)
         reporter = Reporter(total, seeds=job.config.seeds, quiet=quiet)
         extras = make_extras(loggers, folder, step, dataclasses.asdict(job.config))
         logs = logging.Logs(folder, extras, logged)

@@ -4,9 +4,9 @@ import math
 import os
 
 import jax
-import jax.numpy as jnp
 
 from rlseq.errors import InputError
+from rlseq.train import leaves
 from rlseq.types import PyTree
 
 
@@ -17,8 +17,13 @@ def state_bytes(state: PyTree) -> int:
 
 
 def _without_type(leaf: jax.Array) -> jax.Array:
-    is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-    return jax.random.key_data(leaf) if is_key else leaf
+    return jax.random.key_data(leaf) if leaves.is_key(leaf) else leaf
+
+
+def compiled_bytes(compiled: jax.stages.Compiled) -> int | None:
+    """Arguments and temporaries of a program; None where XLA does not say."""
+    used = compiled.memory_analysis()
+    return None if used is None else used.temp_size_in_bytes + used.argument_size_in_bytes
 
 
 def device_memory() -> int:

@@ -26,7 +26,7 @@ def plan(config: Config) -> list[tuple[str, str]]:
     state, layout = build.abstract_state(job), build.abstract_layout(job)
     missing = layout is not None and _mesh(layout).size > jax.device_count()
     if not missing:
-        job = build.build(config)
+        build.check(job)
     return [
         *_schedule(job),
         *_parameters(job, state),
@@ -119,11 +119,10 @@ def _compiled(job: build.Job, state: PyTree) -> list[tuple[str, str]]:
     began = time.perf_counter()
     compiled = build.lower_chunk(job).compile(build.compiler_options())
     rows = [("compile", f"{time.perf_counter() - began:.1f} s")]
-    memory = compiled.memory_analysis()
-    if memory is not None:
-        peak = memory.temp_size_in_bytes + memory.argument_size_in_bytes
+    used, peak = compiled.memory_analysis(), memory.compiled_bytes(compiled)
+    if used is not None and peak is not None:
         rows.append(("compiled memory", f"{_human(peak)}: arguments and temporaries of a chunk"))
-        reused = _human(memory.alias_size_in_bytes)
+        reused = _human(used.alias_size_in_bytes)
         rows.append(("state buffers", f"donated to each chunk, {reused} of them written in place"))
     cost: Any = compiled.cost_analysis()
     if cost and "flops" in cost:

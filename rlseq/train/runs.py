@@ -105,6 +105,13 @@ def open_runs(paths: Sequence[str | Path]) -> list[Run]:
     return list(found.values())
 
 
+def check_end(folder: Path, total_steps: int | None) -> None:
+    """Raise InputError for a new end of a run that lies behind what is trained."""
+    done = checkpoint.steps(folder / "checkpoints")
+    if total_steps is not None and done and total_steps < done[-1]:
+        raise InputError(f"total_steps = {total_steps}, but {done[-1]} are done already")
+
+
 def changed(config: Config, total_steps: int | None, mesh: str | None) -> Config:
     """A run's configuration with what a start of it changes for good; None: nothing.
 

@@ -9,6 +9,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
 
 from rlseq.errors import InputError, check_names
+from rlseq.train import leaves
 from rlseq.types import PyTree
 
 AXES = ("seed", "env")
@@ -67,9 +68,9 @@ def gathered(tree: PyTree, keep: bool) -> PyTree:
     Returns:
         The tree with NumPy arrays and local keys; without `keep` None.
     """
-    leaves, structure = jax.tree.flatten(tree)
+    parts, structure = jax.tree.flatten(tree)
     whole = []
-    for leaf in leaves:
+    for leaf in parts:
         local = _gathered(leaf)
         whole += [local] if keep else []
     return jax.tree.unflatten(structure, whole) if keep else None
@@ -79,7 +80,7 @@ def _put(leaf: Any, sharding: NamedSharding) -> jax.Array:
     spread = isinstance(leaf, jax.Array) and not leaf.is_fully_addressable
     if spread or sharding.is_fully_addressable:
         return jax.device_put(leaf, sharding)
-    if _is_key(leaf):
+    if leaves.is_key(leaf):
         data = _put(jax.random.key_data(leaf), sharding)
         return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
     host = np.asarray(leaf)
@@ -89,14 +90,10 @@ def _put(leaf: Any, sharding: NamedSharding) -> jax.Array:
 def _gathered(leaf: Any) -> Any:
     if not isinstance(leaf, jax.Array) or leaf.is_fully_addressable:
         return leaf
-    if _is_key(leaf):
+    if leaves.is_key(leaf):
         data = _gathered(jax.random.key_data(leaf))
         return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
     return multihost_utils.process_allgather(leaf, tiled=True)
-
-
-def _is_key(leaf: Any) -> bool:
-    return jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
 def _devices(text: str, wanted: int) -> list[Any]:

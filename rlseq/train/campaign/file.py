@@ -16,7 +16,6 @@ KEYS = ("experiment", "env.id", "core", "agent", "seeds", "overrides", "root")
 _SET_HERE = {key: f"`{key}:`" for key in ("experiment", "env.id", "core", "agent", "seeds")}
 _FOLDERS = {"run.dir": "`root:`", "run.root": "`root:`"}
 _MOST_SEEDS = 4096
-_EVERY = "run.checkpoint_every="
 
 
 class Campaign(NamedTuple):
@@ -38,8 +37,7 @@ def read(path: Path) -> Campaign:
     plan.refuse(words, _SET_HERE | _FOLDERS)
     if isinstance(raw.get("seeds"), list):
         plan.refuse(words, {"seed": "`seeds:`"})
-    if not any(word.startswith(_EVERY) for word in words):
-        words.append(f"{_EVERY}1")  # a kill costs the chunk in flight and no more
+    words = plan.saving_every_chunk(words)
     if (experiment := raw.get("experiment")) is not None:
         words.insert(0, f"experiment={_string('experiment', experiment)}")
     root = Path(overrides.place("root", raw.get("root", f"runs/{path.stem}")))

@@ -15,6 +15,7 @@ from rlseq.errors import InputError, shown
 from rlseq.schema import LAST_SEED
 from rlseq.train import runs
 
+_EVERY = "run.checkpoint_every="
 JOBS = "jobs"  # in the root: locks, logs and failures of jobs
 
 
@@ -93,6 +94,13 @@ def refuse(overrides: Sequence[str], elsewhere: dict[str, str]) -> None:
         key = text.partition("=")[0]
         if key in elsewhere:
             raise InputError(f"{key} is set by {elsewhere[key]} here, got {text!r}")
+
+
+def saving_every_chunk(words: Sequence[str]) -> list[str]:
+    """The words of a job, and that it saves after every chunk unless they say how often: a kill
+    then costs the chunk in flight and no more."""
+    named = any(word.startswith(_EVERY) for word in words)
+    return [*words, *([] if named else [f"{_EVERY}1"])]
 
 
 def check_same(entry: Entry) -> None:

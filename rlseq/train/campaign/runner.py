@@ -1,20 +1,17 @@
 """Runs the jobs of a campaign: some at a time, each a process of its own."""
 
-import dataclasses
 import signal
-import subprocess
 import time
 from collections.abc import Sequence
-from typing import IO, Any, NamedTuple
+from typing import Any
 
-from rlseq import config as configuration
-from rlseq import config_plugins
 from rlseq.errors import InputError
 from rlseq.train import files
-from rlseq.train.campaign import locks, plan, process, share
+from rlseq.train.campaign import locks, plan, process
 from rlseq.train.campaign import state as states
 from rlseq.train.campaign.job import BUSY, STOPPED
 from rlseq.train.campaign.plan import Entry
+from rlseq.train.campaign.pool import Pool, Running
 from rlseq.train.campaign.progress import Board, Progress, summary
 from rlseq.train.stop import Interrupted, Stop
 
@@ -45,7 +42,7 @@ def run(entries: Sequence[Entry], jobs: int, again: str) -> list[str]:
             while runner.step(stop.requested):
                 time.sleep(_TICK)
         except BaseException:
-            runner.leave()
+            runner.pool.leave()
             raise
     board.say(summary(progress.lines(), jobs))
     if runner.stopping:
@@ -53,20 +50,12 @@ def run(entries: Sequence[Entry], jobs: int, again: str) -> list[str]:
     return runner.failed
 
 
-class _Job(NamedTuple):
-    entry: Entry
-    process: subprocess.Popen[bytes]
-    slot: share.Slot
-    lock: IO[Any]
-
-
 class _Runner:
     """The jobs that wait, those that run, and those that failed."""
 
     def __init__(self, entries: Sequence[Entry], jobs: int, board: Board):
         self.board = board
-        self.free = share.slots(jobs)
-        self.active: list[_Job] = []
+        self.pool = Pool(jobs)
         self.failed: list[str] = []
         self.stopping = False
         self._failed_at = {entry.folder: states.failed_at(entry) for entry in entries}
@@ -75,32 +64,21 @@ class _Runner:
 
     def step(self, stop: bool) -> bool:
         """Note what has ended and start what can be; whether there is more to come."""
-        for job in [job for job in self.active if job.process.poll() is not None]:
+        for job in self.pool.ended():
             self._end(job)
         if stop and not self.stopping:
             self.stopping = True
-            running = f"after the chunks in flight, jobs that run: {len(self.active)}"
+            running = f"after the chunks in flight, jobs that run: {len(self.pool.active)}"
             self.board.say(f"stopping {running}; a second Ctrl-C leaves at once")
-            self._signal()
+            self.pool.signal()
         if not self.stopping:
             self._fill()
         self.board.refresh()
-        return bool(self.active) or (bool(self.waiting) and not self.stopping)
-
-    def leave(self) -> None:
-        """End all jobs at once where they were told before; they save what they can."""
-        self._signal()
-        for job in list(self.active):
-            job.process.wait()
-            self._close(job)
-
-    def _signal(self) -> None:
-        for job in self.active:
-            job.process.send_signal(signal.SIGTERM)
+        return bool(self.pool.active) or (bool(self.waiting) and not self.stopping)
 
     def _fill(self) -> None:
         for entry in list(self.waiting):
-            if not self.free:
+            if not self.pool.free:
                 return
             if time.monotonic() >= self._not_before.get(entry.folder, 0.0):
                 self._try(entry)
@@ -122,20 +100,12 @@ class _Runner:
         if found.kind == states.FAILED and elsewhere:
             self._fail(entry, found.reason)
         elif found.kind != states.DONE:
-            self._start(entry, lock)
+            self.pool.start(entry, lock)
+            self.board.say(f"{entry}: started")
             return
         lock.close()
 
-    def _start(self, entry: Entry, lock: IO[Any]) -> None:
-        slot = self.free.pop(0)
-        modules = config_plugins.modules(dataclasses.asdict(entry.config))
-        file = entry.file("yaml")
-        files.write_atomic(file, configuration.to_yaml(entry.config))
-        started = process.start(file, modules, slot, [lock])
-        self.active.append(_Job(entry, started, slot, lock))
-        self.board.say(f"{entry}: started")
-
-    def _end(self, job: _Job) -> None:
+    def _end(self, job: Running) -> None:
         code, entry = job.process.returncode, job.entry
         stopped = self.stopping and code in (STOPPED, -signal.SIGTERM)
         if code == BUSY:
@@ -148,16 +118,8 @@ class _Runner:
             reason = process.reason(code, entry.file("yaml"))
             process.note_failure(entry.file("yaml"), reason)  # before the lock is free
             self._fail(entry, reason)
-        self._close(job)
+        self.pool.close(job)
 
     def _fail(self, entry: Entry, reason: str) -> None:
         self.failed.append(f"{entry}: {reason}")
         self.board.say(f"{entry}: failed: {reason}")
-
-    def _close(self, job: _Job) -> None:
-        self.active.remove(job)
-        self.free.append(job.slot)
-        self.free.sort(key=lambda slot: slot.number)
-        if job.process.stdin:
-            job.process.stdin.close()
-        job.lock.close()

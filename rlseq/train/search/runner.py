@@ -3,20 +3,19 @@
 import dataclasses
 import shlex
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from rlseq import config as configuration
-from rlseq import config_plugins
 from rlseq.errors import InputError
 from rlseq.train import files
-from rlseq.train.campaign import locks, process, share
+from rlseq.train.campaign import locks, process
 from rlseq.train.campaign import state as states
 from rlseq.train.campaign.job import BUSY, STOPPED
 from rlseq.train.campaign.plan import JOBS, Entry, check_same
+from rlseq.train.campaign.pool import Pool, Running
 from rlseq.train.search import study as studies
 from rlseq.train.search import trial as judged
 from rlseq.train.search.package import optuna
@@ -61,7 +60,7 @@ def run(plan: Plan, again: str) -> list[str]:
                 while search.step(stop.requested):
                     time.sleep(_TICK)
             except BaseException:
-                search.leave()
+                search.pool.leave()
                 raise
     if search.stopping and search.more():
         raise Interrupted(f"interrupted, what ran is saved; continue with: {again}")
@@ -87,10 +86,7 @@ def finished(trial: Any) -> bool:
 @dataclasses.dataclass
 class _Active:
     trial: Any
-    entry: Entry
-    process: subprocess.Popen[bytes]
-    slot: share.Slot
-    lock: IO[Any]
+    job: Running
     known: set[int]  # percents that were reported
     pruned: bool = False
 
@@ -100,7 +96,7 @@ class _Search:
 
     def __init__(self, plan: Plan, study: Any):
         self.plan, self.study, self.say = plan, study, plan.say
-        self.free = share.slots(plan.jobs)
+        self.pool = Pool(plan.jobs)
         self.active: list[_Active] = []
         self.stopping = False
         self.broken: list[str] = []
@@ -115,12 +111,13 @@ class _Search:
 
     def step(self, stop: bool) -> bool:
         """Note what has ended, prune, and start what can be; whether there is more to come."""
-        for one in [one for one in self.active if one.process.poll() is not None]:
+        ended = self.pool.ended()
+        for one in [one for one in self.active if one.job in ended]:
             self._end(one)
         if stop and not self.stopping:
             self.stopping = True
             self.say("stopping after the chunks in flight; a second Ctrl-C leaves at once")
-            self._signal()
+            self.pool.signal()
         if not self.stopping:
             self._fill()
             if time.monotonic() - self._looked > _LOOK:
@@ -129,26 +126,15 @@ class _Search:
                     self._look(one)
         return bool(self.active) or (not self.stopping and self.more())
 
-    def leave(self) -> None:
-        """End all jobs at once where they were told before; they save what they can."""
-        self._signal()
-        for one in list(self.active):
-            one.process.wait()
-            self._close(one)
-
     def more(self) -> bool:
         """Whether trials are left to run."""
         return bool(self.left) or self.count + len(self.active) < self.plan.trials
 
-    def _signal(self) -> None:
-        for one in self.active:
-            one.process.send_signal(signal.SIGTERM)
-
     def _fill(self) -> None:
         for trial in list(self.left):
-            if self.free and time.monotonic() >= self._not_before.get(trial.number, 0.0):
+            if self.pool.free and time.monotonic() >= self._not_before.get(trial.number, 0.0):
                 self._go_on(trial)
-        while self.free and not self.left and self.more():
+        while self.pool.free and not self.left and self.more():
             trial = self.study.ask(self.plan.space.distributions)
             if not self._start(trial):
                 self.left.append(trial)
@@ -186,48 +172,46 @@ class _Search:
         return True
 
     def _run(self, trial: Any, entry: Entry, lock: IO[Any]) -> None:
-        modules = config_plugins.modules(dataclasses.asdict(entry.config))
-        files.write_atomic(entry.file("yaml"), configuration.to_yaml(entry.config))
-        slot = self.free.pop(0)
-        started = process.start(entry.file("yaml"), modules, slot, [lock])
         known = set(self.study.trials[trial.number].intermediate_values)
-        self.active.append(_Active(trial, entry, started, slot, lock, known))
+        self.active.append(_Active(trial, self.pool.start(entry, lock), known))
         values = ", ".join(f"{key}={value}" for key, value in trial.params.items())
         self.say(f"{entry}: {values}")
 
     def _look(self, one: _Active) -> None:
         """Tell the study how training goes, and stop a trial that is not worth more of it."""
-        for percent, value in judged.so_far(one.entry.folder, one.entry.config.total_steps):
+        entry, process = one.job.entry, one.job.process
+        for percent, value in judged.so_far(entry.folder, entry.config.total_steps):
             if percent in one.known or one.pruned:
                 continue
             one.known.add(percent)
             one.trial.report(value, percent)
-            lasts = one.process.returncode is None and percent < judged.WHOLE
+            lasts = process.returncode is None and percent < judged.WHOLE
             if lasts and one.trial.should_prune():
                 one.pruned = True
                 one.trial.set_user_attr(PRUNED, percent)  # so that a kill does not undo it
-                one.process.send_signal(signal.SIGTERM)
+                process.send_signal(signal.SIGTERM)
 
     def _end(self, one: _Active) -> None:
-        code = one.process.returncode
+        code, entry = one.job.process.returncode, one.job.entry
         if code == 0:
             self._look(one)
-            self._tell(one.trial, judged.objective(one.entry.folder))
+            self._tell(one.trial, judged.objective(entry.folder))
         elif one.pruned and code in (STOPPED, -signal.SIGTERM):
             self._tell_pruned(one.trial)
         elif code == BUSY:
             self.left.append(one.trial)
             self._not_before[one.trial.number] = time.monotonic() + 10 * _LOOK
-            self.say(f"{one.entry}: another process trains it")
+            self.say(f"{entry}: another process trains it")
         elif code in (STOPPED, -signal.SIGTERM) and self.stopping:
-            self.say(f"{one.entry}: stopped")
+            self.say(f"{entry}: stopped")
         elif code < 0 or code == STOPPED:  # nothing is known against it: it stays to be resumed
             self.count += 1
-            reason = process.reason(code, one.entry.file("yaml"))
-            self.broken.append(f"{one.entry}: {reason}")
+            reason = process.reason(code, entry.file("yaml"))
+            self.broken.append(f"{entry}: {reason}")
         else:
-            self._fail(one.trial, process.reason(code, one.entry.file("yaml")))
-        self._close(one)
+            self._fail(one.trial, process.reason(code, entry.file("yaml")))
+        self.active.remove(one)
+        self.pool.close(one.job)
 
     def _tell(self, trial: Any, value: float | None) -> None:
         if value is None:
@@ -248,11 +232,3 @@ class _Search:
         self.study.tell(trial.number, state=optuna().trial.TrialState.FAIL)
         self.count += 1
         self.say(f"{folder_of(self.plan.root, trial.number).name}: failed: {reason}")
-
-    def _close(self, one: _Active) -> None:
-        self.active.remove(one)
-        self.free.append(one.slot)
-        self.free.sort(key=lambda slot: slot.number)
-        if one.process.stdin:
-            one.process.stdin.close()
-        one.lock.close()

@@ -20,7 +20,6 @@ from rlseq.train.search.package import optuna
 
 _ELSEWHERE = {"run.dir": "--root", "run.root": "--root"}
 _INSIDE = 0.382  # a place within an interval that is no whole number
-_EVERY = "run.checkpoint_every="
 
 
 class Space(NamedTuple):
@@ -54,9 +53,7 @@ def read(words: Sequence[str]) -> Space:
             "nothing to search: give a key several values, as core=s5,gru or "
             "'agent.lr=tag(log,interval(1e-5,1e-3))'"
         )
-    if not any(word.startswith(_EVERY) for word in fixed):
-        fixed.append(f"{_EVERY}1")  # a kill costs the chunk in flight and no more
-    return Space(fixed, keys)
+    return Space(plan.saving_every_chunk(fixed), keys)
 
 
 def check(space: Space) -> Config:

@@ -31,9 +31,7 @@ def objective(folder: Path) -> float | None:
 
     Raises InputError for a damaged file.
     """
-    found = episodes.evaluations(logging.read(folder / logging.EPISODES))
-    own = [e for e in found if e.protocol.mode == episodes.SAMPLED and e.eval_seed == 0]
-    last = max((one.protocol.step for one in own), default=None)
-    returns = [row["return"] for one in own if one.protocol.step == last for row in one.rows]
+    rows = episodes.after_training(logging.read(folder / logging.EPISODES))
+    returns = [row["return"] for row in rows]
     known = [value for value in returns if value is not None and math.isfinite(value)]
     return sum(known) / len(known) if known and len(known) == len(returns) else None

@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 from rlseq import config_yaml, fields
 from rlseq.config import RunConfig
 from rlseq.errors import InputError
-from rlseq.train import checkpoint, files, runs
+from rlseq.train import files, runs
 from rlseq.train.runs import Run
 from rlseq.train.swept import space
 from rlseq.train.swept.program import Program
@@ -78,10 +78,3 @@ def open_sweep(folder: Path) -> tuple[Sweep, list[Run]]:
         if dataclasses.replace(run.config, run=wanted.run) != wanted:
             raise InputError(f"{str(run.folder)!r} holds a run of another configuration")
     return sweep, found
-
-
-def check_end(found: list[Run], total_steps: int) -> None:
-    """Raise InputError for an end that is behind what is trained."""
-    done = max((checkpoint.steps(run.folder / "checkpoints") or [0])[-1] for run in found)
-    if total_steps < done:
-        raise InputError(f"total_steps = {total_steps}, but {done} are done already")

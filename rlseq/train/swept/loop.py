@@ -14,6 +14,7 @@ from rlseq.train import (
     build,
     checkpoint,
     chunk_log,
+    episodes,
     evaluate,
     host_env,
     logging,
@@ -64,9 +65,9 @@ def resume(folder: Path, total_steps: int | None = None) -> None:
     """Continue a sweep from the newest checkpoint that all its settings have. Raises as `train`,
     and InputError where a run folder is missing or not the sweep's."""
     sweep, found = sweep_folder.open_sweep(folder)
-    if total_steps is not None:
-        sweep_folder.check_end(found, total_steps)
-        sweep = sweep._replace(config=runs.changed(sweep.config, total_steps, None))
+    for run in found:
+        runs.check_end(run.folder, total_steps)
+    sweep = sweep._replace(config=runs.changed(sweep.config, total_steps, None))
     check_loggers(sweep.config.run.loggers)
     program = build_program(sweep)
     if total_steps is not None:
@@ -100,10 +101,8 @@ def _begin(
     saved = _common_step([one for one, bad in zip(folders, broken, strict=True) if not bad])
     step = saved or 0
     population.truncate_before(folder, step)
-    left = -(-max(schedule.steps - step, 0) // schedule.chunk_steps)
     seeds = program.joint.config.seeds
-    total = step + left * schedule.chunk_steps
-    reporter = Reporter(total, seeds=seeds, quiet=settings.quiet)
+    reporter = Reporter(schedule.end_from(step), seeds=seeds, quiet=settings.quiet)
     members = []
     for job, one, last, bad in zip(program.jobs, folders, logged, broken, strict=True):
         if not bad:
@@ -155,9 +154,8 @@ def _restored(program: Program, folders: list[Path], step: int) -> SweptState:
     anyone = next(iter(found.values()))  # in the place of settings that were left behind
     values = None
     if program.sweep.pbt is not None:
-        config = program.sweep.config
-        seeds = range(config.seed, config.seed + config.seeds)
-        values = population.last_values(folders, seeds, list(program.sweep.settings[0]))
+        names = list(program.sweep.settings[0])
+        values = population.last_values(folders, program.sweep.seeds, names)
     return program.join([found.get(i, anyone) for i in range(len(places))], values)
 
 
@@ -169,24 +167,23 @@ def _chunks(session: _Session, state: SweptState, step: int) -> tuple[SweptState
     began = time.perf_counter()
     train_chunk = program.lowered.compile(build.compiler_options())
     reporter.say(f"compiled in {time.perf_counter() - began:.1f} s")
-    seconds, chunk = (
-        chunk_log.seconds_so_far(session.members[0].folder),
-        step // schedule.chunk_steps,
-    )
+    seconds = chunk_log.seconds_so_far(session.members[0].folder)
+    chunk = step // schedule.chunk_steps
     sweep, every = program.sweep, program.sweep.config.run.checkpoint_every
     metrics: chunk_log.Metrics = {"return": np.full(program.joint.config.seeds, np.nan)}
     while step < schedule.steps and not session.stop.requested:
         if chunk and sweep.pbt is not None and chunk % sweep.pbt.every == 0:
             state = _round(session, state, step)
+        trained_with = {}
+        if sweep.pbt is not None:  # read now: the program takes the state
+            named = {population.key(name): own for name, own in state.values.items()}
+            trained_with = jax.device_get(named)
         began = time.perf_counter()
-        values = {name: np.asarray(own) for name, own in state.values.items()}
         state, metrics = train_chunk(state)
         metrics = chunk_log.unknown_as_nan(jax.device_get(metrics))
         took = time.perf_counter() - began
         step, chunk, seconds = step + schedule.chunk_steps, chunk + 1, seconds + took
-        if sweep.pbt is not None:
-            metrics |= {population.key(name): own for name, own in values.items()}
-        _log(session, step, seconds, took, metrics)
+        _log(session, step, seconds, took, metrics | trained_with)
         if chunk % every == 0 and step < schedule.steps:
             _save(session, step, state, metrics)
     _save(session, step, state, metrics)
@@ -202,8 +199,7 @@ def _round(session: _Session, state: SweptState, step: int) -> SweptState:
     assert sweep.pbt is not None
     config, folders = sweep.config, [member.folder for member in session.members]
     since = step - sweep.pbt.every * program.joint.schedule.chunk_steps
-    seeds = range(config.seed, config.seed + config.seeds)
-    scores = population.scores_since(folders, seeds, since)
+    scores = population.scores_since(folders, sweep.seeds, since)
     scores[list(session.diverged)] = np.nan
     shape = len(folders), config.seeds
     values = {name: np.asarray(own).reshape(shape) for name, own in state.values.items()}
@@ -282,15 +278,15 @@ def _scores(session: _Session, step: int) -> list[str]:
     """A line for each setting, the best first, those left behind last."""
     found = []
     for i, member in enumerate(session.members):
-        rows = [
-            row
-            for row in logging.read(member.folder / logging.EPISODES)
-            if row["step"] == step and row.get("eval_seed", 0) == 0
-        ]
-        mean = float(np.mean([row["return"] for row in rows])) if rows else -math.inf
-        text = f"mean return {mean:.4g} over {len(rows)} episodes" if rows else "no evaluation"
-        left = "the loss is not finite any more"
-        found.append((mean, f"{member.folder.name}: {left if i in session.diverged else text}"))
+        rows = logging.read(member.folder / logging.EPISODES)
+        returns = [row["return"] for row in episodes.after_training(rows, step)]
+        mean = float(np.mean(returns)) if returns else -math.inf
+        text = f"mean return {mean:.4g} over {len(returns)} episodes"
+        if i in session.diverged:
+            text = "the loss is not finite any more"
+        elif not returns:
+            text = "no evaluation"
+        found.append((mean, f"{member.folder.name}: {text}"))
     return [line for _, line in sorted(found, key=lambda one: -one[0])]
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from rlseq import fields
 from rlseq.agents import agent_config
 from rlseq.errors import InputError
-from rlseq.train import files, logging
+from rlseq.train import files, leaves, logging
 from rlseq.train.rows import Row
 from rlseq.train.swept.agent import SweptState
 from rlseq.train.swept.space import Pbt
@@ -66,8 +66,7 @@ def apply(state: SweptState, decided: Round) -> SweptState:
     rows = jnp.asarray((decided.source * seeds + np.arange(seeds)).reshape(-1))
 
     def taken(leaf: jax.Array) -> jax.Array:
-        is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-        return leaf if is_key else leaf[rows]
+        return leaf if leaves.is_key(leaf) else leaf[rows]
 
     values = {name: jnp.asarray(own.reshape(-1)) for name, own in decided.values.items()}
     return SweptState(values, jax.tree.map(taken, state.inner))
@@ -75,18 +74,19 @@ def apply(state: SweptState, decided: Round) -> SweptState:
 
 def scores_since(folders: Sequence[Path], seeds: Sequence[int], step: int) -> np.ndarray:
     """[H, S]: the mean return of training episodes after `step`, by the logs; NaN without any."""
-    return np.array([[_score(_rows(folder, seed, step)) for seed in seeds] for folder in folders])
+    logs = [_by_seed(folder, seeds, step) for folder in folders]
+    return np.array([[_score(rows) for rows in log] for log in logs])
 
 
 def last_values(
     folders: Sequence[Path], seeds: Sequence[int], names: Sequence[str]
 ) -> dict[str, np.ndarray] | None:
     """float32 [H, S] of each hyper-parameter as the logs end; None before the first row."""
-    last = [[_rows(folder, seed, 0)[-1:] for seed in seeds] for folder in folders]
-    if not all(rows for member in last for rows in member):
+    logs = [_by_seed(folder, seeds, 0) for folder in folders]
+    if not all(rows for log in logs for rows in log):
         return None
     return {
-        name: np.array([[rows[0][key(name)] for rows in member] for member in last], np.float32)
+        name: np.array([[rows[-1][key(name)] for rows in log] for log in logs], np.float32)
         for name in names
     }
 
@@ -129,9 +129,10 @@ def _own(decided: Round) -> np.ndarray:
     return np.arange(decided.source.shape[0])[:, None]
 
 
-def _rows(folder: Path, seed: int, after: int) -> list[Row]:
-    rows = logging.read(folder / logging.METRICS)
-    return [row for row in rows if row["seed"] == seed and row["step"] > after]
+def _by_seed(folder: Path, seeds: Sequence[int], after: int) -> list[list[Row]]:
+    """The rows of a run after a step, of each seed."""
+    rows = [row for row in logging.read(folder / logging.METRICS) if row["step"] > after]
+    return [[row for row in rows if row["seed"] == seed] for seed in seeds]
 
 
 def _score(rows: list[Row]) -> float:

@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from rlseq import agents
-from rlseq.config import NO_MODEL
 from rlseq.envs import action_log
 from rlseq.errors import InputError
 from rlseq.train import build, evaluate, play
@@ -19,7 +18,7 @@ from rlseq.train.play import Episodes
 from rlseq.train.stop import Watch
 from rlseq.train.swept.agent import SweptAgent, SweptState
 from rlseq.train.swept.space import KEY, Sweep, Values
-from rlseq.types import PyTree
+from rlseq.types import Agent, PyTree, VecEnv
 
 # What JAX raises where Python needs the number behind a traced value.
 _NEEDS_A_NUMBER = (
@@ -117,21 +116,18 @@ def build_program(sweep: Sweep) -> Program:
 def _joint(sweep: Sweep, job: Job, names: list[str]) -> Job:
     """The job of all settings: as many seeds as settings x seeds."""
     config = dataclasses.replace(sweep.config, seeds=sweep.config.seeds * len(sweep.settings))
-    options = {key: value for key, value in job.config.agent.items() if key != "name"}
-    name = job.config.agent["name"]
-    make = partial(_construct, name, job)
+    name, options = build.agent_options(job.config)
+    env = build.make_env(config.env, config.env.num_envs, statistics=True)
+    make = partial(_construct, name, job, env)
     agent = SweptAgent(job.agent, agents.agent_settings(name, options), make, names)
     joint = Job(config, agent, job.schedule)
     build.check(joint)
     return joint
 
 
-def _construct(name: str, job: Job, settings: Any) -> Any:
-    model = None if job.config.world_model["name"] == NO_MODEL else job.config.world_model
-    env = build.make_env(job.config.env, job.config.env.num_envs, statistics=True)
-    return agents.construct(
-        name, env, settings, build.core_of(job.config), job.schedule.updates, model
-    )
+def _construct(name: str, job: Job, env: VecEnv, settings: Any) -> Agent:
+    core, model = build.core_of(job.config), build.world_model_of(job.config)
+    return agents.construct(name, env, settings, core, job.schedule.updates, model)
 
 
 def _lowered(sweep: Sweep, job: Job, joint: Job) -> jax.stages.Lowered:

@@ -40,6 +40,11 @@ class Sweep(NamedTuple):
     settings: list[Values]
     pbt: Pbt | None = None  # None: settings stay what they are
 
+    @property
+    def seeds(self) -> range:
+        """Of each setting."""
+        return range(self.config.seed, self.config.seed + self.config.seeds)
+
     def member(self, values: Values) -> Config:
         """The configuration of one setting, as a run of its own; the mesh is of all together."""
         own = copy.deepcopy(self.config)
