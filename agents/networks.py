@@ -203,7 +203,7 @@ def make_encoder(
     assert isinstance(space, spaces.Box)
     board = min(space.shape[:2]) < BOARD_SIDE
     kernels = KERNELS["conv" if kind == "auto" else kind][board]
-    return PixelEncoder(kernels, widths, norm=norm, fill=kind != "efficient", dtype=dtype)
+    return PixelEncoder(kernels, widths, norm=norm, dtype=dtype)
 
 
 def keeps_image(kind: str, space: spaces.Space) -> bool:
