@@ -14,6 +14,7 @@ from types import SimpleNamespace
 import jax
 import numpy as np
 import pytest
+from jax._src.clusters import ClusterEnv
 
 from rlseq import config
 from rlseq.errors import InputError
@@ -181,6 +182,17 @@ def test_processes_that_disagree_say_so_and_end(tmp_path):
         expected = "disagree: run.mesh is env=2 in process 0 and seed=2 in process 1"
         assert expected in group.said(rank)
     assert not (tmp_path / "run").exists()
+
+
+def test_auto_without_a_cluster_names_the_other_form(tmp_path):
+    group = Group(tmp_path, 1, fakes(tmp_path, 1), cluster=lambda *_: {})
+    assert group.codes() == [2]
+    expected = f"JAX detects {distributed.DETECTED}, and none of them here"
+    assert expected in group.said(0) and "HOST:PORT,processes=N" in group.said(0)
+    known = " ".join(one.__name__ for one in ClusterEnv._cluster_types if not one.opt_in_only_method)
+    for name in ("Slurm", "Ompi", "K8s", "Tpu"):
+        assert name in known
+    assert "Ray" not in known  # else docs/scaling.md has less to say
 
 
 @pytest.mark.slow
