@@ -124,6 +124,13 @@ class Processes:
             return flag
         return bool(multihost_utils.process_allgather(np.array(flag)).any())
 
+    def meet(self, name: str) -> None:
+        """Wait for all processes, however long it takes; once under each name."""
+        if self.count > 1:
+            coordination.put(f"rlseq/{name}/{self.rank}", True)
+            for rank in range(self.count):
+                coordination.wait(f"rlseq/{name}/{rank}")
+
     def gathered(self, tree: PyTree) -> PyTree:
         """Arrays that lie on devices of all processes, whole and on the host of the leader; the
         others, which all must call it, get None."""

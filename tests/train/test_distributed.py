@@ -198,6 +198,12 @@ def test_auto_without_a_cluster_names_the_other_form(tmp_path):
 
 
 @pytest.mark.slow
+def test_a_process_that_compiles_longer_is_waited_for(tmp_path):
+    group = Group(tmp_path, 2, fakes(tmp_path, 2, "mesh=env=2", own=([], ["late=40"])))
+    assert group.codes() == [0, 0], group.said(0)
+
+
+@pytest.mark.slow
 def test_a_failure_of_process_0_ends_the_others(tmp_path):
     (tmp_path / "run" / "metrics.jsonl").mkdir(parents=True)
     group = Group(tmp_path, 2, fakes(tmp_path, 2, "mesh=env=2"))
