@@ -68,7 +68,7 @@ def _run(arguments: list[str]) -> int:
     first = arguments[0] if arguments else None
     if first and not first.startswith("-") and first not in NAMES:
         raise unknown_name("command", first, NAMES)
-    options = _parser().parse_args(arguments)
+    options = _parsed(arguments)
     for module in getattr(options, "plugins", ()):
         plugins.load(plugins.allow(module))
     try:
@@ -79,6 +79,17 @@ def _run(arguments: list[str]) -> int:
 
             raise_own(error)
         raise
+
+
+def _parsed(arguments: list[str]) -> argparse.Namespace:
+    """Options and words `key=value` in any order: argparse takes words from one place only."""
+    parser = _parser()
+    options, rest = parser.parse_known_args(arguments)
+    if rest:
+        if not hasattr(options, "overrides") or any(word.startswith("-") for word in rest):
+            parser.error(f"unrecognized arguments: {' '.join(rest)}")
+        options.overrides = [*options.overrides, *rest]
+    return options
 
 
 def _parser() -> argparse.ArgumentParser:

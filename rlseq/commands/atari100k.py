@@ -29,10 +29,7 @@ def run(options: argparse.Namespace) -> int:
     """Run or resume what is missing, then write the report."""
     from rlseq.train.campaign import games, plan, state
 
-    words = list(options.overrides)
-    if options.launcher:  # what follows it may be the runs' as well
-        words += [word for word in options.launcher if "=" in word and not _is_hydras(word)]
-        options.launcher = [word for word in options.launcher if word not in words]
+    words, _ = jobs.split(options)
     asked = options.experiment, options.games, options.seeds, options.root, words
     entries = games.entries(*asked)
     if options.dry_run:
@@ -48,10 +45,6 @@ def run(options: argparse.Namespace) -> int:
         return failed
 
     return jobs.exit_code(work, again, len(entries))
-
-
-def _is_hydras(word: str) -> bool:
-    return word.startswith("hydra.launcher.")
 
 
 def _report(entries) -> None:

@@ -5,6 +5,7 @@ import shlex
 from pathlib import Path
 
 from rlseq.commands import DONE, jobs
+from rlseq.errors import InputError
 
 ABOUT = "environments x cores x agents x seeds of a YAML file"
 
@@ -15,12 +16,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--status", action="store_true", help="print the progress, run nothing")
     jobs.add_jobs(parser)
     jobs.add_launcher(parser)
+    parser.add_argument(
+        "overrides", nargs="*", metavar="hydra.launcher.KEY=VALUE", help="settings of the launcher"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     """Print the progress, or run or resume what is missing."""
     from rlseq.train.campaign import file, plan, progress
 
+    others, _ = jobs.split(options)
+    if others:
+        raise InputError(
+            f"settings of a launcher read {jobs.SETTING}KEY=VALUE, got {others[0]}; "
+            "words of the runs stand in the file, below `overrides:`"
+        )
     found = file.read(options.file)
     if options.status:
         for entry in found.entries:

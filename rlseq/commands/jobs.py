@@ -6,6 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from rlseq.commands import DONE, FAILED, arguments, guard
+from rlseq.errors import InputError
+
+SETTING = "hydra.launcher."  # begins the settings of a launcher
 
 
 def add_jobs(parser: argparse.ArgumentParser) -> None:
@@ -16,20 +19,41 @@ def add_jobs(parser: argparse.ArgumentParser) -> None:
 
 
 def add_launcher(parser: argparse.ArgumentParser) -> None:
-    """Who else may run the jobs: a launcher and its settings."""
+    """Who else may run the jobs; its settings are words `hydra.launcher.KEY=VALUE`."""
     parser.add_argument(
         "--launcher",
-        nargs="+",
-        metavar=("NAME", "hydra.launcher.KEY=VALUE"),
+        metavar="NAME",
         help="of Hydra: joblib, submitit_local, submitit_slurm or ray, in the place of --jobs",
     )
 
 
+def split(options: argparse.Namespace) -> tuple[list[str], list[str]]:
+    """(words of the runs, settings of the launcher), which stand in any order.
+
+    Raises InputError for settings without a launcher.
+    """
+    settings = [word for word in options.overrides if word.startswith(SETTING)]
+    if settings and options.launcher is None:
+        raise InputError(f"{settings[0]} is a setting of a launcher: name it by --launcher NAME")
+    return [word for word in options.overrides if word not in settings], settings
+
+
 def words_of(options: argparse.Namespace) -> list[str]:
     """The options above as a command has them."""
+    jobs = ["--jobs", str(options.jobs)]
     if options.launcher is None:
-        return ["--jobs", str(options.jobs)]
-    return ["--launcher", *options.launcher]
+        return jobs
+    return [*(jobs if options.jobs > 1 else []), "--launcher", options.launcher, *split(options)[1]]
+
+
+def launcher_of(options: argparse.Namespace) -> Any | None:
+    """The launcher that is asked for; None without one. Raises InputError as `launchers.find`."""
+    settings = split(options)[1]
+    if options.launcher is None:
+        return None
+    from rlseq.train.campaign import launchers
+
+    return launchers.find(options.launcher, settings)
 
 
 def run(entries: Sequence[Any], options: argparse.Namespace, again: str) -> list[str]:
@@ -37,14 +61,12 @@ def run(entries: Sequence[Any], options: argparse.Namespace, again: str) -> list
 
     Raises what the runner or the launchers do.
     """
-    if options.launcher is None:
-        from rlseq.train.campaign import runner
+    from rlseq.train.campaign import launchers, runner
 
+    launcher = launcher_of(options)
+    if launcher is None:
         return runner.run(entries, options.jobs, again)
-    from rlseq.train.campaign import launchers
-
-    name, *settings = options.launcher
-    return launchers.run(entries, launchers.find(name, settings), again)
+    return launchers.run(entries, launcher, again)
 
 
 def exit_code(work: Callable[[], Sequence[str]], again: str, of: int | None = None) -> int:

@@ -4,6 +4,7 @@ import argparse
 import shlex
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from rlseq.commands import arguments, jobs
 
@@ -20,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--pruner", default="median", help="median, halving or none (default: median)"
     )
     jobs.add_jobs(parser)
+    jobs.add_launcher(parser)
     arguments.add_overrides(parser)
 
 
@@ -28,13 +30,14 @@ def run(options: argparse.Namespace) -> int:
     from rlseq import overrides
     from rlseq.train.search import best, runner, space
 
-    root = options.root or Path("runs") / f"search-{overrides.experiment(options.overrides)}"
-    found = space.read(options.overrides)
+    words, _ = jobs.split(options)
+    root = options.root or Path("runs") / f"search-{overrides.experiment(words)}"
+    found, launcher = space.read(words), jobs.launcher_of(options)
     show = partial(print, flush=True)
-    plan = runner.Plan(root, found, options.trials, options.jobs, options.pruner, show)
-    own = ["--trials", str(options.trials), "--root", str(root), "--jobs", str(options.jobs)]
-    own += ["--pruner", options.pruner]
-    again = shlex.join(["rlseq", "search", *own, *options.overrides])
+    count = _at_a_time(launcher, options)
+    plan = runner.Plan(root, found, options.trials, count, options.pruner, show, launcher)
+    own = ["--trials", str(options.trials), "--root", str(root), "--pruner", options.pruner]
+    again = shlex.join(["rlseq", "search", *own, *jobs.words_of(options), *words])
 
     def work() -> list[str]:
         killed = runner.run(plan, again)
@@ -43,3 +46,12 @@ def run(options: argparse.Namespace) -> int:
         return killed
 
     return jobs.exit_code(work, again)
+
+
+def _at_a_time(launcher: Any | None, options: argparse.Namespace) -> int:
+    """As many trials as the launcher runs on this machine, or as --jobs says."""
+    if launcher is None:
+        return options.jobs
+    from rlseq.train.campaign import launchers
+
+    return launchers.at_a_time(launcher, options.trials) or options.jobs

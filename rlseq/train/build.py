@@ -277,5 +277,10 @@ def _layout(
             "process on one device"
         )
     mesh = make_mesh(config.run.mesh, seeds=config.seeds, num_envs=config.env.num_envs)
+    if mesh.shape["env"] > 1 and not job.agent.steps_environment:
+        raise InputError(
+            f"run.mesh={config.run.mesh} splits environments, and agent={config.agent['name']} has "
+            "none: seed=N splits seeds"
+        )
     batched = job.agent.batched(jax.eval_shape(job.agent.init, seed_keys(config)[0]))
     return sharding.shardings(mesh, abstract_state(job), batched)

@@ -27,6 +27,7 @@ from rlseq.types import PyTree
 
 AUTO = "auto"
 RANK = "JAX_PROCESS_ID"  # environment variable
+DETECTED = "SLURM, Open MPI, Kubernetes and Cloud TPU"  # by JAX 0.10; jax._src.clusters has them
 JOINING, HEARTBEAT, LEAVING = 300, 60, 60  # seconds: to find all, until one is missed, at the end
 _FORM = "reads like auto, HOST:PORT,processes=4 or HOST:PORT,processes=4,rank=0"
 # Flags of JAX that change programs or numbers.
@@ -122,6 +123,13 @@ class Processes:
         if self.count == 1:
             return flag
         return bool(multihost_utils.process_allgather(np.array(flag)).any())
+
+    def meet(self, name: str) -> None:
+        """Wait for all processes, however long it takes; once under each name."""
+        if self.count > 1:
+            coordination.put(f"rlseq/{name}/{self.rank}", True)
+            for rank in range(self.count):
+                coordination.wait(f"rlseq/{name}/{rank}")
 
     def gathered(self, tree: PyTree) -> PyTree:
         """Arrays that lie on devices of all processes, whole and on the host of the leader; the
@@ -222,8 +230,8 @@ def _initialize(setting: Setting) -> None:
         )
     except ValueError as error:
         raise InputError(
-            f"run.distributed=auto: JAX detects no cluster here ({error}): in the place of auto "
-            "name HOST:PORT,processes=N,rank=R"
+            f"run.distributed=auto: JAX detects {DETECTED}, and none of them here ({error}): name "
+            f"HOST:PORT,processes=N,rank=R instead, or leave the rank to {RANK}; so for Ray as well"
         ) from error
 
 

@@ -163,6 +163,7 @@ def _chunks(session: Session, state: PyTree, step: int) -> tuple[PyTree, int]:
     began = time.perf_counter()
     train_chunk = build.compile_chunk(job)
     reporter.say(f"compiled in {time.perf_counter() - began:.1f} s")
+    processes.meet("compiled")  # on CPUs JAX waits 30 s for another at the first collective
     by_part = parts.measure(job, state) if settings.time_parts else None
     seconds, chunk = chunk_log.seconds_so_far(folder), step // schedule.chunk_steps
     score = float("nan")

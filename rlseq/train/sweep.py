@@ -45,7 +45,7 @@ def multirun(words: list[str]) -> list[str]:
         return launchers.run(entries, launcher, f"rlseq resume {folder}/NAME")
     for one in _each_value(split.hydra):
         configuration.compose(one)
-    asked = [*split.hydra, *launchers.folder_words(folder), "hydra/job_logging=disabled"]
+    asked = [*split.hydra, *launchers.folder_words(folder)]
     launchers.hydra_multirun(_job_with(split.paths), "config", asked)
     return []
 
@@ -108,9 +108,12 @@ def _job_with(paths: dict[str, Any]) -> Callable[[DictConfig], None]:
     """One run of the sweep, with what Hydra does not parse put into each."""
 
     def job(composed: DictConfig) -> None:
-        config = configuration.finish(composed, paths)
-        configuration.name_experiment(config, list(HydraConfig.get().overrides.task))
-        config.run.root = HydraConfig.get().sweep.dir
+        config, own = configuration.finish(composed, paths), HydraConfig.get()
+        words = list(own.overrides.task)
+        configuration.name_experiment(config, words)
+        config.run.root = own.sweep.dir
+        if not config.run.quiet:
+            print(f"#{own.job.num}: {' '.join(words)}", flush=True)
         loop.train(config)
 
     return job

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from logging import getLogger
 from pathlib import Path
 
 import jax
@@ -17,7 +18,7 @@ import pytest
 import rlseq
 from rlseq import cli
 from rlseq.errors import InputError
-from rlseq.train import logging
+from rlseq.train import logging, loop
 
 
 def run_cli(*arguments: object) -> int:
@@ -135,6 +136,48 @@ def test_a_sweep_keeps_to_its_folder(tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["here"]
     assert len(list(tmp_path.glob("here/sweep-*/*/metrics.jsonl"))) == 2
     assert run_cli("train", "-m", "core=gru,lstn", "run.root=here") == cli.BAD_INPUT
+
+
+def test_warnings_show_in_a_sweep(tmp_path, monkeypatch, caplog, capsys):
+    def train(config) -> None:
+        getLogger("rlseq").warning("seed %d is unlucky", config.seed)
+
+    monkeypatch.setattr(loop, "train", train)
+    words = ["experiment=debug", f"run.root={tmp_path}", "seed=0,2"]
+    assert run_cli("train", *words, "-m") == cli.DONE
+    assert caplog.messages == ["seed 0 is unlucky", "seed 2 is unlucky"]
+    assert [line for line in capsys.readouterr().out.split("\n") if line.startswith("#")] == [
+        "#0: experiment=debug seed=0",
+        "#1: experiment=debug seed=2",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("command", "options", "words"),
+    [
+        ("train", ["-m"], ["core=gru,s5", "seed=0,1"]),
+        ("plan", ["--fit=80GB"], ["core=gru", "seed=1"]),
+        (
+            "search",
+            ["--trials", "3", "--launcher", "joblib"],
+            ["core=gru,s5", "hydra.launcher.x=1"],
+        ),
+        ("atari100k", ["--seeds", "2", "--dry-run"], ["core=gru", "seed=1"]),
+    ],
+)
+def test_words_and_options_stand_in_any_order(command, options, words):
+    plain = vars(cli._parsed([command, *options, *words]))
+    assert plain["overrides"] == words
+    first, second = words
+    for arguments in ([*words, *options], [first, *options, second]):
+        assert vars(cli._parsed([command, *arguments])) == plain
+
+
+def test_unknown_options_are_refused(capsys):
+    for arguments in (["search", "core=gru,s5", "--trails", "3"], ["list", "cores", "seed=1"]):
+        with pytest.raises(SystemExit, match="2"):
+            cli.main(arguments)
+        assert "unrecognized arguments: " in capsys.readouterr().err
 
 
 def test_sigterm_saves_exits_130_and_resume_goes_on(tmp_path):

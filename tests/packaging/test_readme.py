@@ -91,9 +91,8 @@ def test_python_blocks_run(page, heading, failures):
 
 @pytest.mark.parametrize("words", RLSEQ, ids=" ".join)
 def test_commands_are_understood(words):
-    parser = cli._parser()
     try:
-        options = parser.parse_args(words)
+        options = cli._parsed(words)
     except SystemExit as stop:
         assert stop.code == 0, f"rlseq {' '.join(words)}"  # --help ends so
         return

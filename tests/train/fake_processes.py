@@ -1,9 +1,11 @@
 """One process of several around the fake agent, as a script: fake_processes SETTING FOLDER CHUNKS.
 
-KEY=VALUE words change `run`; `breaks_at` is the fake agent's, and MESH `run.mesh`.
+KEY=VALUE words change `run`; `breaks_at` is the fake agent's, `mesh` is `run.mesh`, and `late` says
+how many seconds longer compiling takes.
 """
 
 import sys
+import time
 from pathlib import Path
 
 from rlseq.commands import BAD_INPUT, FAILED, guard
@@ -13,10 +15,12 @@ from rlseq.train import distributed, process
 
 def work(setting: str, folder: Path, chunks: int, words: dict[str, str]) -> None:
     with distributed.joined(setting) as processes:
-        from rlseq.train import loop
+        from rlseq.train import build, loop
         from tests.train.fake_job import make_folder, make_job
 
         numbers = {key: int(value) for key, value in words.items() if key != "mesh"}
+        late, compile_chunk = numbers.pop("late", 0), build.compile_chunk
+        build.compile_chunk = lambda job: time.sleep(late) or compile_chunk(job)
         job = make_job(chunks, **{"mesh": words.get("mesh", "seed=2,env=2")}, **numbers)
         processes.agree(job.config)
         if processes.leads:

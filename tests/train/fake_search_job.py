@@ -8,6 +8,7 @@ import math
 import os
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -20,6 +21,8 @@ value = -abs(math.log10(config.agent.lr) + 3)
 row = {"seed": 0, "return": value}
 stopped = []
 signal.signal(signal.SIGTERM, lambda *_: stopped.append(True))
+# A launcher's worker closes the input, as the death of a search does.
+threading.Thread(target=lambda: stopped.append(os.read(0, 1)), daemon=True).start()
 
 
 def add(name: str, **values) -> None:
@@ -39,11 +42,14 @@ match does.get(file.stem, "done"):
         os.kill(os.getpid(), signal.SIGKILL)
     case "wait":
         add("metrics.jsonl", step=config.total_steps // 10, seconds=1.0)
-        os.read(0, 1)
+        while not stopped:
+            time.sleep(0.01)
         sys.exit(130)
 for tenth in range(1, 11):
     add("metrics.jsonl", step=config.total_steps * tenth // 10, seconds=float(tenth))
     time.sleep(does.get("pause", 0.0))
+    while value < does.get("wait_below", value) and not stopped:
+        time.sleep(0.01)
     if stopped:
         sys.exit(130)
 protocol = {"evaluation": 0, "mode": "sampled", "num_envs": 1, "max_steps": None, "eval_seed": 0}

@@ -7,8 +7,9 @@ import jax
 import pytest
 
 from rlseq import cli
-from rlseq.train import runs
+from rlseq.train import logging, runs
 from rlseq.train.campaign import file, state
+from rlseq.train.search import study
 
 SHORT = ["core=mlp", "total_steps=128", "run.chunks=2", "run.eval_episodes=1"]
 LOCAL = {
@@ -74,3 +75,21 @@ def test_a_campaign_by_joblib_runs_what_is_missing(tmp_path, capsys):
     before = entry.file("log").stat().st_mtime_ns
     assert cli.main(command) == cli.DONE
     assert entry.file("log").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name != "joblib")) for name in LOCAL]
+)
+def test_a_search_by_a_launcher(name, tmp_path):
+    pytest.importorskip(MODULES[name])
+    pytest.importorskip("optuna")
+    root = tmp_path / "root"
+    words = ["experiment=debug", *SHORT, "--trials", "2", "agent.lr=1e-4,1e-3"]
+    assert cli.main(["search", *words, "--root", str(root), "--launcher", name, *LOCAL[name]]) == 0
+    trials = study.load(root).trials
+    assert [trial.state.name for trial in trials] == ["COMPLETE", "COMPLETE"]
+    for number, trial in enumerate(trials):
+        run = runs.open_run(root / f"trial-{number:04d}")
+        assert run.config.agent["lr"] == float(trial.params["agent.lr"])
+        [row] = logging.read(run.folder / logging.EPISODES)
+        assert trial.value == row["return"]

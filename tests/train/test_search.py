@@ -5,9 +5,11 @@ Optuna is no part of the extra `test`: .ci/run has a step for it.
 
 import csv
 import json
+import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -17,7 +19,7 @@ import pytest
 from rlseq import cli
 from rlseq.errors import InputError
 from rlseq.train import logging
-from rlseq.train.campaign import locks, process
+from rlseq.train.campaign import launchers, locks, process, worker
 from rlseq.train.search import best, runner, space, study
 
 FAKE = Path(__file__).with_name("fake_search_job.py")
@@ -35,6 +37,8 @@ def fake(monkeypatch, **does) -> None:
     monkeypatch.setattr(process, "COMMAND", (sys.executable, str(FAKE), json.dumps(does)))
     monkeypatch.setattr(runner, "_TICK", 0.005)
     monkeypatch.setattr(runner, "_LOOK", 0.02)
+    monkeypatch.setattr(worker, "_TICK", 0.01)
+    monkeypatch.setattr(worker, "_LOOK", 0.01)
 
 
 def search(root: Path, *options: str, words=("core=mlp", LR)) -> int:
@@ -141,6 +145,64 @@ def test_killed_trials_are_resumed_and_failed_ones_are_results(
     assert states(tmp_path) == ["COMPLETE", "COMPLETE", "FAIL", "COMPLETE"]
     assert study.load(tmp_path).trials[1].params == rate
     assert study.load(tmp_path).trials[2].user_attrs["failure"] == "the loss is not finite"
+
+
+BY_BASIC = ("--launcher", "basic")
+
+
+def test_a_launcher_runs_trials_and_the_search_prunes_them(optuna, tmp_path, monkeypatch, capsys):
+    does = {"trial-0001": "kill", "trial-0002": "fail", "wait_below": -1}
+    fake(monkeypatch, **does)
+    monkeypatch.setattr(study, "_pruner", lambda name: optuna.pruners.ThresholdPruner(lower=-1))
+    words = ["core=mlp", "agent.lr=0.1,0.001"]  # of the first, whose trial waits to be stopped
+    assert search(tmp_path, "--trials", "6", *BY_BASIC, words=words) == cli.FAILED
+    told = capsys.readouterr()
+    assert "trial-0001: killed by SIGKILL" in told.err and "--launcher basic" in told.err
+    assert "trial-0002: failed: the loss is not finite" in told.out
+    ended = [(trial.params["agent.lr"], trial.state.name) for trial in study.load(tmp_path).trials]
+    assert [state for _, state in ended[1:3]] == ["RUNNING", "FAIL"]
+    ended = [ended[0], *ended[3:]]
+    assert {rate for rate, _ in ended} == {"0.1", "0.001"}
+    assert all(state == {"0.1": "PRUNED", "0.001": "COMPLETE"}[rate] for rate, state in ended)
+    assert not list(tmp_path.glob("jobs/launch-*"))
+
+
+def test_a_signal_stops_the_trials_of_a_launcher(optuna, tmp_path, monkeypatch, capsys):
+    fake(monkeypatch, **{"trial-0000": "wait"})
+
+    def interrupt() -> None:
+        while not (tmp_path / "trial-0000/metrics.jsonl").exists():
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    assert search(tmp_path, "--trials", "2", *BY_BASIC) == cli.INTERRUPTED
+    thread.join()
+    assert "continue with: rlseq search" in capsys.readouterr().err
+    assert states(tmp_path) == ["RUNNING"] and not locks.held(tmp_path / "jobs/trial-0000.lock")
+    fake(monkeypatch)
+    assert search(tmp_path, "--trials", "2", *BY_BASIC) == cli.DONE
+    assert states(tmp_path) == ["COMPLETE", "COMPLETE"]
+
+
+def test_a_launcher_that_fails_leaves_its_trials_to_be_resumed(
+    optuna, tmp_path, monkeypatch, capsys
+):
+    def launch(*_) -> None:
+        raise RuntimeError("no nodes are left")
+
+    fake(monkeypatch)
+    with monkeypatch.context() as broken:
+        broken.setattr(launchers, "hydra_multirun", launch)
+        assert search(tmp_path, "--trials", "1", *BY_BASIC) == cli.FAILED
+    told = capsys.readouterr().err
+    assert "the launcher 'basic' failed: RuntimeError: no nodes are left" in told
+    assert states(tmp_path) == ["RUNNING"]
+    assert search(tmp_path, "--trials", "1") == cli.DONE  # by whatever means
+    assert states(tmp_path) == ["COMPLETE"]
+    assert search(tmp_path, "--trials", "1", "hydra.launcher.n_jobs=2") == cli.BAD_INPUT
+    assert "name it by --launcher NAME" in capsys.readouterr().err
 
 
 def test_what_a_kill_leaves_of_the_study_is_mended(optuna, tmp_path, monkeypatch, capsys):

@@ -56,3 +56,15 @@ def test_a_plan_says_how_a_mesh_splits_the_state_without_its_devices():
 def test_more_devices_than_there_are_is_refused():
     with pytest.raises(InputError, match="needs 8 devices"):
         sharding.make_mesh("env=8", seeds=1, num_envs=8)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["experiment=debug", "env.id=gymnasium:CartPole-v1"], "live outside JAX"),
+        (["experiment=popgym_decision", "agent.data=recorded.npz"], "agent=decision has none"),
+    ],
+)
+def test_what_has_no_environments_to_split_is_refused(words, message):
+    with pytest.raises(InputError, match=message):
+        build.build(config.compose([*words, "run.mesh=env=2"]))

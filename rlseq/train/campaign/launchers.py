@@ -44,6 +44,8 @@ EXTRAS = {
 _CONFIG = "rlseq_launch"  # a Hydra configuration whose only key is the number of a job
 _OPEN = "hydra.launcher.ray."  # begins keys of which any may be added: arguments of Ray's functions
 _ADDRESS = "++hydra.launcher.ray.init.address="
+# Not `disabled`, which silences rlseq's own warnings and closes the files of this process's logs.
+_LOGGING = ("hydra/hydra_logging=none", "hydra/job_logging=none")
 _TICK = 0.2  # seconds until the next look
 
 
@@ -58,11 +60,8 @@ class Launcher(NamedTuple):
 def find(name: str, words: Sequence[str]) -> Launcher:
     """The launcher of a name, with settings `hydra.launcher.KEY=VALUE`.
 
-    Raises InputError for one that is unknown or not installed, and for words of other keys.
+    Raises InputError for one that is unknown or not installed, and for unknown settings.
     """
-    for word in words:
-        if not word.startswith("hydra."):
-            raise InputError(f"settings of a launcher read hydra.launcher.KEY=VALUE, got {word}")
     if name in EXTRAS:
         extra, package, module = EXTRAS[name]
         if not _installed(module):
@@ -107,11 +106,11 @@ def run(entries: Sequence[Entry], launcher: Launcher, again: str) -> list[str]:
     if not missing:
         return []
     before = [states.failed_at(entry) for entry in missing]
-    with _launch(missing, slots) as task, Stop() as stop, board, _watch(stop, board, task.folder):
+    with launch(missing, slots) as task, Stop() as stop, board, _watch(stop, board, task.folder):
         try:
-            _multirun(task, launcher, len(missing))
+            multirun(task, launcher, len(missing))
         finally:
-            _wait_for(missing, stop)
+            wait_for(missing, lambda: stop.requested)
     board.say(summary(progress.lines(), board.jobs))
     if stop.requested:
         raise Interrupted(f"interrupted, what ran is saved; continue with: {again}")
@@ -141,13 +140,13 @@ def at_a_time(launcher: Launcher, jobs: int) -> int | None:
 
 
 def hydra_multirun(task: Callable[[DictConfig], None], config: str, words: Sequence[str]) -> None:
-    """Hydra's multirun of a task, with words as a command line has them.
+    """Hydra's multirun of a task, with words as a command line has them. Logging stays as it is.
 
     Raises InputError for words that do not compose, and what the first failed task raised.
     """
     entry = hydra.main(f"pkg://{configuration.CONFIG_MODULE}", config, version_base="1.3")(task)
     arguments, full_error = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
-    sys.argv = [arguments[0], "--multirun", *words]
+    sys.argv = [arguments[0], "--multirun", *words, *_LOGGING]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints errors itself and exits with 1
     try:
         entry()
@@ -167,12 +166,11 @@ def folder_words(folder: Path) -> list[str]:
     return [*words, f"hydra.run.dir={place}"]
 
 
-def _multirun(task: Task, launcher: Launcher, jobs: int) -> None:
+def multirun(task: Task, launcher: Launcher, jobs: int) -> None:
+    """Let a launcher run all jobs of a task. Raises LauncherError, unless they were stopped."""
     # Hydra's and the launcher's own files are kept: submitit's hold the output of its processes.
     words = [f"job=range(0,{jobs})", f"{GROUP}={launcher.name}", *launcher.words]
     words += folder_words(task.folder.parent / "launcher")
-    # Not `disabled`, which closes the handlers of this process, and the files behind them.
-    words += ["hydra/hydra_logging=none", "hydra/job_logging=none"]
     try:
         hydra_multirun(task, _CONFIG, words)
     except (InputError, files.CannotWrite):
@@ -184,7 +182,7 @@ def _multirun(task: Task, launcher: Launcher, jobs: int) -> None:
 
 
 @contextlib.contextmanager
-def _launch(entries: Sequence[Entry], slots: int | None) -> Iterator[Task]:
+def launch(entries: Sequence[Entry], slots: int | None) -> Iterator[Task]:
     """The task of these jobs; their files are written, and the launch is alive meanwhile."""
     jobs = entries[0].file("lock").parent.absolute()
     folder = jobs / f"launch-{os.getpid()}"
@@ -228,10 +226,10 @@ def _watch(stop: Stop, board: Board, folder: Path) -> Iterator[None]:
         thread.join()
 
 
-def _wait_for(entries: Sequence[Entry], stop: Stop) -> None:
-    """After a signal, until every job has saved and ended, also where the launcher gave up."""
+def wait_for(entries: Sequence[Entry], stopped: Callable[[], bool]) -> None:
+    """After a stop, until every job has saved and ended, also where the launcher gave up."""
     pause = threading.Event()
-    while stop.requested and any(locks.held(entry.file("lock")) for entry in entries):
+    while stopped() and any(locks.held(entry.file("lock")) for entry in entries):
         pause.wait(_TICK)
 
 

@@ -20,6 +20,15 @@ class Running(NamedTuple):
     slot: share.Slot
     lock: IO[Any]
 
+    @property
+    def code(self) -> int | None:
+        """Its exit code; None while it runs."""
+        return self.process.poll()
+
+    def stop(self) -> None:
+        """Tell it to finish its chunk, save and end; at once where it was told before."""
+        self.process.send_signal(signal.SIGTERM)
+
 
 class Pool:
     """At most `jobs` of them; what a job means to its owner is the owner's to know."""
@@ -40,14 +49,17 @@ class Pool:
         self.active.append(Running(entry, started, slot, lock))
         return self.active[-1]
 
+    def go(self) -> None:
+        """Nothing waits here: `start` has started it."""
+
     def ended(self) -> list[Running]:
         """Those that have ended since they were started; each is to be closed."""
-        return [job for job in self.active if job.process.poll() is not None]
+        return [job for job in self.active if job.code is not None]
 
     def signal(self) -> None:
         """Tell all to finish their chunk, save and end; at once where they were told before."""
         for job in self.active:
-            job.process.send_signal(signal.SIGTERM)
+            job.stop()
 
     def leave(self) -> None:
         """End all and wait for it; they save what they can."""

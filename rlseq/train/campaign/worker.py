@@ -17,6 +17,7 @@ from typing import IO, Any
 
 from omegaconf import DictConfig
 
+from rlseq.train import files
 from rlseq.train.campaign import locks, process, share
 from rlseq.train.campaign.job import BUSY, STOPPED
 
@@ -44,18 +45,25 @@ class Task:
     def __call__(self, chosen: DictConfig) -> None:
         """Run job number `chosen.job`, unless it was stopped or another process runs it.
 
-        A failure is kept beside the job's file. Raises CannotWrite.
+        A failure is kept beside the job's file, its exit code in the launch's folder. Raises
+        CannotWrite.
         """
         if _here() != self.owner and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the command to pass on
         file = self.files[chosen.job]
         with self._slot() as (slot, held):
-            lock = None if slot is None else locks.take(file.with_suffix(".lock"))
-            if slot is not None and lock is not None:
-                with lock:
-                    self._run(file, slot, [lock, *held])
+            if slot is None:
+                return
+            lock = locks.take(file.with_suffix(".lock"))
+            if lock is None:
+                self._note(file, BUSY)
+                return
+            with lock:
+                code = self._run(file, slot, [lock, *held])
+        self._note(file, code)  # when the lock is free
 
-    def _run(self, file: Path, slot: share.Slot, held: Sequence[IO[Any]]) -> None:
+    def _run(self, file: Path, slot: share.Slot, held: Sequence[IO[Any]]) -> int:
+        """The exit code of the job; a failure is kept beside its file before the lock is free."""
         told, looked = False, time.monotonic()
         with process.start(file, self.modules, slot, held) as job:
             assert job.stdin is not None
@@ -63,11 +71,16 @@ class Task:
                 time.sleep(_TICK)
                 if not told and time.monotonic() - looked > _LOOK:
                     looked = time.monotonic()
-                    if self._stopped():
+                    if self._stopped() or stop_file(self.folder, file).exists():
                         job.stdin.close()  # once, also where this process is killed next
                         told = True
         if code not in (0, BUSY) and not (told and code in (STOPPED, -signal.SIGTERM)):
             process.note_failure(file, process.reason(code, file))
+        return code
+
+    def _note(self, file: Path, code: int) -> None:
+        with contextlib.suppress(files.CannotWrite):  # of a launch whose command has given up
+            files.write_atomic(_code_file(self.folder, file), str(code))
 
     def _stopped(self) -> bool:
         """Whether the command was told to stop, or on the same machine has died."""
@@ -93,6 +106,22 @@ class Task:
                     return
             time.sleep(_TICK)
         yield None, []
+
+
+def code_of(folder: Path, file: Path) -> int | None:
+    """The exit code of a launch's job, by the file of its configuration; None before it ended."""
+    with contextlib.suppress(FileNotFoundError):
+        return int(_code_file(folder, file).read_text(encoding="utf-8"))
+    return None
+
+
+def stop_file(folder: Path, file: Path) -> Path:
+    """What, once it is there, stops a single job of a launch."""
+    return folder / f"{file.stem}.{STOP}"
+
+
+def _code_file(folder: Path, file: Path) -> Path:
+    return folder / f"{file.stem}.code"
 
 
 def _here() -> tuple[str, int]:

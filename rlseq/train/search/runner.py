@@ -13,7 +13,9 @@ from rlseq.errors import InputError
 from rlseq.train import files
 from rlseq.train.campaign import locks, process
 from rlseq.train.campaign import state as states
+from rlseq.train.campaign.batches import Batches, Launched
 from rlseq.train.campaign.job import BUSY, STOPPED
+from rlseq.train.campaign.launchers import Launcher
 from rlseq.train.campaign.plan import JOBS, Entry, check_same
 from rlseq.train.campaign.pool import Pool, Running
 from rlseq.train.search import study as studies
@@ -32,9 +34,10 @@ class Plan(NamedTuple):
     root: Path
     space: Space
     trials: int  # in all, those of earlier calls included
-    jobs: int
+    jobs: int  # at a time
     pruner: str
     say: Callable[[str], object]
+    launcher: Launcher | None = None  # None: processes of this one
 
 
 def run(plan: Plan, again: str) -> list[str]:
@@ -44,7 +47,7 @@ def run(plan: Plan, again: str) -> list[str]:
 
     Raises InputError for what does not compose, an unknown pruner, a study of another space and a
     search that another process runs, before anything starts; Interrupted after a signal, when
-    every job has saved and ended; CannotWrite.
+    every job has saved and ended; LauncherError; CannotWrite.
     """
     studies.check_pruner(plan.pruner)
     first = check(plan.space)
@@ -86,7 +89,7 @@ def finished(trial: Any) -> bool:
 @dataclasses.dataclass
 class _Active:
     trial: Any
-    job: Running
+    job: Running | Launched
     known: set[int]  # percents that were reported
     pruned: bool = False
 
@@ -96,7 +99,8 @@ class _Search:
 
     def __init__(self, plan: Plan, study: Any):
         self.plan, self.study, self.say = plan, study, plan.say
-        self.pool = Pool(plan.jobs)
+        launcher = plan.launcher
+        self.pool: Any = Batches(launcher, plan.jobs) if launcher else Pool(plan.jobs)
         self.active: list[_Active] = []
         self.stopping = False
         self.broken: list[str] = []
@@ -138,6 +142,7 @@ class _Search:
             trial = self.study.ask(self.plan.space.distributions)
             if not self._start(trial):
                 self.left.append(trial)
+        self.pool.go()
 
     def _go_on(self, trial: Any) -> None:
         """With a trial that no process has told the end of."""
@@ -179,20 +184,20 @@ class _Search:
 
     def _look(self, one: _Active) -> None:
         """Tell the study how training goes, and stop a trial that is not worth more of it."""
-        entry, process = one.job.entry, one.job.process
+        entry = one.job.entry
         for percent, value in judged.so_far(entry.folder, entry.config.total_steps):
             if percent in one.known or one.pruned:
                 continue
             one.known.add(percent)
             one.trial.report(value, percent)
-            lasts = process.returncode is None and percent < judged.WHOLE
+            lasts = one.job.code is None and percent < judged.WHOLE
             if lasts and one.trial.should_prune():
                 one.pruned = True
                 one.trial.set_user_attr(PRUNED, percent)  # so that a kill does not undo it
-                process.send_signal(signal.SIGTERM)
+                one.job.stop()
 
     def _end(self, one: _Active) -> None:
-        code, entry = one.job.process.returncode, one.job.entry
+        code, entry = one.job.code, one.job.entry
         if code == 0:
             self._look(one)
             self._tell(one.trial, judged.objective(entry.folder))
@@ -202,8 +207,11 @@ class _Search:
             self.left.append(one.trial)
             self._not_before[one.trial.number] = time.monotonic() + 10 * _LOOK
             self.say(f"{entry}: another process trains it")
-        elif code in (STOPPED, -signal.SIGTERM) and self.stopping:
+        elif code in (None, STOPPED, -signal.SIGTERM) and self.stopping:
             self.say(f"{entry}: stopped")
+        elif code is None:
+            self.count += 1
+            self.broken.append(f"{entry}: its launcher ended before it did")
         elif code < 0 or code == STOPPED:  # nothing is known against it: it stays to be resumed
             self.count += 1
             reason = process.reason(code, entry.file("yaml"))
