@@ -1,12 +1,23 @@
-"""A dense layer whose products may run in bfloat16 while parameters and result stay float32."""
+"""Dense products whose factors may be bfloat16 while parameters and results stay float32."""
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import Array
+
+
+def dense(width: int, *, dtype: str, matmul_dtype: str, **options: Any) -> nn.Dense:
+    """flax's dense layer; factors in `matmul_dtype` ("" is `dtype`), all else in `dtype`.
+
+    Options are flax's, such as `use_bias` and `kernel_init`.
+    """
+    short = matmul_dtype not in ("", dtype)
+    options["dot_general"] = partial(_dot, matmul_dtype) if short else None
+    return nn.Dense(width, dtype=dtype, param_dtype=dtype, **options)
 
 
 class Projection(nn.Module):
@@ -25,18 +36,16 @@ class Projection(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """x [..., D] of `dtype` -> y [..., width] of `dtype`."""
-        dtype = self.matmul_dtype or self.dtype
-        dense = nn.Dense(
+        layer = dense(
             self.width,
-            self.use_bias,
+            use_bias=self.use_bias,
             dtype=self.dtype,
-            param_dtype=self.dtype,
+            matmul_dtype=self.matmul_dtype,
             kernel_init=self.kernel_init,
             bias_init=self.bias_init,
-            dot_general=None if dtype == self.dtype else partial(_dot, dtype),
             name="dense",
         )
-        return dense(x)
+        return layer(x)
 
 
 def _dot(dtype: str, x: Array, kernel: Array, dimensions: tuple, precision: None) -> Array:
@@ -44,14 +53,24 @@ def _dot(dtype: str, x: Array, kernel: Array, dimensions: tuple, precision: None
     return product(x, kernel, dtype)
 
 
+def project(x: Array, kernel: Array, matmul_dtype: str) -> Array:
+    """x [..., D] times kernel [D, N], or blocks x [..., H, D] times [H, D, N]; y of x's dtype.
+
+    For matrices that no dense layer holds; factors in `matmul_dtype`, "" is x's dtype.
+    """
+    if matmul_dtype not in ("", x.dtype.name):
+        return product(x, kernel, matmul_dtype)
+    return x @ kernel if kernel.ndim == 2 else _blocks(x, kernel)
+
+
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
 def product(x: Array, kernel: Array, dtype: str) -> Array:
-    """x [..., D] times kernel [D, N], factors rounded to `dtype`, summed and returned unrounded.
+    """`project` with factors rounded to `dtype`, summed and returned unrounded.
 
     A result in bfloat16 would be rounded in some programs and not in others, as XLA fuses it, and a
     sequence would differ from its steps. The gradient's products are of `dtype` as well.
     """
-    return jnp.matmul(x.astype(dtype), kernel.astype(dtype), preferred_element_type=x.dtype)
+    return _blocks(x.astype(dtype), kernel.astype(dtype), x.dtype)
 
 
 def _forward(x: Array, kernel: Array, dtype: str) -> tuple[Array, tuple[Array, Array]]:
@@ -61,9 +80,19 @@ def _forward(x: Array, kernel: Array, dtype: str) -> tuple[Array, tuple[Array, A
 def _backward(dtype: str, factors: tuple[Array, Array], g: Array) -> tuple[Array, Array]:
     x, kernel = factors
     rounded = g.astype(dtype)
-    by_x = jnp.matmul(rounded, kernel.T, preferred_element_type=g.dtype)
-    rows = x.reshape(-1, x.shape[-1]).T, rounded.reshape(-1, g.shape[-1])
-    return by_x, jnp.matmul(*rows, preferred_element_type=g.dtype)
+    by_x = _blocks(rounded, kernel.mT, g.dtype)
+    heads = kernel.shape[:-2]
+    rows = (a.reshape(-1, *heads, a.shape[-1]) for a in (x, rounded))
+    by_kernel = jnp.einsum("t...i,t...j->...ij", *rows, preferred_element_type=g.dtype)
+    return by_x, by_kernel
 
 
 product.defvjp(_forward, _backward)
+
+
+def _blocks(x: Array, kernel: Array, dtype: Any = None) -> Array:
+    """x [..., *H, D] and kernel [*H, D, N] -> [..., *H, N], summed in `dtype`."""
+    heads = "abcd"[: kernel.ndim - 2]
+    return jnp.einsum(
+        f"...{heads}i,{heads}ij->...{heads}j", x, kernel, preferred_element_type=dtype
+    )
