@@ -7,7 +7,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jax import Array
+from jax import Array, lax
 
 
 def dense(width: int, *, dtype: str, matmul_dtype: str, **options: Any) -> nn.Dense:
@@ -54,23 +54,28 @@ def _dot(dtype: str, x: Array, kernel: Array, dimensions: tuple, precision: None
 
 
 def project(x: Array, kernel: Array, matmul_dtype: str) -> Array:
-    """x [..., D] times kernel [D, N], or blocks x [..., H, D] times [H, D, N]; y of x's dtype.
+    """x [..., D] times kernel [D, N], or blocks x [..., *H, D] times [*H, D, N]; y of x's dtype.
 
     For matrices that no dense layer holds; factors in `matmul_dtype`, "" is x's dtype.
     """
-    if matmul_dtype not in ("", x.dtype.name):
+    heads, axis = kernel.ndim - 2, 1 - kernel.ndim
+    if matmul_dtype in ("", x.dtype.name):
+        h = "abcd"[:heads]
+        return jnp.einsum(f"...{h}i,{h}ij->...{h}j", x, kernel) if heads else x @ kernel
+    if not heads:
         return product(x, kernel, matmul_dtype)
-    return x @ kernel if kernel.ndim == 2 else _blocks(x, kernel)
+    # In the order of an einsum's axes, XLA has no such product of bfloat16 on CPUs.
+    return jax.vmap(partial(project, matmul_dtype=matmul_dtype), (axis, 0), axis)(x, kernel)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
 def product(x: Array, kernel: Array, dtype: str) -> Array:
-    """`project` with factors rounded to `dtype`, summed and returned unrounded.
+    """x [..., D] times kernel [D, N], factors rounded to `dtype`, summed and returned unrounded.
 
     A result in bfloat16 would be rounded in some programs and not in others, as XLA fuses it, and a
     sequence would differ from its steps. The gradient's products are of `dtype` as well.
     """
-    return _blocks(x.astype(dtype), kernel.astype(dtype), x.dtype)
+    return jnp.matmul(x.astype(dtype), kernel.astype(dtype), preferred_element_type=x.dtype)
 
 
 def _forward(x: Array, kernel: Array, dtype: str) -> tuple[Array, tuple[Array, Array]]:
@@ -80,19 +85,11 @@ def _forward(x: Array, kernel: Array, dtype: str) -> tuple[Array, tuple[Array, A
 def _backward(dtype: str, factors: tuple[Array, Array], g: Array) -> tuple[Array, Array]:
     x, kernel = factors
     rounded = g.astype(dtype)
-    by_x = _blocks(rounded, kernel.mT, g.dtype)
-    heads = kernel.shape[:-2]
-    rows = (a.reshape(-1, *heads, a.shape[-1]) for a in (x, rounded))
-    by_kernel = jnp.einsum("t...i,t...j->...ij", *rows, preferred_element_type=g.dtype)
-    return by_x, by_kernel
+    by_x = jnp.matmul(rounded, kernel.T, preferred_element_type=g.dtype)
+    rows = x.reshape(-1, x.shape[-1]).T, rounded.reshape(-1, g.shape[-1])
+    by_kernel = jnp.matmul(*rows, preferred_element_type=g.dtype)
+    # XLA would merge it with the transpose of a kernel that is one: CPUs have no such product.
+    return by_x, lax.optimization_barrier(by_kernel)
 
 
 product.defvjp(_forward, _backward)
-
-
-def _blocks(x: Array, kernel: Array, dtype: Any = None) -> Array:
-    """x [..., *H, D] and kernel [*H, D, N] -> [..., *H, N], summed in `dtype`."""
-    heads = "abcd"[: kernel.ndim - 2]
-    return jnp.einsum(
-        f"...{heads}i,{heads}ij->...{heads}j", x, kernel, preferred_element_type=dtype
-    )
