@@ -16,6 +16,7 @@ from jax import Array
 
 from rlseq.agents.imagination_settings import ImaginationConfig
 from rlseq.agents.imagined import ImaginedRollout
+from rlseq.agents.networks import as_float32
 from rlseq.agents.updates import gradient_step, minibatch_epochs
 from rlseq.nn.distributions import Categorical
 from rlseq.nn.encoders import NormedStack
@@ -33,16 +34,20 @@ OUTPUT_SCALE = 0.001  # Drama: the first policy is nearly uniform, the first val
 
 
 class Head(nn.Module):
-    """Features [..., F] -> [..., outputs]: three layers with RMSNorm and SiLU, then a dense one."""
+    """Features [..., F] -> [..., outputs]: three layers with RMSNorm and SiLU, then a dense one.
+
+    The last is float32, as all heads of agents; products of the others are of `dtype`.
+    """
 
     width: int
     outputs: int
     scale: float = OUTPUT_SCALE  # of the last layer's first weights
+    dtype: str = "float32"
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        x = NormedStack((self.width,) * LAYERS, orthogonal(math.sqrt(2)))(x)
-        return nn.Dense(self.outputs, kernel_init=orthogonal(self.scale))(x)
+        x = NormedStack((self.width,) * LAYERS, orthogonal(math.sqrt(2)), self.dtype)(x)
+        return nn.Dense(self.outputs, kernel_init=orthogonal(self.scale))(as_float32(x))
 
 
 class ActorParams(NamedTuple):
@@ -88,18 +93,24 @@ class ImaginedBatch(NamedTuple):
 
 
 class Behaviour:
-    """Configuration and networks; progress lives in `BehaviourState`."""
+    """Configuration and networks, whose products are of `dtype`; progress lives in
+    `BehaviourState`."""
 
     def __init__(
-        self, config: ImaginationConfig, features: int, num_actions: int, two_hot: str = "symexp"
+        self,
+        config: ImaginationConfig,
+        features: int,
+        num_actions: int,
+        two_hot: str = "symexp",
+        dtype: str = "float32",
     ):
         self.config = config
         self.features = features
         self.two_hot = two_hot
-        self.actor = Head(config.actor, num_actions)
+        self.actor = Head(config.actor, num_actions, dtype=dtype)
         # The outermost bins are 4.9e8: their means cancel where no weight breaks the symmetry.
         scale = 0.0 if two_hot == "symexp" else OUTPUT_SCALE
-        self.critic = Head(config.critic, BINS, scale)
+        self.critic = Head(config.critic, BINS, scale, dtype)
         self.optimiser = laprop(
             config.lr, warmup=config.lr_warmup, max_grad_norm=config.max_grad_norm
         )

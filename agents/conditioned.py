@@ -28,13 +28,14 @@ class ConditionedEncoder(nn.Module):
     encoder: nn.Module  # of observations; its last layer has `features`
     features: int
     condition: bool  # False leaves returns out
+    dtype: str = "float32"  # of products
 
     @nn.compact
     def __call__(self, x: ConditionedInput) -> Array:
-        embedded = as_float32(self.encoder(x.obs)) + nn.Dense(self.features, name="action")(
-            x.action
-        )
-        if self.condition:
+        embedded = as_float32(self.encoder(x.obs))
+        action = nn.Dense(self.features, dtype=self.dtype, name="action")
+        embedded = embedded + as_float32(action(x.action))
+        if self.condition:  # returns are float32, and one number makes no large product
             embedded = embedded + nn.Dense(self.features, name="to_go")(x.to_go[..., None])
         return nn.LayerNorm()(embedded)
 

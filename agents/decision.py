@@ -24,6 +24,7 @@ from rlseq.agents.networks import ENCODERS, action_head, keeps_image, make_trunk
 from rlseq.agents.observations import Observations
 from rlseq.agents.offline import OfflineData, Window, load_data, sample_windows
 from rlseq.agents.updates import gradient_step
+from rlseq.cores.dtypes import around
 from rlseq.data.minari import minari_scores
 from rlseq.envs.spaces import flat_size, flatten
 from rlseq.errors import InputError
@@ -108,7 +109,8 @@ class Decision:
         self.env = self.observations.wrap(env)
         self.action_space = env.spec.action_space
         encoders, cores = make_trunk(core, space, c.encoder_kind, c.encoder)
-        encoder = ConditionedEncoder(encoders[0], cores[0].features, c.condition)
+        dtype = around(cores[0].dtype)
+        encoder = ConditionedEncoder(encoders[0], cores[0].features, c.condition, dtype)
         kind, sizes = action_head(self.action_space)
         self.network: Any = ConditionedPolicy((encoder,), cores, kind, sizes, (c.head,))
         rate = learning_rate(c.schedule, c.lr, num_updates, c.warmup)

@@ -22,6 +22,7 @@ from rlseq.agents.imagination_settings import ImaginationConfig, check
 from rlseq.agents.metrics import Episodes, training_metrics
 from rlseq.agents.replay_agent import learn_when
 from rlseq.agents.types import AgentPart
+from rlseq.cores.dtypes import around
 from rlseq.envs.spaces import describe
 from rlseq.envs.wrappers import with_statistics
 from rlseq.errors import InputError
@@ -85,7 +86,8 @@ class Imagination:
             **(world_model or {"name": "drama"}),
         )
         size = self.model.latent_size + self.model.hidden_size
-        self.behaviour = Behaviour(config, size, self.num_actions, self.model.two_hot)
+        dtype = around(core.get("dtype", "float32"))
+        self.behaviour = Behaviour(config, size, self.num_actions, self.model.two_hot, dtype)
         self.steps_per_update = self.update_steps(config, env.num_envs)
         sampler = make_sampler(
             config.sampling,

@@ -24,6 +24,7 @@ from rlseq.agents.rollout import ended_for_learner, learned_mask
 from rlseq.agents.stream_settings import StreamConfig
 from rlseq.agents.stream_side import Head, Memory, Side
 from rlseq.cores import make_core
+from rlseq.cores.dtypes import around
 from rlseq.nn.distributions import Distribution
 from rlseq.nn.encoders import SparseStack
 from rlseq.nn.heads import PolicyHead, ValueHead
@@ -185,10 +186,13 @@ class Stream(PolicyAgent):
     def _side(self, core: dict[str, Any], out: Any, kappa: float) -> Side:
         c, images = self.config, self.observations.images
         encoder, head = ((width,) if width else () for width in (c.encoder, c.head))
-        enter: Any = SparseStack(encoder, c.sparsity)
+        stack = make_core(**core)
+        dtype = around(stack.dtype)
+        enter: Any = SparseStack(encoder, c.sparsity, dtype)
         if images:
-            enter = make_encoder(c.encoder_kind, self.observations.space, encoder, norm=True)
+            space = self.observations.space
+            enter = make_encoder(c.encoder_kind, space, encoder, norm=True, dtype=dtype)
         # What an image's many parameters did to every number of the state is too much to carry.
-        memory = Encoded(enter, make_core(**core), traced=not images)
+        memory = Encoded(enter, stack, traced=not images)
         estimator = make_estimator(c.estimator, memory)
-        return Side(estimator, Head(head, c.sparsity, out), kappa, c)
+        return Side(estimator, Head(head, c.sparsity, out, dtype), kappa, c)

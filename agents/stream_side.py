@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from rlseq.agents.networks import as_float32
 from rlseq.nn.encoders import SparseStack
 from rlseq.online import Estimator, Trace
 from rlseq.online.types import Pullback, cleared
@@ -16,16 +17,18 @@ from rlseq.types import Carry, Params, PyTree
 
 
 class Head(nn.Module):
-    """Features [..., D] -> what `out` makes of them, behind sparse layers."""
+    """Features [..., D] -> what `out` makes of them in float32, behind sparse layers of `dtype`."""
 
     widths: tuple[int, ...]
     sparsity: float
     out: nn.Module
+    dtype: str = "float32"
 
     @nn.compact
     def __call__(self, y: Array) -> Any:
-        # The core may have another dtype.
-        return self.out(SparseStack(self.widths, self.sparsity)(y.astype(jnp.float32)))
+        # The core may have another dtype than either.
+        body = SparseStack(self.widths, self.sparsity, self.dtype)
+        return self.out(as_float32(body(as_float32(y))))
 
 
 class Memory(NamedTuple):

@@ -14,7 +14,7 @@ from jax import Array
 from rlseq.cores.options import Dtype, Features, Heads, MatmulDtype
 from rlseq.errors import InputError
 from rlseq.fields import OneOf
-from rlseq.nn.projection import Projection
+from rlseq.nn.projection import Projection, project
 from rlseq.scans.softmax import METHODS, empty, softmax_scan, softmax_step
 from rlseq.types import Carry
 
@@ -60,9 +60,7 @@ class Aaren(nn.Module):
         self.output = Projection(self.features, use_bias=False, **dtypes)
         if self.forget_gate:
             zeros = nn.initializers.zeros
-            self.forget = Projection(
-                self.heads, kernel_init=zeros, bias_init=forget_bias, dtype=self.dtype
-            )
+            self.forget = Projection(self.heads, kernel_init=zeros, bias_init=forget_bias, **dtypes)
 
     def init_carry(self, batch: int) -> Carry:
         """The empty softmax of each head."""
@@ -80,7 +78,7 @@ class Aaren(nn.Module):
 
     def _inputs(self, x: Array) -> tuple[Array | None, Array, Array]:
         """Log-decay or None and score [..., heads], value [..., heads, head]."""
-        score = x @ self.key(x.shape[-1], self.query)
+        score = project(x, self.key(x.shape[-1], self.query), self.matmul_dtype)
         value = self.value(x).reshape(*x.shape[:-1], *self.query.shape)
         decay = jax.nn.log_sigmoid(self.forget(x)) if self.forget_gate else None
         return decay, score, value

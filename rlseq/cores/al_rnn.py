@@ -11,8 +11,9 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from rlseq.cores.options import Dtype, Features, Size
+from rlseq.cores.options import Dtype, Features, MatmulDtype, Size
 from rlseq.errors import InputError
+from rlseq.nn.projection import dense
 from rlseq.scans.sequential import additive, clear, recurrent_product, recurrent_scan
 from rlseq.types import Carry
 
@@ -57,6 +58,7 @@ class ALRNN(nn.Module):
     features: Features
     rectified: Size = 2  # P; the paper's for Lorenz-63
     dtype: Dtype = "float32"
+    matmul_dtype: MatmulDtype = ""  # of the projection of inputs; "" is `dtype`
 
     def __post_init__(self) -> None:
         if not 0 <= self.rectified <= self.features:
@@ -68,7 +70,7 @@ class ALRNN(nn.Module):
     def setup(self) -> None:
         n, dtype = self.features, jnp.dtype(self.dtype)
         normal = nn.initializers.normal(0.01)  # the paper's code
-        self.inputs = nn.Dense(n, use_bias=False, dtype=self.dtype, param_dtype=self.dtype)
+        self.inputs = dense(n, use_bias=False, dtype=self.dtype, matmul_dtype=self.matmul_dtype)
         self.diagonal = self.param("diagonal", self._initial_diagonal, (n,), dtype)
         self.recurrent = self.param("recurrent", normal, (n, n), dtype)
         self.bias = self.param("bias", nn.initializers.zeros, (n,), dtype)

@@ -11,6 +11,7 @@ from jax import Array
 from rlseq.cores.options import Dtype, Features
 from rlseq.errors import InputError
 from rlseq.fields import OneOf, Range, Share
+from rlseq.nn.projection import project
 from rlseq.scans.affine import METHODS
 from rlseq.scans.rotation import rotate, rotation_scan
 from rlseq.types import Carry
@@ -102,7 +103,10 @@ class Ring(Diagonal):
         return jnp.log(jax.random.uniform(key, shape, dtype, 1e-6, 1.0) * self.phase_max)
 
 
-def project_pairs(states: Array, c: Array) -> Array:
-    """Re(C h) as one real matmul: states [..., 2, P], c [2, features, P] -> [..., features]."""
+def project_pairs(states: Array, c: Array, matmul_dtype: str) -> Array:
+    """Re(C h) as one real matmul: states [..., 2, P], c [2, features, P] -> [..., features].
+
+    Factors are in `matmul_dtype`, the states too: what is rounded here is read, and not carried on.
+    """
     parts = states.reshape(*states.shape[:-2], 2 * states.shape[-1])
-    return parts @ jnp.concatenate([c[0], -c[1]], axis=1).T
+    return project(parts, jnp.concatenate([c[0], -c[1]], axis=1).T, matmul_dtype)

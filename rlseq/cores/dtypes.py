@@ -1,9 +1,11 @@
 """Which dtypes a core may have, and what of it they are.
 
 `dtype` is that of a core's results. In half precision it is also that of what lies between layers,
-of mixers and, by `matmul_dtype`, of the factors of projections. As flax has it, parameters stay in
+of mixers and, by `matmul_dtype`, of the factors of projections: of every dense matrix that reads
+inputs or writes outputs, B and C of state spaces with them. As flax has it, parameters stay in
 float32. So do norms, carries, scans and products with recurrent matrices: rounded at every step, a
-memory would drift, and sequences would differ from their steps.
+memory would drift, and sequences would differ from their steps. A convolution over time, whose
+weights are one number a channel, is no product of matrices and stays too.
 """
 
 from typing import Any

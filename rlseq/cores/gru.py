@@ -8,8 +8,9 @@ import jax.numpy as jnp
 from jax import Array
 
 from rlseq.cores.lstm import check_heads, orthogonal_gates, recurrent_shape
-from rlseq.cores.options import Dtype, Features, Heads
+from rlseq.cores.options import Dtype, Features, Heads, MatmulDtype
 from rlseq.cores.recurrence import Recurrence
+from rlseq.nn.projection import dense
 from rlseq.scans.sequential import Gates, clear, recurrent_product, recurrent_scan
 from rlseq.types import Carry
 
@@ -54,6 +55,7 @@ class GRU(nn.Module):
     features: Features
     heads: Heads = 1  # blocks of the recurrent matrix, one a head (FlashRNN, 2412.07752)
     dtype: Dtype = "float32"
+    matmul_dtype: MatmulDtype = ""  # of the projection of inputs; "" is `dtype`
 
     def __post_init__(self) -> None:
         check_heads("gru", self.features, self.heads)
@@ -62,7 +64,7 @@ class GRU(nn.Module):
     def setup(self) -> None:
         n = self.features
         zeros = nn.initializers.zeros
-        self.inputs = nn.Dense(3 * n, dtype=self.dtype, param_dtype=self.dtype)
+        self.inputs = dense(3 * n, dtype=self.dtype, matmul_dtype=self.matmul_dtype)
         shape = recurrent_shape(n, 3, self.heads)
         self.recurrent = self.param("recurrent", orthogonal_gates, shape, self.dtype)
         self.bias = self.param("bias", zeros, (3 * n,), self.dtype)

@@ -12,8 +12,9 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from rlseq.cores.options import Dtype, Features
+from rlseq.cores.options import Dtype, Features, MatmulDtype
 from rlseq.cores.recurrence import Recurrence
+from rlseq.nn.projection import dense
 from rlseq.scans.sequential import additive, cell_scan, clear, recurrent_product, recurrent_scan
 from rlseq.types import Carry
 
@@ -42,10 +43,11 @@ class LeakyRNN(nn.Module):
     features: Features
     diagonal: bool = False  # no W: a unit sees the inputs and its own past alone
     dtype: Dtype = "float32"
+    matmul_dtype: MatmulDtype = ""  # of the projection of inputs; "" is `dtype`
 
     def setup(self) -> None:
         n, dtype = self.features, jnp.dtype(self.dtype)
-        self.inputs = nn.Dense(n, use_bias=False, dtype=self.dtype, param_dtype=self.dtype)
+        self.inputs = dense(n, use_bias=False, dtype=self.dtype, matmul_dtype=self.matmul_dtype)
         if not self.diagonal:
             self.recurrent = self.param("recurrent", self._uniform, (n, n))
         self.bias = self.param("bias", self._uniform, (n,))

@@ -9,8 +9,9 @@ import jax.numpy as jnp
 from jax import Array
 
 from rlseq.cores.diagonal import Ring, project_pairs
-from rlseq.cores.options import Size
+from rlseq.cores.options import MatmulDtype, Size
 from rlseq.cores.recurrence import Recurrence
+from rlseq.nn.projection import project
 
 
 class LRU(Ring):
@@ -20,6 +21,7 @@ class LRU(Ring):
     """
 
     state_size: Size = 0  # complex states; 0 means half of `features`, a carry of `features` reals
+    matmul_dtype: MatmulDtype = ""  # of the products with B and C; "" is `dtype`
 
     @property
     def states(self) -> int:
@@ -44,15 +46,19 @@ class LRU(Ring):
         self.skip = self.param("skip", normal(1.0), (d,), dtype)
 
     def _drive(self, x: Array) -> tuple[tuple[Array, Array], Array]:
-        """The transition ([P], [P]) and g B x [..., 2, P] from one real matmul."""
+        """The transition ([P], [P]) and g B x [..., 2, P] from one real matmul.
+
+        Its factors are in `matmul_dtype`; the transition, which acts at every step, is not.
+        """
         radius, phase = jnp.exp(-jnp.exp(self.nu)), jnp.exp(self.theta)
         b = self.b * jnp.exp(self.scale)[None, :, None]
-        drive = x @ b.reshape(-1, b.shape[-1]).T
+        drive = project(x, b.reshape(-1, b.shape[-1]).T, self.matmul_dtype)
         pairs = drive.reshape(*x.shape[:-1], 2, self.states)
         return (radius * jnp.cos(phase), radius * jnp.sin(phase)), pairs
 
     def _output(self, states: Array, x: Array) -> Array:
-        return project_pairs(states, self.c) + jnp.broadcast_to(self.skip, x.shape) * x
+        y = project_pairs(states, self.c, self.matmul_dtype)
+        return y + jnp.broadcast_to(self.skip, x.shape) * x
 
     def _initial_scale(self, key: Array) -> Array:
         """log sqrt(1 - |L|^2)."""

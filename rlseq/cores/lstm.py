@@ -7,10 +7,11 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from rlseq.cores.options import Bias, Dtype, Features, Heads
+from rlseq.cores.options import Bias, Dtype, Features, Heads, MatmulDtype
 from rlseq.cores.recurrence import Recurrence
 from rlseq.errors import InputError
 from rlseq.nn.initialisers import orthogonal
+from rlseq.nn.projection import dense
 from rlseq.scans.sequential import Gates, clear, recurrent_product, recurrent_scan, same
 from rlseq.types import Carry
 
@@ -50,6 +51,7 @@ class LSTM(nn.Module):
     forget_bias: Bias = 1.0  # Jozefowicz et al. 2015, section 5: keeps early gradients alive
     heads: Heads = 1  # blocks of the recurrent matrix, one a head (FlashRNN, 2412.07752)
     dtype: Dtype = "float32"
+    matmul_dtype: MatmulDtype = ""  # of the projection of inputs; "" is `dtype`
 
     def __post_init__(self) -> None:
         check_heads("lstm", self.features, self.heads)
@@ -57,7 +59,7 @@ class LSTM(nn.Module):
 
     def setup(self) -> None:
         n = self.features
-        self.inputs = nn.Dense(4 * n, use_bias=False, dtype=self.dtype, param_dtype=self.dtype)
+        self.inputs = dense(4 * n, use_bias=False, dtype=self.dtype, matmul_dtype=self.matmul_dtype)
         shape = recurrent_shape(n, 4, self.heads)
         self.recurrent = self.param("recurrent", orthogonal_gates, shape, self.dtype)
         self.bias = self.param("bias", self._initial_bias, (4 * n,), self.dtype)

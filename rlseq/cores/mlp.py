@@ -5,7 +5,8 @@ from typing import ClassVar
 import flax.linen as nn
 from jax import Array
 
-from rlseq.cores.options import Dtype, Features
+from rlseq.cores.options import Dtype, Features, MatmulDtype
+from rlseq.nn.projection import dense
 from rlseq.types import Carry
 
 
@@ -18,9 +19,10 @@ class MLP(nn.Module):
 
     features: Features
     dtype: Dtype = "float32"
+    matmul_dtype: MatmulDtype = ""  # of the layer; "" is `dtype`
 
     def setup(self) -> None:
-        self.dense = nn.Dense(self.features, dtype=self.dtype, param_dtype=self.dtype)
+        self.dense = dense(self.features, dtype=self.dtype, matmul_dtype=self.matmul_dtype)
 
     def init_carry(self, batch: int) -> Carry:
         """The empty carry."""

@@ -18,7 +18,7 @@ from rlseq.errors import InputError
 from rlseq.fields import OneOf
 from rlseq.nn.causal_conv import CausalConv
 from rlseq.nn.chunked import in_chunks
-from rlseq.nn.projection import Projection
+from rlseq.nn.projection import Projection, project
 from rlseq.scans.exponential import METHODS, Matrix, empty, exponential_scan, exponential_step
 from rlseq.types import Carry
 
@@ -113,7 +113,7 @@ class MLSTM(nn.Module):
         """Queries, keys and values [..., heads, P], log f and log i [..., heads]."""
         q, k = self._map(0, key), self._map(1, key)
         v = self._map(2, value)
-        gates = jnp.concatenate([q, k, v], axis=-1) @ self.gates
+        gates = project(jnp.concatenate([q, k, v], axis=-1), self.gates, self.matmul_dtype)
         bias = jnp.concatenate([self.write_bias, self.forget_bias])
         write, forget = jnp.split(gates + jnp.broadcast_to(bias, gates.shape), 2, axis=-1)
         shape = (*key.shape[:-1], self._heads(), key.shape[-1] // self._heads())
@@ -122,7 +122,7 @@ class MLSTM(nn.Module):
 
     def _map(self, i: int, x: Array) -> Array:
         blocks = x.reshape(*x.shape[:-1], *self.maps.shape[1:3])
-        return jnp.einsum("...ni,nij->...nj", blocks, self.maps[i]).reshape(x.shape)
+        return project(blocks, self.maps[i], self.matmul_dtype).reshape(x.shape)
 
     def _finish(self, h: Array, key: Array, z: Array) -> Array:
         """The norm of every head, the skip around the memory, the gate."""

@@ -12,9 +12,11 @@ import jax.numpy as jnp
 from jax import Array
 
 from rlseq.cores.diagonal import Ring
+from rlseq.cores.options import MatmulDtype
 from rlseq.cores.recurrence import Recurrence
 from rlseq.errors import InputError
 from rlseq.fields import OneOf
+from rlseq.nn.projection import dense
 
 ACTIVATIONS = {"relu": nn.relu, "tanh": nn.tanh, "none": lambda x: x}
 Activation = Annotated[str, OneOf(ACTIVATIONS)]
@@ -29,6 +31,7 @@ class RTU(Ring):
     block: ClassVar[dict] = {"layers": 1}
 
     activation: Activation = "relu"  # f: the paper's, or "tanh" or "none"
+    matmul_dtype: MatmulDtype = ""  # of the projection of inputs; "" is `dtype`
 
     def __post_init__(self) -> None:
         if self.features % 2:
@@ -49,8 +52,8 @@ class RTU(Ring):
     def setup(self) -> None:
         self.nu = self.param("nu", self._initial_radius, (self.states,))
         self.theta = self.param("theta", self._initial_phase, (self.states,))
-        self.inputs = nn.Dense(
-            self.features, use_bias=False, dtype=self.dtype, param_dtype=self.dtype
+        self.inputs = dense(
+            self.features, use_bias=False, dtype=self.dtype, matmul_dtype=self.matmul_dtype
         )
 
     def _drive(self, x: Array) -> tuple[tuple[Array, Array], Array]:

@@ -44,6 +44,7 @@ def initial_spectrum(rule: str, size: int) -> np.ndarray:
 class S4D(Diagonal):
     """One S4D layer; the carry is [B, 2, features * state_size / 2]: real and imaginary parts.
 
+    It has no projections, and so no `matmul_dtype`: B and C act within a channel, inside the scan.
     Raises InputError for an odd state or step sizes out of order.
     """
 

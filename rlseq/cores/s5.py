@@ -15,11 +15,12 @@ import numpy as np
 from jax import Array
 
 from rlseq.cores.diagonal import Diagonal, project_pairs
-from rlseq.cores.options import Blocks, Size, StepSize
+from rlseq.cores.options import Blocks, MatmulDtype, Size, StepSize
 from rlseq.cores.recurrence import Recurrence
 from rlseq.cores.selective import check_step_range
 from rlseq.errors import InputError
 from rlseq.fields import OneOf
+from rlseq.nn.projection import project
 
 DISCRETIZATIONS = ("zoh", "bilinear")
 Discretization = Annotated[str, OneOf(DISCRETIZATIONS)]
@@ -63,6 +64,7 @@ class S5(Diagonal):
     clip_eigenvalues: bool = True  # S5 leaves it off; its authors advise it for unbounded lengths
     step_min: StepSize = 0.001  # S5, table 11; log-uniform between these
     step_max: StepSize = 0.1
+    matmul_dtype: MatmulDtype = ""  # of the products with B and C; "" is `dtype`
 
     def __post_init__(self) -> None:
         size = self.state_size or self.features
@@ -101,7 +103,10 @@ class S5(Diagonal):
         return Recurrence(axes, self.states, diagonal=True)
 
     def _drive(self, x: Array) -> tuple[tuple[Array, Array], Array]:
-        """The transition ([P], [P]) and B x [..., 2, P]; the complex product is one real matmul."""
+        """The transition ([P], [P]) and B x [..., 2, P]; the complex product is one real matmul.
+
+        Its factors are in `matmul_dtype`; the transition, which acts at every step, is not.
+        """
         real = jnp.minimum(self.real, MAX_REAL) if self.clip_eigenvalues else self.real
         step = jnp.exp(self.log_step)
         eigenvalues = jax.lax.complex(real, self.imag)
@@ -109,14 +114,14 @@ class S5(Diagonal):
             eigenvalues, step.astype(eigenvalues.dtype), self.discretization
         )
         b = self.b(x.shape[-1]) * factor[:, None]
-        drive = x @ jnp.concatenate([b.real, b.imag]).T
+        drive = project(x, jnp.concatenate([b.real, b.imag]).T, self.matmul_dtype)
         pairs = drive.reshape(*x.shape[:-1], 2, transition.shape[0])
         return (transition.real, transition.imag), pairs
 
     def _output(self, states: Array, x: Array) -> Array:
         """2 Re(C h) + D x as one real matmul; states [..., 2, P]."""
         skip = jnp.broadcast_to(self.skip, x.shape)
-        return project_pairs(states, 2 * self.c) + skip * x
+        return project_pairs(states, 2 * self.c, self.matmul_dtype) + skip * x
 
     def _initial_step(self, key: Array, shape: tuple[int, ...]) -> Array:
         low, high = math.log(self.step_min), math.log(self.step_max)

@@ -16,8 +16,9 @@ from jax import Array, lax
 
 from rlseq.cores.lstm import check_heads, recurrent_shape
 from rlseq.cores.mlstm import normalise_heads
-from rlseq.cores.options import AutoHeads, Dtype, Features, Kernel, Slope
+from rlseq.cores.options import AutoHeads, Dtype, Features, Kernel, MatmulDtype, Slope
 from rlseq.nn.causal_conv import CausalConv
+from rlseq.nn.projection import dense, project
 from rlseq.scans.sequential import additive, clear, recurrent_product, recurrent_scan
 from rlseq.scans.softmax import NEVER
 from rlseq.types import Carry
@@ -65,6 +66,7 @@ class SLSTM(nn.Module):
     conv: Kernel = 4  # xLSTM
     forget_slope: Slope = 0.3  # xLSTM, first block; 1.6 in the last: see `forget_bias`
     dtype: Dtype = "float32"
+    matmul_dtype: MatmulDtype = ""  # of the projections; "" is `dtype`
 
     def __post_init__(self) -> None:
         if self.heads:
@@ -77,7 +79,7 @@ class SLSTM(nn.Module):
 
     def setup(self) -> None:
         n, heads, dtype = self.features, self._heads(), jnp.dtype(self.dtype)
-        self.project = nn.Dense(n, dtype=self.dtype, param_dtype=self.dtype)
+        self.project = dense(n, dtype=self.dtype, matmul_dtype=self.matmul_dtype)
         self.window = CausalConv(n, self.conv, dtype=self.dtype)
         size = n // heads
         start = nn.initializers.normal((2 / 5 / n) ** 0.5)  # xLSTM's "small" one
@@ -120,7 +122,7 @@ class SLSTM(nn.Module):
         mixed = nn.silu(mixed)
         parts = jnp.stack([mixed, mixed, x, x], axis=-2)
         parts = parts.reshape(*parts.shape[:-1], *self.maps.shape[1:3])
-        out = jnp.einsum("...ghi,ghij->...ghj", parts, self.maps)
+        out = project(parts, self.maps, self.matmul_dtype)
         return out.reshape(*x.shape[:-1], 4 * self.features)
 
     def _finish(self, h: Array) -> Array:

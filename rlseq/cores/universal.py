@@ -12,8 +12,9 @@ from jax import Array
 
 from rlseq import registry
 from rlseq.cores.layer import layer_class
-from rlseq.cores.options import Dtype, Features, Layers
+from rlseq.cores.options import Dtype, Features, Layers, MatmulDtype
 from rlseq.fields import OneOf
+from rlseq.nn.projection import dense
 from rlseq.types import Carry
 
 
@@ -50,10 +51,11 @@ class Universal(nn.Module):
     inner: Inner = "gru"  # a core with its own defaults
     depth: Layers = 3  # ours
     dtype: Dtype = "float32"
+    matmul_dtype: MatmulDtype = ""  # of the halting layer and the inner core; "" is `dtype`
 
     def setup(self) -> None:
         self.layer = self._layer()
-        self.halt = nn.Dense(1, dtype=self.dtype, param_dtype=self.dtype)
+        self.halt = dense(1, dtype=self.dtype, matmul_dtype=self.matmul_dtype)
 
     def init_carry(self, batch: int) -> Carry:
         """The inner core's fresh carry, once a depth."""
@@ -84,4 +86,7 @@ class Universal(nn.Module):
     def _layer(self) -> Any:
         # No parent: also `init_carry` makes one, outside of any parameters.
         layer = layer_class(self.inner)
-        return layer(features=self.features, dtype=self.dtype, parent=None)
+        options = {"features": self.features, "dtype": self.dtype, "parent": None}
+        if "matmul_dtype" in layer.__dataclass_fields__:
+            options["matmul_dtype"] = self.matmul_dtype
+        return layer(**options)

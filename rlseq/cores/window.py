@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from rlseq.cores.options import Dtype, Features, WindowSize
+from rlseq.cores.options import Dtype, Features, MatmulDtype, WindowSize
+from rlseq.nn.projection import dense, project
 from rlseq.types import Carry
 
 
@@ -25,10 +26,11 @@ class Window(nn.Module):
     features: Features
     window: WindowSize = 4  # the frame stack of DQN (Mnih et al. 2015)
     dtype: Dtype = "float32"
+    matmul_dtype: MatmulDtype = ""  # of the layers; "" is `dtype`
 
     def setup(self) -> None:
         n, k = self.features, self.window
-        self.embed = nn.Dense(n, use_bias=False, dtype=self.dtype, param_dtype=self.dtype)
+        self.embed = dense(n, use_bias=False, dtype=self.dtype, matmul_dtype=self.matmul_dtype)
         start = nn.initializers.normal((k * n) ** -0.5)
         self.weight = self.param("weight", start, (k, n, n), jnp.dtype(self.dtype))
         zeros = nn.initializers.zeros
@@ -48,7 +50,7 @@ class Window(nn.Module):
         for j in range(self.window):
             at = slice(past - j, past - j + length)
             seen = jnp.where(episode[past:] == episode[at], steps[at], 0)
-            total = total + seen @ self.weight[j]
+            total = total + project(seen, self.weight[j], self.matmul_dtype)
         if past:
             last = jnp.where(episode[length:] == episode[-1:], steps[length:], 0)
             carry = jnp.moveaxis(last, 0, 1)
@@ -59,7 +61,8 @@ class Window(nn.Module):
         past = jnp.where(reset[:, None, None], 0, carry)
         steps = jnp.concatenate([past, self.embed(x)[:, None]], axis=1)
         flat = jnp.flip(steps, 1).reshape(x.shape[0], -1)
-        return steps[:, 1:], self._activate(flat @ self.weight.reshape(-1, self.features))
+        weight = self.weight.reshape(-1, self.features)
+        return steps[:, 1:], self._activate(project(flat, weight, self.matmul_dtype))
 
     def _activate(self, total: Array) -> Array:
         return jax.nn.relu(total + jnp.broadcast_to(self.bias, total.shape))

@@ -43,12 +43,13 @@ class SparseStack(nn.Module):
 
     widths: tuple[int, ...]
     sparsity: float = 0.9  # the paper's
+    dtype: str = "float32"  # as in `DenseStack`
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         for width in self.widths:
-            x = nn.Dense(width, kernel_init=sparse(self.sparsity))(x)
-            x = nn.leaky_relu(nn.LayerNorm(use_bias=False, use_scale=False)(x))
+            x = nn.Dense(width, kernel_init=sparse(self.sparsity), dtype=self.dtype)(x)
+            x = nn.leaky_relu(normed(x, nn.LayerNorm(use_bias=False, use_scale=False)))
         return x
 
 

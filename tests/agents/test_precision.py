@@ -4,9 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.extend.core import jaxprs_in_params
 
 from rlseq import agents, config, registry
+from rlseq.agents.behaviour import Behaviour, ImaginedBatch
+from rlseq.agents.imagination_settings import ImaginationConfig
+from rlseq.agents.on_policy import PolicyParams
 from rlseq.envs import make_env
 from rlseq.errors import InputError
 from rlseq.laws import agent_cases
@@ -14,6 +16,8 @@ from rlseq.nn.pixels import NATURE, PixelEncoder
 from rlseq.train import build
 from rlseq.world_models import make_world_model
 from tests.agents import test_probes
+from tests.draws import Draws
+from tests.products import products
 from tests.world_models import small
 
 NAMES = [name for name in registry.names("agent") if name != "decision"]
@@ -38,17 +42,6 @@ def test_what_every_agent_keeps_and_logs_has_the_same_dtypes(name):
     assert trained(name, "bfloat16") == trained(name, "float32")
 
 
-def products(jaxpr):
-    """The dtypes of the factors of every product in a program, those inside of others too."""
-    found = []
-    for equation in jaxpr.eqns:
-        if equation.primitive.name in ("dot_general", "conv_general_dilated"):
-            found.append({var.aval.dtype.type for var in equation.invars})
-        for inner in jaxprs_in_params(equation.params):
-            found += products(inner)
-    return found
-
-
 def test_products_of_network_and_gradient_are_in_half_precision():
     env = make_env("probe:Leak", 4)
     core = {"name": "min_gru", "features": 8, "dtype": "bfloat16"}
@@ -60,10 +53,53 @@ def test_products_of_network_and_gradient_are_in_half_precision():
         _, policy, value = agent.network.apply(params, agent.init_carry(4), obs, reset)
         return policy.entropy().sum() + value.sum()
 
-    seen = products(jax.make_jaxpr(jax.grad(loss))(state.params.network).jaxpr)
-    last = [kinds for kinds in seen if HALF.dtype.type not in kinds]
-    assert all(kinds == {HALF.dtype.type} for kinds in seen if kinds not in last)
-    assert len(last) == 6 and len(seen) > 20  # policy and value, with two gradients each
+    seen = products(jax.grad(loss), state.params.network)
+    assert set(seen) == {"bfloat16", "float32"}
+    assert seen["float32"] == 6 and seen["bfloat16"] > 14  # policy and value, two gradients each
+
+
+def test_actor_and_critic_of_imagination_too():
+    sizes = ImaginationConfig(actor=6, critic=7, contexts=4, horizon=3)
+    whole, half = (Behaviour(sizes, 5, 3, dtype=dtype) for dtype in ("float32", "bfloat16"))
+    state = whole.init(jax.random.key(0))
+    draws = Draws(0)
+    features, number = draws.normal(4, 5), draws.normal(4)
+    batch = ImaginedBatch(
+        features, features, jnp.arange(4) % 3, number, number, number, number, jnp.ones(4, bool)
+    )
+    params = jax.tree.map(
+        lambda p: p + 0.3 * jnp.sin(jnp.arange(p.size, dtype=p.dtype)).reshape(p.shape),
+        state.params,
+    )
+
+    def gradient(behaviour):
+        return jax.grad(lambda params: behaviour.loss(params, batch)[0])
+
+    seen = products(gradient(half), params)
+    # Two gradients each: of the last layers, and of three before them, but for that by the inputs.
+    assert seen == {"float32": 6, "bfloat16": 2 * (3 * 3 - 1)}
+    assert set(products(gradient(whole), params)) == {"float32"}
+    exact, near = (jax.jit(gradient(one))(params) for one in (whole, half))
+    for one, other in zip(jax.tree.leaves(near), jax.tree.leaves(exact), strict=True):
+        assert one.dtype == jnp.float32
+        assert np.abs(one - other).max() < 0.05 * max(1, np.abs(other).max())
+    assert any((a != b).any() for a, b in zip(*map(jax.tree.leaves, (near, exact)), strict=True))
+
+
+def test_layers_of_stream_around_the_core_too():
+    env, core = make_env("probe:Leak", 4), {"name": "rtu", "features": 8, "dtype": "bfloat16"}
+    agent = agents.make_agent("stream", env, core=core, num_updates=1, encoder=8, head=8)
+    state = jax.eval_shape(agent.init, jax.random.key(0))
+    obs, reset = jnp.zeros((4, 2)), jnp.zeros(4, bool)
+
+    def loss(network):
+        params = PolicyParams(network, agent.observations.init_moments())
+        _, policy, value = agent.policy(params, agent.init_carry(4), obs, reset)
+        return policy.entropy().sum() + value.sum()
+
+    seen = products(jax.grad(loss), state.params.network)
+    # An encoder, a projection and a head on both sides; the observations have no gradient.
+    assert seen == {"float32": 6, "bfloat16": 2 * (3 * 3 - 1)}
 
 
 def test_an_image_is_encoded_in_it():

@@ -9,6 +9,7 @@ import rlseq
 from rlseq.errors import InputError
 from tests import kinds
 from tests.draws import Draws
+from tests.products import products
 
 T, B, D, FEATURES = 12, 3, 5, 8
 BLOCKS = (
@@ -16,6 +17,9 @@ BLOCKS = (
     {"norm": "pre_rms", "mixer": "half_glu1"},
     {"norm": "pre", "mixer": "glu", "dropout": 0.1},
 )
+# Projections of one layer that are no kernel of a dense layer; those of `universal` are used again.
+MATRICES = {"lru": 2, "mlstm": 4, "s5": 2, "slstm": 1, "universal": 2, "window": 4}
+WITHOUT = ["s4d"]  # a state space a channel: nothing mixes channels, all of it is the scan
 FORMS = [(name, {}) for name in rlseq.core_names()] + [("gru", block) for block in BLOCKS]
 
 
@@ -48,6 +52,25 @@ def test_what_is_in_which_dtype(name, block, dtype):
             )
             assert dtypes(kept) == {held}
             assert dtypes(results) == {dtype}
+
+
+@pytest.mark.parametrize("name", rlseq.core_names())
+def test_factors_of_every_projection_are_in_half_precision_forward_and_backward(name):
+    assert ("matmul_dtype" in rlseq.cores.core_options(name)) == (name not in WITHOUT)
+    bare = {"layers": 1, "norm": "none", "mixer": "none", "residual": False}
+    core = rlseq.make_core(name, FEATURES, dtype="bfloat16", **bare)
+    carry, x, reset = core.init_carry(B), jnp.zeros((T, B, FEATURES)), jnp.zeros((T, B), bool)
+    params = jax.eval_shape(core.init, jax.random.key(0), carry, x, reset)
+
+    def total(params, x):
+        return core.apply(params, carry, x, reset)[1].astype(jnp.float32).sum()
+
+    paths = [path for path, _ in jax.tree_util.tree_leaves_with_path(params)]
+    kernels = sum(path[-1].key == "kernel" for path in paths)
+    seen = products(jax.grad(total, (0, 1)), params, x)
+    # Each is a factor of the result, of the gradient by its input and of that by itself.
+    assert seen["bfloat16"] == 3 * (kernels + MATRICES.get(name, 0))
+    assert set(seen) <= {"bfloat16", "float32"}
 
 
 @pytest.mark.parametrize("name", kinds.cores())

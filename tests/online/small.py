@@ -19,7 +19,8 @@ def drawn(dtype, seed=0, reset_rate=0.2):
 
 
 def loss(y, target):
-    """Of one step; not linear, so that its gradient depends on y."""
+    """Of one step; not linear, so that its gradient depends on y, which may be half precision."""
+    y = y.astype(target.dtype)
     return 0.5 * ((y - target) ** 2).sum() + (y[..., 0] * target[..., 1]).sum()
 
 

@@ -10,6 +10,7 @@ import pytest
 
 import rlseq
 from rlseq.errors import InputError
+from rlseq.nn.encoders import SparseStack
 from rlseq.online import ESTIMATORS, Encoded, make_estimator
 from tests.online.small import (
     BATCH,
@@ -86,6 +87,22 @@ def test_rtrl_is_exact_for_an_encoder_before_the_core_too(name):
     (exact, _), (estimated, _) = both(make_estimator("rtrl", module), params, *data)
     close(estimated, exact, 1e-5)
     assert len(jax.tree.leaves(exact["params"]["encoder"])) == 4
+
+
+@pytest.mark.parametrize(("kind", "name"), [("rtrl", "rtu"), ("snap1", "gru")])
+def test_in_half_precision_estimates_are_near_those_of_float32(kind, name):
+    """Products are rounded at every step, and what is carried is not: nothing adds up."""
+    data, found = drawn("float32"), []
+    for dtype in ("float32", "bfloat16"):
+        module = Encoded(SparseStack((FEATURES,), 0.0, dtype), core(name, dtype, **PLAIN))
+        params = init(module, "float32")
+        one, y = jax.jit(partial(by_estimator, make_estimator(kind, module)))(params, *data)
+        found.append((one, y.astype(jnp.float32)))
+    (exact, whole), (near, half) = found
+    assert {leaf.dtype for leaf in jax.tree.leaves(near)} == {jnp.dtype("float32")}
+    close(near, exact, 0.05)
+    np.testing.assert_allclose(half, whole, atol=0.05)
+    assert np.abs(half - whole).max() > 0
 
 
 @pytest.mark.parametrize("name", ["rtu", "leaky_rnn", "s4d"])
