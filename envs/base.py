@@ -44,10 +44,18 @@ class Env(Environment[Any, EnvParams]):
         """The hidden state as an element of `state_space(params)`, where an environment has one."""
         raise NotImplementedError
 
-    def pictures(self, obs: PyTree) -> np.ndarray:
-        """Images uint8 [T, H, W, 3] of observations [T, ...], drawn on the host, where an
-        environment has them."""
+    def to_draw(self, state: Any) -> PyTree:
+        """What `pictures` draws of a state, made inside jit; where an environment has none, it
+        draws observations."""
         raise NotImplementedError
+
+    def pictures(self, kept: PyTree) -> np.ndarray:
+        """Images uint8 [T, H, W, 3] of observations, or of what `to_draw` returns, [T, ...]; drawn
+        on the host, where an environment has them."""
+        raise NotImplementedError
+
+    def check_pictures(self) -> None:
+        """Raise InputError where something that `pictures` needs is missing on this machine."""
 
     def across_episodes(self, venv: Any) -> Any:
         """The batched environment, wrapped where something outlives an episode."""

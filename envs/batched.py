@@ -54,13 +54,20 @@ class Batched:
 
 
 class Wrapper(Batched):
-    """A batched environment around `inner`; `changes` are fields of its specification."""
+    """A batched environment around `inner`; `changes` are fields of its specification.
+
+    Where its state holds more than the inner one, it says in `inside` where that is.
+    """
 
     def __init__(self, inner: VecEnv, **changes: Any):
         self.inner = inner
         self.num_envs = inner.num_envs
         self.spec = inner.spec._replace(**changes)
         self.checks = isinstance(inner, Batched) and inner.checks
+
+    def inside(self, state: Any) -> Any:
+        """The state of `inner` in the one of this environment."""
+        return state
 
     def reset(self, key: jax.Array) -> tuple[Any, TimeStep]:
         return self.inner.reset(key)

@@ -139,6 +139,9 @@ class Delayed(Wrapper):
         super().__init__(inner)
         self.delay = delay
 
+    def inside(self, state: DelayedState) -> Any:
+        return state.inner
+
     def reset(self, key: jax.Array) -> tuple[DelayedState, TimeStep]:
         state, ts = self.inner.reset(key)
         return DelayedState(state, self._full_of(ts.obs)), ts

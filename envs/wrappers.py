@@ -105,6 +105,9 @@ class EpisodeStatistics(Wrapper):
     A length beyond the largest int32 stays at that.
     """
 
+    def inside(self, state: StatisticsState) -> Any:
+        return state.inner
+
     def reset(self, key: jax.Array) -> tuple[StatisticsState, TimeStep]:
         inner, ts = self.inner.reset(key)
         nothing = jnp.zeros(self.num_envs, jnp.float32)

@@ -12,6 +12,7 @@ from gymnax.environments.spaces import Box
 
 from rlseq.envs.gymnax_adapter import default_rules
 from rlseq.envs.jax_families.adapter import PackageEnv, PackageState
+from rlseq.envs.jax_families.mujoco_images import Pose, check_opengl, drawn
 from rlseq.fields import OneOf
 
 Observed = Annotated[str, OneOf(("all", "positions", "velocities"))]
@@ -55,14 +56,14 @@ class Body(PackageEnv):
     `observed="positions"` leaves out what is a velocity or a force, "velocities" what is a position
     or a force, as in the memory tasks of Ni et al. (2110.05038); `observe="state"` shows all.
 
-    A subclass makes its `package`, calls `_see` and defines `step_with`.
+    A subclass makes its `package`, calls `_see` and defines `step_with` and `pose`.
     """
 
     mean_length = 100  # ours: hoppers of brax fall sooner, others never
     package: Any
 
-    def _see(self, name: str, layout: Layout, observed: str, max_steps: int) -> None:
-        self.title = name
+    def _see(self, name: str, model: Any, layout: Layout, observed: str, max_steps: int) -> None:
+        self.title, self.model = name, model  # the model is a mujoco.MjModel
         self.max_steps = max_steps
         self.size = layout.size
         self.shown = layout.shown(observed)
@@ -74,6 +75,25 @@ class Body(PackageEnv):
     def reset_with(self, key: jax.Array) -> tuple[jax.Array, Any]:
         inner = self.package.reset(key)
         return inner.obs[self.shown], inner
+
+    def stepped(self, inner: Any, action: jax.Array) -> Any:
+        """The package's state after one step."""
+        # A copy: packages write their metrics into the dict of the state that they are given.
+        return self.package.step(jax.tree.map(lambda x: x, inner), action)
+
+    def pose(self, inner: Any) -> Pose:
+        """How the body stands in a state of the package."""
+        raise NotImplementedError
+
+    def to_draw(self, state: PackageState) -> Pose:
+        return self.pose(state.inner)
+
+    def pictures(self, kept: Pose) -> np.ndarray:
+        """The body and its targets, by MuJoCo's renderer."""
+        return drawn(self.model, kept)
+
+    def check_pictures(self) -> None:
+        check_opengl(self.model)
 
     def reveal(self, state: PackageState) -> jax.Array:
         return state.inner.obs

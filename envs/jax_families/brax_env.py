@@ -4,10 +4,12 @@ import importlib
 from typing import Annotated, Any
 
 import jax
+import jax.numpy as jnp
 
 from rlseq.envs.jax_families.adapter import Outcome
 from rlseq.envs.jax_families.body import Body, Observed, layout, loading
 from rlseq.envs.jax_families.brax import NAMES
+from rlseq.envs.jax_families.mujoco_images import Pose
 from rlseq.fields import Episode, OneOf
 
 # Read off `_get_obs` of each; 11 links of a humanoid have 10 numbers of inertia and 6 of velocity.
@@ -48,9 +50,11 @@ class Brax(Body):
             self.package: Any = importlib.import_module("brax.envs").get_environment(
                 name, backend=backend
             )
-        self._see(name, LAYOUTS[name], observed, max_steps)
+        self._see(name, self.package.sys.mj_model, LAYOUTS[name], observed, max_steps)
 
     def step_with(self, key: jax.Array, inner: Any, action: jax.Array) -> Outcome:
-        # A copy: brax writes its metrics into the dict of the state that it is given.
-        inner = self.package.step(jax.tree.map(lambda x: x, inner), action)
+        inner = self.stepped(inner, action)
         return Outcome(inner.obs[self.shown], inner, inner.reward, inner.done > 0)
+
+    def pose(self, inner: Any) -> Pose:
+        return Pose(inner.pipeline_state.q, jnp.zeros((self.model.nmocap, 3), jnp.float32))

@@ -1,16 +1,19 @@
 """Craftax and Craftax-Classic, open worlds to survive in (Matthews et al. 2402.16801)."""
 
 import contextlib
+import functools
 import importlib
 import sys
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from gymnax.environments.spaces import Box, Discrete
 
 from rlseq.envs.gymnax_adapter import default_rules
-from rlseq.envs.jax_families.adapter import Outcome, PackageEnv
+from rlseq.envs.jax_families.adapter import Outcome, PackageEnv, PackageState
 from rlseq.envs.jax_families.craftax import NAMES
 from rlseq.fields import OneOf, Range
 
@@ -30,8 +33,7 @@ class Craftax(PackageEnv):
         name: Annotated[str, OneOf(NAMES)],
         max_steps: Annotated[int | None, Range(1, 1_000_000)] = None,
     ):
-        # It prints where its textures come from; what rlseq prints may be read by programs.
-        with default_rules(), contextlib.redirect_stdout(sys.stderr):
+        with _loading():
             package = importlib.import_module("craftax.craftax_env")
             self.package: Any = package.make_craftax_env_from_name(name, auto_reset=False)
         settings: Any = self.package.default_params
@@ -53,6 +55,15 @@ class Craftax(PackageEnv):
         obs, inner, reward, ended, _ = self.package.step_env(key, inner, action, self.settings)
         return Outcome(self._shown(obs), inner, reward, ended)
 
+    def to_draw(self, state: PackageState) -> jax.Array:
+        """What the package shows a person, at a size for the eye."""
+        render = _renderer("craftax_classic" if "Classic" in self.title else "craftax")
+        with default_rules():
+            return jnp.round(render(state.inner)).astype(jnp.uint8)
+
+    def pictures(self, kept: np.ndarray) -> np.ndarray:
+        return np.asarray(kept)
+
     def action_space(self, params: Any) -> Discrete:
         return Discrete(self.package.num_actions)
 
@@ -64,3 +75,19 @@ class Craftax(PackageEnv):
 
     def _shown(self, obs: jax.Array) -> jax.Array:
         return jnp.round(obs * 255).astype(jnp.uint8) if self.pixels else obs
+
+
+@contextlib.contextmanager
+def _loading() -> Iterator[None]:
+    """Around what loads textures: the package prints where they come from, to stderr here, since
+    what rlseq prints may be read by programs."""
+    with default_rules(), contextlib.redirect_stdout(sys.stderr):
+        yield
+
+
+@functools.cache
+def _renderer(game: str) -> Callable[[Any], jax.Array]:
+    """A state of the game -> float32 [H, W, 3] in 0 .. 255; its textures are constants."""
+    with _loading(), jax.ensure_compile_time_eval():
+        size = importlib.import_module(f"craftax.{game}.constants").BLOCK_PIXEL_SIZE_IMG
+        return importlib.import_module(f"craftax.{game}.renderer").make_craftax_pixel_renderer(size)

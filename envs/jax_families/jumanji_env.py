@@ -9,9 +9,11 @@ import numpy as np
 from gymnax.environments import spaces
 
 from rlseq.envs.gymnax_adapter import default_rules
-from rlseq.envs.jax_families.adapter import Outcome, PackageEnv
+from rlseq.envs.jax_families import jumanji_images
+from rlseq.envs.jax_families.adapter import Outcome, PackageEnv, PackageState
 from rlseq.envs.jax_families.jumanji import NAMES
 from rlseq.envs.spaces import MultiDiscrete
+from rlseq.errors import InputError
 from rlseq.fields import INT32, OneOf, Range
 from rlseq.types import PyTree
 
@@ -57,6 +59,17 @@ class Jumanji(PackageEnv):
         last, over = jnp.asarray(timestep.last()), jnp.all(timestep.discount == 0)
         obs = shown(self.fields, timestep.observation)
         return Outcome(obs, inner, timestep.reward, last & over, last & ~over)
+
+    def to_draw(self, state: PackageState) -> Any:
+        return state.inner
+
+    def pictures(self, kept: Any) -> np.ndarray:
+        """The package's own, without their windows."""
+        return jumanji_images.drawn(self.package, kept)
+
+    def check_pictures(self) -> None:
+        if self.title in jumanji_images.BLANK:
+            raise InputError(f"the package's viewer of {self.title} shows an empty sheet")
 
     def action_space(self, params: Any) -> spaces.Space:
         with default_rules():

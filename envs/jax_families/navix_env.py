@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from gymnax.environments.spaces import Box, Discrete, Space
 
 from rlseq.envs.gymnax_adapter import default_rules
@@ -39,7 +40,7 @@ class Navix(PackageEnv):
             view = views.rgb_first_person if pixels else views.symbolic_first_person
             self.package: Any = navix.make(name, max_steps=max_steps, observation_fn=view)
         self.title, self.max_steps, self.pixels = name, max_steps, pixels
-        self.board = views.symbolic
+        self.board, self.picture = views.symbolic, views.rgb
 
     @property
     def name(self) -> str:
@@ -60,6 +61,16 @@ class Navix(PackageEnv):
     def reveal(self, state: PackageState) -> jax.Array:
         with default_rules():
             return _choices(self.board(state.inner.state))
+
+    def to_draw(self, state: PackageState) -> jax.Array:
+        """The whole board."""
+        cache = importlib.import_module("navix.rendering.cache").RenderingCache
+        with default_rules():
+            inner = state.inner.state
+            return self.picture(inner.replace(cache=cache.init(inner.grid)))
+
+    def pictures(self, kept: np.ndarray) -> np.ndarray:
+        return np.asarray(kept)
 
     def state_space(self, params: Any) -> MultiDiscrete:
         return MultiDiscrete(CELL * (self.package.height * self.package.width))

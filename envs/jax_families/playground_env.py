@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from rlseq.envs.jax_families.adapter import Outcome
 from rlseq.envs.jax_families.body import Body, Observed, layout, loading
+from rlseq.envs.jax_families.mujoco_images import Pose
 from rlseq.envs.jax_families.playground import NAMES
 from rlseq.fields import Episode, OneOf
 
@@ -53,13 +54,15 @@ class Playground(Body):
             # MJX in JAX; its twin in Warp, the package's default, is made for GPUs.
             self.package: Any = suite.load(name, config_overrides={"impl": "jax"})
         found = next(key for key in LAYOUTS if name.startswith(key))
-        self._see(name, LAYOUTS[found], observed, max_steps)
+        self._see(name, self.package.mj_model, LAYOUTS[found], observed, max_steps)
 
     def step_with(self, key: jax.Array, inner: Any, action: jax.Array) -> Outcome:
-        # A copy: the package writes its metrics into the dict of the state that it is given.
-        inner = self.package.step(jax.tree.map(lambda x: x, inner), action)
+        inner = self.stepped(inner, action)
         inner = inner.replace(obs=_finite(inner.obs))
         return Outcome(inner.obs[self.shown], inner, _finite(inner.reward), inner.done > 0)
+
+    def pose(self, inner: Any) -> Pose:
+        return Pose(inner.data.qpos, inner.data.mocap_pos)
 
 
 def _finite(x: jax.Array) -> jax.Array:

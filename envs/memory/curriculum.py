@@ -125,6 +125,9 @@ class Curriculum(Wrapper):
         super().__init__(inner)
         self.env = env
 
+    def inside(self, state: CurriculumState) -> CurriculumEnvState:
+        return state.inner
+
     def reset(self, key: jax.Array) -> tuple[CurriculumState, TimeStep]:
         inner, ts = self.inner.reset(key)
         return CurriculumState(inner, inner.level, jnp.zeros_like(ts.reward)), ts

@@ -1,4 +1,4 @@
-"""An image of every environment: a GIF of what is an image, else a strip over time."""
+"""An image of every environment: a GIF of what can be drawn, else a strip over time."""
 
 import contextlib
 from collections.abc import Callable, Sequence
@@ -13,26 +13,16 @@ from gymnax.environments import spaces
 from matplotlib.figure import Figure
 
 import rlseq
+from rlseq.analysis.drawing import Drawing, drawing
 from rlseq.analysis.whole import whole
-from rlseq.envs import catalogue, env_ids, family_of
-from rlseq.envs.base import Env
-from rlseq.envs.batched import Wrapper
+from rlseq.envs import catalogue, env_ids
 from rlseq.envs.spaces import flatten
-from rlseq.envs.vec import JaxVecEnv
 from rlseq.errors import InputError, check_names
 from rlseq.train.files import make_folder, write_atomic
 from rlseq.train.stop import Stop, Watch
 from rlseq.types import PyTree, TimeStep, VecEnv
 
 STEPS = 64
-PIXELS = 200  # of the longer side of a GIF, about
-# Okabe and Ito's colours, one a channel: distinct with any colour vision.
-CHANNELS = np.array(
-    [
-        (0, 114, 178), (213, 94, 0), (0, 158, 115), (230, 159, 0), (204, 121, 167),
-        (86, 180, 233), (240, 228, 66), (150, 150, 150), (255, 255, 255), (120, 60, 0),
-    ]
-)  # fmt: skip
 _STYLE: dict[Any, Any] = {"font.size": 8, "axes.spines.top": False, "axes.spines.right": False}
 
 
@@ -58,7 +48,7 @@ def gallery(
         for number, env_id in enumerate(ids):
             watch(f"{number} of {len(ids)} environments")
             try:
-                written.append(_image(out, env_id))
+                written.append(_image(out, env_id, show))
             except InputError as missing:  # a package, say
                 show(f"{env_id}: {missing}")
                 continue
@@ -79,56 +69,42 @@ def _write_page(out: Path, images: Sequence[Path]) -> None:
     write_atomic(out / "README.md", page)
 
 
-def _image(out: Path, env_id: str) -> Path:
-    env = rlseq.make_env(env_id, **_in_pixels(env_id))
+def _image(out: Path, env_id: str, show: Callable[[str], object]) -> Path:
+    env = rlseq.make_env(env_id)
     stem = out / env_id.replace(":", "_")
-    if (draw := drawing(env)) is not None:
+    if (drawn := drawing(env, show)) is not None:
         path = stem.with_name(stem.name + ".gif")
         with whole(path) as beside:
-            imageio.imwrite(beside, draw(_play(env).obs), duration=120, loop=0)
+            imageio.imwrite(beside, drawn.images(_play(env, drawn)[1]), duration=120, loop=0)
         return path
     with contextlib.suppress(InputError):  # there may be no hidden state to show
         env = rlseq.make_env(env_id, observe="both")
     path = stem.with_name(stem.name + ".png")
     with matplotlib.rc_context(_STYLE), whole(path) as beside:
-        strip(env, _play(env)).savefig(beside, dpi=110)
+        strip(env, _play(env)[0]).savefig(beside, dpi=110)
     return path
 
 
-def _in_pixels(env_id: str) -> dict[str, Any]:
-    """The option of an environment that shows symbols or pixels, as it has them."""
-    options = family_of(env_id).options(env_id.partition(":")[2])
-    return {"pixels": True} if "pixels" in options else {}
+def _play(env: VecEnv, drawn: Drawing | None = None) -> tuple[TimeStep, PyTree]:
+    """STEPS random steps of one environment and what is drawn of them, [STEPS, ...]; the first is
+    the one of the reset."""
 
+    def kept(state: Any, ts: TimeStep) -> tuple[TimeStep, PyTree]:
+        return ts, drawn and drawn.keep(state, ts)
 
-def _play(env: VecEnv) -> TimeStep:
-    """STEPS random steps of one environment, [STEPS, ...]; the first is the one of the reset."""
-
-    def body(state: Any, key: jax.Array) -> tuple[Any, TimeStep]:
+    def body(state: Any, key: jax.Array) -> tuple[Any, tuple[TimeStep, PyTree]]:
         act_key, env_key = jax.random.split(key)
-        return env.step(state, env.spec.action_space.sample(act_key)[None], env_key)
+        state, ts = env.step(state, env.spec.action_space.sample(act_key)[None], env_key)
+        return state, kept(state, ts)
 
-    def run(key: jax.Array) -> tuple[TimeStep, TimeStep]:
+    def run(key: jax.Array) -> tuple[PyTree, PyTree]:
         state, first = env.reset(key)
-        return first, jax.lax.scan(body, state, jax.random.split(key, STEPS - 1))[1]
+        keys = jax.random.split(key, STEPS - 1)
+        return kept(state, first), jax.lax.scan(body, state, keys)[1]
 
     first, rest = jax.jit(run)(jax.random.key(0))
     whole = jax.tree.map(lambda a, b: np.concatenate([np.asarray(a)[None], b]), first, rest)
     return jax.tree.map(lambda x: x[:, 0], whole)
-
-
-def frames(images: np.ndarray) -> np.ndarray:
-    """uint8 [T, H, W, 3], enlarged, of uint8 images or of channels [T, H, W(, C)] in 0 .. 1."""
-    if images.ndim == 3:
-        images = images[..., None]
-    if images.dtype != np.uint8:
-        count = images.shape[-1]
-        shown = np.clip(images, 0, 1)[..., None] * CHANNELS[np.arange(count) % len(CHANNELS)]
-        images = shown.max(axis=-2).astype(np.uint8)
-    elif images.shape[-1] != 3:  # grey frames, the newest last
-        images = np.repeat(images[..., -1:], 3, axis=-1)
-    scale = max(1, PIXELS // max(images.shape[1:3]))
-    return images.repeat(scale, axis=1).repeat(scale, axis=2)
 
 
 def strip(env: VecEnv, steps: TimeStep) -> Figure:
@@ -155,22 +131,3 @@ def strip(env: VecEnv, steps: TimeStep) -> Figure:
     below.set_xlabel("step; lines begin episodes")
     figure.suptitle(env.spec.id, fontsize=9)
     return figure
-
-
-def drawing(env: VecEnv) -> Callable[[PyTree], np.ndarray] | None:
-    """What makes images uint8 [T, H, W, 3] of observations [T, ...]: they are images themselves, or
-    the environment draws what it shows. None where neither holds."""
-    space, inside = env.spec.obs_space, env
-    if is_image(space):
-        return lambda obs: frames(np.asarray(obs))
-    while isinstance(inside, Wrapper):
-        inside = inside.inner
-    if not isinstance(inside, JaxVecEnv) or type(inside.env).pictures is Env.pictures:
-        return None
-    # Wrappers may change what is seen, and an environment knows its own observations alone.
-    return inside.env.pictures if space is inside.spec.obs_space else None
-
-
-def is_image(space: Any) -> bool:
-    """A Box of two or three axes whose first two are an image's."""
-    return isinstance(space, spaces.Box) and len(space.shape) in (2, 3) and min(space.shape[:2]) > 1

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from rlseq.analysis import plots, video
-from rlseq.analysis.gallery import frames, is_image
+from rlseq.analysis.drawing import frames, is_image
 from rlseq.analysis.predictions import Predictions, predict
 from rlseq.errors import InputError
 from rlseq.train import build, evaluate, models

@@ -17,7 +17,8 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from rlseq.agents.acting import Act, Actor, Rewarded, act_once, rewarded_of, start_actor
-from rlseq.analysis.gallery import drawing, strip
+from rlseq.analysis.drawing import Drawing, drawing
+from rlseq.analysis.gallery import strip
 from rlseq.analysis.whole import whole
 from rlseq.envs import action_log
 from rlseq.errors import InputError, missing_package
@@ -30,10 +31,11 @@ CHUNK = 64  # steps of one call of the device
 
 
 class Recorded(NamedTuple):
-    """A time step of one environment and the action that led to it."""
+    """A time step of one environment, the action that led to it, and what is drawn of it."""
 
     timestep: TimeStep  # [1, ...]
     action: PyTree  # [1, ...]
+    drawn: PyTree = None  # [1, ...]
 
 
 def film(
@@ -75,8 +77,9 @@ def film(
     with Stop() as stop:
         watch = Watch(stop, say, "no video is written")
         carry, rewarded = job.agent.init_carry(1), rewarded_of(job.agent)
-        seeds, recorded = play(env, act, carry, key, episodes, steps, watch, rewarded)
-        images, rate = _images(env, seeds, recorded)
+        drawn = drawing(env, say)
+        seeds, recorded = play(env, act, carry, key, episodes, steps, watch, rewarded, drawn)
+        images, rate = _images(env, seeds, recorded, drawn)
         write(out, images, rate, watch)
     return f"{out}: {_about(recorded, episodes, steps)}"
 
@@ -156,6 +159,7 @@ def play(
     steps: int,
     watch: Callable[[str], None] = lambda progress: None,
     rewarded: Rewarded | None = None,
+    drawn: Drawing | None = None,
 ) -> tuple[np.ndarray | None, Recorded]:
     """Play until enough episodes ended: (seeds of a host environment, time steps [T, 1, ...]).
 
@@ -166,11 +170,15 @@ def play(
 
     def body(actor: Actor, _: None) -> tuple[Actor, Recorded]:
         actor, action = act_once(env, act, actor, rewarded)
-        return actor, Recorded(actor.timestep, action)
+        return actor, Recorded(actor.timestep, action, kept(actor))
+
+    def kept(actor: Actor) -> PyTree:
+        return drawn and drawn.keep(actor.env_state, actor.timestep)
 
     key, env_key = jax.random.split(key)
     actor = jax.jit(partial(start_actor, env))(carry, env_key, key)
-    first, logs = jax.device_get(actor.timestep), host_env.logs(actor.env_state)
+    first = jax.device_get(Recorded(actor.timestep, None, jax.jit(kept)(actor)))
+    logs = host_env.logs(actor.env_state)
     seeds = np.asarray(logs[0].seeds) if logs else None
     advance = jax.jit(lambda actor: jax.lax.scan(body, actor, length=CHUNK))
     parts, ended, length = [], 0, 0
@@ -183,10 +191,10 @@ def play(
     return seeds, _joined(first, parts, episodes, steps)
 
 
-def _joined(first: TimeStep, parts: list[Recorded], episodes: int, steps: int) -> Recorded:
+def _joined(first: Recorded, parts: list[Recorded], episodes: int, steps: int) -> Recorded:
     """The first time step and those after it, up to the end of the last episode wanted."""
     recorded = jax.tree.map(lambda *x: np.concatenate(x), *parts)
-    start = Recorded(first, jax.tree.map(lambda x: np.zeros_like(x[0]), recorded.action))
+    start = first._replace(action=jax.tree.map(lambda x: np.zeros_like(x[0]), recorded.action))
     recorded = jax.tree.map(lambda a, b: np.concatenate([a[None], b]), start, recorded)
     ends = np.flatnonzero(recorded.timestep.terminated | recorded.timestep.truncated)
     last = min(steps, ends[episodes - 1] if len(ends) >= episodes else steps)
@@ -194,16 +202,22 @@ def _joined(first: TimeStep, parts: list[Recorded], episodes: int, steps: int) -
 
 
 def _images(
-    env: VecEnv, seeds: np.ndarray | None, recorded: Recorded
+    env: VecEnv, seeds: np.ndarray | None, recorded: Recorded, drawn: Drawing | None = None
 ) -> tuple[Iterator[np.ndarray], int]:
     """(an image for every step, images a second)."""
     emulator = action_log.find(env)
     if seeds is not None and isinstance(emulator, action_log.FilmedEnv):
         return emulator.film(seeds, recorded.action[1:]), emulator.frames_per_second
-    steps = jax.tree.map(lambda x: x[:, 0], recorded.timestep)
-    if (draw := drawing(env)) is not None:
-        return iter(draw(steps.obs)), 8
-    return _over_time(env, steps), 8
+    shown = jax.tree.map(lambda x: x[:, 0], recorded)
+    if drawn is not None:
+        return _by_chunks(drawn, shown.drawn), 8
+    return _over_time(env, shown.timestep), 8
+
+
+def _by_chunks(drawn: Drawing, kept: PyTree) -> Iterator[np.ndarray]:
+    """Images of what is kept, [T, ...]; some take so long that a signal must not wait for all."""
+    for start in range(0, len(jax.tree.leaves(kept)[0]), CHUNK):
+        yield from drawn.images(jax.tree.map(lambda x, start=start: x[start : start + CHUNK], kept))
 
 
 def _over_time(env: VecEnv, steps: TimeStep) -> Iterator[np.ndarray]:

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rlseq.analysis import gallery
+from rlseq.analysis import drawing, gallery
 from rlseq.envs import make_env
 from rlseq.envs.gymnax_adapter import default_rules
 from rlseq.envs.jax_families.adapter import PackageState
@@ -119,12 +119,12 @@ def test_navix_shows_the_board_and_pixels(needs):
     assert venv.spec.obs_space.spaces["state"].nvec == (11, 6, 4) * 25
 
 
-def test_the_gallery_shows_navix_in_pixels(needs, tmp_path):
+def test_the_gallery_shows_the_whole_board_of_navix(needs, tmp_path):
     needs("navix")
     image, _ = gallery.gallery(tmp_path, ["navix:Navix-Empty-5x5-v0"], print)
     shown = imageio.imread(image)
     # Steps in which nothing moved are one image.
-    assert image.suffix == ".gif" and 1 < len(shown) <= 64 and shown.shape[1:] == (168, 168, 3)
+    assert image.suffix == ".gif" and 1 < len(shown) <= 64 and shown.shape[1:] == (200, 200, 3)
 
 
 def test_the_state_is_the_whole_observation(needs):
@@ -163,8 +163,8 @@ def test_minigrids_pictures_are_the_packages_own(needs, tmp_path):
     needs("xminigrid")
     env = make_env("xminigrid:XLand-MiniGrid-R1-9x9")
     cells, happened = (np.asarray(x) for x in env.reset(jax.random.key(0))[1].obs)
-    assert gallery.drawing(make_env("xminigrid:MiniGrid-Unlock", previous_action=True)) is None
-    (picture,) = gallery.drawing(env)((cells, happened))
+    assert drawing.drawing(make_env("xminigrid:MiniGrid-Unlock", previous_action=True)) is None
+    (picture,) = drawing.drawing(env).images((cells, happened))
     from xminigrid.rendering import rgb_render
 
     view = cells.reshape(5, 5, 2)

@@ -85,6 +85,41 @@ def test_the_packages_own_loop_agrees(env_id, loose_promotion):
             jax.tree.map(same, steps.obs, obs)
 
 
+# id -> sides of a picture, drawn on the host or inside jit
+DRAWN = {
+    "craftax:Craftax-Classic-Symbolic-v1": (144, 144),
+    "jumanji:Maze-v0": (400, 400),
+    "jumanji:Minesweeper-v0": (400, 400),
+    "navix:Navix-Dynamic-Obstacles-5x5-v0": (40, 40),
+}
+
+
+def kept(env_id):
+    """(environment, what is drawn of its two copies before their first episodes are cut)."""
+    venv, rollout = played(env_id)
+    copies = jax.tree.map(lambda x: x[LIMIT - 2], rollout.states)
+    return venv.env, jax.jit(jax.vmap(venv.env.to_draw))(copies)
+
+
+@pytest.mark.parametrize("env_id", DRAWN)
+def test_pictures_are_of_states(env_id, needs):
+    needs(env_id)
+    env, states = kept(env_id)
+    one, other = env.pictures(jax.device_get(states))
+    assert one.dtype == np.uint8 and one.shape == (*DRAWN[env_id], 3)
+    assert one.std() > 5 and (one != other).any()
+
+
+@pytest.mark.parametrize("env_id", ["brax:hopper", "playground:PendulumSwingup"])
+def test_bodies_are_drawn_by_their_poses(env_id, needs):
+    """By their numbers here; a picture needs OpenGL (test_pictures.py)."""
+    needs(env_id)
+    env, poses = kept(env_id)
+    assert poses.joints.shape == (2, env.model.nq)
+    assert poses.targets.shape == (2, env.model.nmocap, 3)
+    assert (poses.joints[0] != poses.joints[1]).any()
+
+
 def data(key, row):
     """The key of a copy's fresh episode, as users of these packages have keys."""
     return jax.random.key_data(jax.random.fold_in(key, row))
