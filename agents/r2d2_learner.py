@@ -18,6 +18,7 @@ from rlseq.agents.updates import gradient_step
 from rlseq.agents.value_heads import ValueHead
 from rlseq.replay.ring import ring_length
 from rlseq.replay.starts import Starts, StartSampler
+from rlseq.rl.devices import split_sequences
 from rlseq.rl.losses import masked_mean
 from rlseq.rl.n_step import NStep, n_step
 from rlseq.types import Carry, Metrics, Params, PyTree, Ring
@@ -86,7 +87,7 @@ class QLearner:
         learner, sampler = old
         draw_key, shift_key = jax.random.split(key)
         starts = self.starts.draw(sampler, ring, self.window, c.batch, draw_key)
-        batch = self.batch(ring, starts, learner.updates, shift_key)
+        batch = split_sequences(self.batch(ring, starts, learner.updates, shift_key))
         new = gradient_step(
             self.loss, self.optimiser, learner.network, learner.optimiser, learner.target, batch
         )

@@ -16,6 +16,7 @@ from jax import Array, lax
 
 from rlseq.agents.acting import Actor, step_once
 from rlseq.agents.metrics import Episodes, ended_episodes
+from rlseq.rl.devices import split_sequences
 from rlseq.rl.returns import gae
 from rlseq.types import Carry, PyTree, TimeStep, VecEnv
 
@@ -125,4 +126,4 @@ def select_sequences(batch: Any, envs: Array) -> Any:
     """
     carry = jax.tree.map(lambda x: x[envs], batch.carry)
     rest = jax.tree.map(lambda x: x[:, envs], batch._replace(carry=()))
-    return rest._replace(carry=carry)
+    return split_sequences(rest._replace(carry=carry))

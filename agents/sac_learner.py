@@ -14,6 +14,7 @@ from rlseq.agents.sac_settings import SACConfig
 from rlseq.agents.sequences import rows_at, stored_carry, unroll
 from rlseq.agents.updates import gradient_step
 from rlseq.replay.starts import Starts, StartSampler
+from rlseq.rl.devices import split_sequences
 from rlseq.rl.losses import masked_mean, value_loss
 from rlseq.types import Carry, Metrics, Params, PyTree, Ring
 
@@ -93,7 +94,7 @@ class SoftLearner:
         learner, sampler = old
         draw_key, loss_key = jax.random.split(key)
         starts = self.starts.draw(sampler, ring, c.window, c.batch, draw_key)
-        batch = self.batch(ring, starts)
+        batch = split_sequences(self.batch(ring, starts))
         new = gradient_step(
             self.loss, self.optimiser, learner.networks, learner.optimiser, learner.target,
             batch, loss_key,

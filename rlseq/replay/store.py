@@ -6,6 +6,7 @@ from jax import Array
 
 from rlseq.replay.ring import allowed_starts, append, init_ring, next_index, sequences
 from rlseq.replay.samplers import Purpose, Sampler
+from rlseq.rl.devices import split_batch
 from rlseq.types import PyTree, Ring
 
 
@@ -43,4 +44,4 @@ class Replay:
         """
         allowed = allowed_starts(ring, length)
         sampler, starts = self.sampler.sample(sampler, purpose, allowed, count, key)
-        return sampler, sequences(ring, starts, length)
+        return sampler, split_batch(sequences(ring, starts, length), 1)

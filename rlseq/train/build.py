@@ -208,7 +208,12 @@ def recorded_data(job: Job) -> tuple[PyTree, ...]:
 
 def lower_chunk(job: Job) -> jax.stages.Lowered:
     """What `compile_chunk` compiles, traced; recorded data are an argument, not constants."""
-    return chunk_program(job).lower(abstract_state(job), *recorded_data(job))
+    layout = _layout(job)
+    state, data = abstract_state(job), recorded_data(job)
+    if layout is None:
+        return chunk_program(job).lower(state, *data)
+    with jax.set_mesh(jax.tree.leaves(layout)[0].mesh):  # for batches, `rlseq.rl.devices`
+        return chunk_program(job).lower(state, *data)
 
 
 def chunk_program(job: Job) -> jax.stages.Wrapped:

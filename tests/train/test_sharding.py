@@ -68,3 +68,17 @@ def test_more_devices_than_there_are_is_refused():
 def test_what_has_no_environments_to_split_is_refused(words, message):
     with pytest.raises(InputError, match=message):
         build.build(config.compose([*words, "run.mesh=env=2"]))
+
+
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("r2d2_debug", "sac_debug")]
+
+
+@pytest.mark.parametrize("experiment", ["debug", *SLOW])
+def test_each_device_computes_a_share_of_the_gradients(experiment):
+    words = [f"experiment={experiment}", "core=gru", "env.num_envs=8"]
+
+    def flops(*more):
+        job = build.build(config.compose([*words, *more]))
+        return build.lower_chunk(job).compile(build.compiler_options()).cost_analysis()["flops"]
+
+    assert flops("run.mesh=env=2") < 0.7 * flops()
