@@ -23,7 +23,7 @@ BOARD: Layers = ((16, 3, 1),)
 PATCHES: Layers = ((32, 8, 8), (64, 2, 2))
 # After van Hasselt et al. 1906.05243 (data-efficient Rainbow), appendix, whose two sides of 5 leave
 # 9 of 84 pixels unseen at the right and the bottom, where Breakout's paddle is. Sides are ours:
-# they divide 84, at the same cost.
+# they divide 84.
 DATA_EFFICIENT: Layers = ((32, 7, 7), (64, 3, 3))
 GROUP = 8  # ours: images at a time on CPUs; windows of more of them leave the caches
 BOARD_PATCHES: Layers = ((32, 2, 2), (64, 2, 2))

@@ -1,5 +1,6 @@
 """Build the parts of a run from its configuration: agent, schedule and compiled functions."""
 
+import contextlib
 import math
 from collections.abc import Callable
 from functools import partial
@@ -209,11 +210,10 @@ def recorded_data(job: Job) -> tuple[PyTree, ...]:
 def lower_chunk(job: Job) -> jax.stages.Lowered:
     """What `compile_chunk` compiles, traced; recorded data are an argument, not constants."""
     layout = _layout(job)
-    state, data = abstract_state(job), recorded_data(job)
-    if layout is None:
-        return chunk_program(job).lower(state, *data)
-    with jax.set_mesh(jax.tree.leaves(layout)[0].mesh):  # for batches, `rlseq.rl.devices`
-        return chunk_program(job).lower(state, *data)
+    mesh = None if layout is None else jax.tree.leaves(layout)[0].mesh
+    # `rlseq.rl.devices` splits batches over it.
+    with contextlib.nullcontext() if mesh is None else jax.set_mesh(mesh):
+        return chunk_program(job).lower(abstract_state(job), *recorded_data(job))
 
 
 def chunk_program(job: Job) -> jax.stages.Wrapped:

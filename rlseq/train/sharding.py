@@ -9,10 +9,11 @@ from jax.experimental import multihost_utils
 from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
 
 from rlseq.errors import InputError, check_names
+from rlseq.rl.devices import AXIS
 from rlseq.train import leaves
 from rlseq.types import PyTree
 
-AXES = ("seed", "env")
+AXES = ("seed", AXIS)
 
 
 def make_mesh(text: str, *, seeds: int, num_envs: int) -> Mesh:
