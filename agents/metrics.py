@@ -12,7 +12,7 @@ from rlseq.types import Metrics, TimeStep
 
 
 class Episodes(NamedTuple):
-    """Sums over the episodes that ended, scalars (or [U], one an update)."""
+    """Of the episodes that ended: [E] of one step, then sums, scalars (or [U], one an update)."""
 
     count: Array
     total_return: Array
@@ -21,15 +21,18 @@ class Episodes(NamedTuple):
 
 
 def ended_episodes(env_state: Any, new: TimeStep) -> Episodes:
-    """Sums over the episodes that end in this step; the env must count statistics."""
+    """Of the episodes that end in this step, [E]; the env must count statistics.
+
+    Nothing is summed here: over several devices every sum in a rollout is one exchange a step.
+    """
     stats = episode_stats(env_state)
     done = new.terminated | new.truncated
     lengths = stats.ended_length.astype(jnp.float32)
     return Episodes(
-        count=done.astype(jnp.float32).sum(),
-        total_return=jnp.where(done, stats.ended_return, 0).sum(),
-        total_length=jnp.where(done, lengths, 0).sum(),
-        steps=jnp.float32(done.size) if new.valid is None else new.valid.sum().astype(jnp.float32),
+        count=done.astype(jnp.float32),
+        total_return=jnp.where(done, stats.ended_return, 0),
+        total_length=jnp.where(done, lengths, 0),
+        steps=(jnp.ones_like(done) if new.valid is None else new.valid).astype(jnp.float32),
     )
 
 

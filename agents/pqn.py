@@ -23,6 +23,7 @@ from rlseq.agents.rollout import Policy, Trajectory, advantages, select_sequence
 from rlseq.agents.updates import minibatch_epochs
 from rlseq.envs.spaces import describe
 from rlseq.errors import InputError
+from rlseq.rl.devices import whole_batch
 from rlseq.rl.losses import masked_mean, value_loss
 from rlseq.rl.schedules import SCHEDULES, learning_rate
 from rlseq.types import Carry, Metrics, Params, VecEnv
@@ -133,7 +134,7 @@ class PQN(OnPolicyAgent):
         c, t = self.config, trajectory
         target = t.value + advantages(t, gamma=c.gamma, lam=c.lam)
         obs = self.observations.normalise(state.params.moments, t.obs)
-        batch = QBatch(carry, obs, t.reset, t.action, target, t.mask)
+        batch = whole_batch(QBatch(carry, obs, t.reset, t.action, target, t.mask))
         network, optimiser, losses = minibatch_epochs(
             self.loss, self.optimiser, state.params.network, state.optimiser,
             partial(select_sequences, batch), self.env.num_envs, key,

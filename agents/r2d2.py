@@ -22,7 +22,6 @@ from rlseq.agents.r2d2_learner import LearnerState, QLearner
 from rlseq.agents.r2d2_settings import R2D2Config, check
 from rlseq.agents.replay_agent import ReplayAgent, ReplayAgentState
 from rlseq.agents.sequences import has_memory
-from rlseq.agents.unbatched import unbatched
 from rlseq.agents.value_heads import make_value_head
 from rlseq.cores import make_core
 from rlseq.cores.dtypes import around
@@ -30,6 +29,7 @@ from rlseq.envs.spaces import describe
 from rlseq.errors import InputError
 from rlseq.replay.starts import PrioritisedStarts, UniformStarts
 from rlseq.replay.store import Replay
+from rlseq.rl.branches import unbatched
 from rlseq.types import Carry, Metrics, Params, PyTree, Ring, VecEnv
 
 

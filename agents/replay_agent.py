@@ -15,8 +15,8 @@ from rlseq.agents.observations import Observations
 from rlseq.agents.policy_agent import PolicyAgent
 from rlseq.agents.rollout import ActionDistribution, ended_for_learner
 from rlseq.agents.types import AgentPart
-from rlseq.agents.unbatched import unbatched
 from rlseq.replay.store import Replay, ReplayState
+from rlseq.rl.branches import unbatched
 from rlseq.types import Carry, Metrics, Params, PyTree, Ring, TimeStep, VecEnv
 
 

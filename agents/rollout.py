@@ -16,6 +16,7 @@ from jax import Array, lax
 
 from rlseq.agents.acting import Actor, step_once
 from rlseq.agents.metrics import Episodes, ended_episodes
+from rlseq.rl.branches import where_any
 from rlseq.rl.devices import split_sequences
 from rlseq.rl.returns import gae
 from rlseq.types import Carry, PyTree, TimeStep, VecEnv
@@ -111,7 +112,7 @@ def _value_of_cut(env: VecEnv, policy: Policy, carry: Carry, new: TimeStep) -> A
         value = policy(carry, new.final_obs, jnp.zeros_like(new.reset))[2]
         return jnp.where(new.truncated, value, 0)
 
-    return lax.cond(new.truncated.any(), look, lambda: nothing)
+    return where_any(new.truncated, look, nothing)
 
 
 def advantages(t: Trajectory, *, gamma: float, lam: float) -> Array:

@@ -10,6 +10,7 @@ from rlseq.envs.base import Env
 from rlseq.envs.batched import Batched
 from rlseq.envs.spaces import as_declared
 from rlseq.errors import InputError
+from rlseq.rl.branches import where_any
 from rlseq.types import EnvSpec, PyTree, TimeStep
 
 
@@ -84,8 +85,8 @@ class JaxVecEnv(Batched):
             fresh = self._restart(key, jnp.arange(self.num_envs, dtype=jnp.int32))
             return jax.tree.map(lambda a, b: pick(ended, a, b), fresh, going_on)
 
-        # A branch outside vmap: an ordinary step pays for no shuffled deck or drawn maze.
-        return jax.lax.cond(jnp.any(ended), restart, lambda: going_on)
+        # An ordinary step pays for no shuffled deck or drawn maze.
+        return where_any(ended, restart, going_on)
 
     def _restart_some(
         self, ended: jax.Array, key: jax.Array, going_on: tuple[PyTree, Any]

@@ -9,7 +9,6 @@ import pytest
 
 import rlseq
 from rlseq.agents.experience import as_row, collect_rows
-from rlseq.agents.unbatched import unbatched
 from rlseq.errors import InputError
 from rlseq.types import TimeStep
 from tests.agents.small import KEY, arrays, differ, same
@@ -156,15 +155,6 @@ def test_ignored_actions_are_not_stored(keep, monkeypatch):
     np.testing.assert_array_equal(rows.obs[1, :2, 0], [1, 2 if keep else 3])
     np.testing.assert_array_equal(rows.terminated[1, :2], [True, False])
     np.testing.assert_array_equal(rows.reset[1, :2], [True, True])
-
-
-def test_a_shared_condition_stays_one_under_vmap():
-    def choose(x):
-        return jax.lax.cond(unbatched(x > 0), lambda: x + 1, lambda: x - 1)
-
-    x = jnp.array([1.0, 1.0])
-    assert "cond" in str(jax.make_jaxpr(jax.vmap(choose))(x))
-    np.testing.assert_array_equal(jax.jit(jax.vmap(choose))(x), [2, 2])
 
 
 def test_seeds_by_vmap_differ_and_learn_from_what_starts_in_the_batch():
