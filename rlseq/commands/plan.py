@@ -13,11 +13,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--fit",
         nargs="?",
-        type=arguments.size,
+        type=_size_or_word,
         const=0,
         metavar="MEMORY",
         help="also the largest env.num_envs that fits, in 80GB or in this device's memory",
     )
+
+
+def _size_or_word(text: str) -> int | str:
+    """Of `--fit core=gru`, where argparse takes the word for the memory, the word."""
+    return text if "=" in text else arguments.size(text)
+
+
+_size_or_word.__name__ = "size"  # argparse says "invalid size value"
 
 
 def run(options: argparse.Namespace) -> int:
@@ -27,10 +35,13 @@ def run(options: argparse.Namespace) -> int:
     from rlseq.train.fit import fit
     from rlseq.train.plan import plan
 
-    composed = config.compose(options.overrides)
+    given, words = options.fit, options.overrides
+    if isinstance(given, str):
+        given, words = 0, [given, *words]
+    composed = config.compose(words)
     lines = plan(composed)
-    if options.fit is not None:
-        limit = options.fit or memory.device_memory()
+    if given is not None:
+        limit = given or memory.device_memory()
         count, size = fit(composed, limit)
         fits = f"{count:,}: {size / 1e9:.3g} GB of {limit / 1e9:.3g} GB"
         lines.append(("largest env.num_envs", fits))

@@ -38,6 +38,13 @@ def test_programs_grow_with_their_environments_and_the_largest_fits():
     assert count % 4 == 0 and sizes[4] < size <= limit and count in (8, 12)
 
 
+def test_a_word_after_the_option_is_no_size(capsys, monkeypatch):
+    monkeypatch.setattr(fit, "fit", lambda config, limit: (config.env.num_envs, limit))
+    monkeypatch.setattr("rlseq.train.memory.device_memory", lambda: 10**9)
+    assert main(["plan", "--fit", "experiment=debug", "env.num_envs=6"]) == 0
+    assert "6: 1 GB of 1 GB" in capsys.readouterr().out
+
+
 def test_sizes_of_the_command_line(capsys):
     assert [arguments.size(text) for text in ("80GB", "1.5MB", "7")] == [80 * 10**9, 1_500_000, 7]
     with pytest.raises(SystemExit):
