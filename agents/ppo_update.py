@@ -10,7 +10,7 @@ from jax import Array
 
 from rlseq.agents.rollout import select_sequences
 from rlseq.agents.updates import minibatch_epochs
-from rlseq.rl.devices import whole_batch
+from rlseq.rl.devices import shared_loss, whole_batch
 from rlseq.rl.losses import (
     approximate_kl,
     clipped_policy_loss,
@@ -64,8 +64,9 @@ def improve(
     """`epochs` passes over the data in `minibatches`, each in `parts` one after another; metrics
     are means over all of them."""
     data = whole_batch(data)
+    loss = shared_loss(partial(ppo_loss, network, settings=settings))
     return minibatch_epochs(
-        partial(ppo_loss, network, settings=settings), optimiser, params, optimiser_state,
+        loss, optimiser, params, optimiser_state,
         data.select, data.reset.shape[1], key, epochs=epochs, minibatches=minibatches,
         parts=parts, target_kl=settings.target_kl,
     )  # fmt: skip

@@ -23,7 +23,7 @@ from rlseq.agents.rollout import Policy, Trajectory, advantages, select_sequence
 from rlseq.agents.updates import minibatch_epochs
 from rlseq.envs.spaces import describe
 from rlseq.errors import InputError
-from rlseq.rl.devices import whole_batch
+from rlseq.rl.devices import shared_loss, whole_batch
 from rlseq.rl.losses import masked_mean, value_loss
 from rlseq.rl.schedules import SCHEDULES, learning_rate
 from rlseq.types import Carry, Metrics, Params, VecEnv
@@ -136,7 +136,7 @@ class PQN(OnPolicyAgent):
         obs = self.observations.normalise(state.params.moments, t.obs)
         batch = whole_batch(QBatch(carry, obs, t.reset, t.action, target, t.mask))
         network, optimiser, losses = minibatch_epochs(
-            self.loss, self.optimiser, state.params.network, state.optimiser,
+            shared_loss(self.loss), self.optimiser, state.params.network, state.optimiser,
             partial(select_sequences, batch), self.env.num_envs, key,
             epochs=c.epochs, minibatches=c.minibatches, parts=c.accumulate,
         )  # fmt: skip

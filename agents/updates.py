@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 from jax import Array, lax
 
+from rlseq.rl.devices import places
 from rlseq.rl.optimisers import gradient_norm
 from rlseq.types import Metrics, Params, PyTree
 
@@ -55,23 +56,16 @@ def gradient_step_in_parts(
     def add(total: tuple[Params, Array], part: Array) -> tuple[tuple[Params, Array], Any]:
         batch: Any = select(part)
         gradients, aux = jax.grad(loss, has_aux=True)(params, batch)
-        weight = _places(batch)
+        weight = places(batch)
         sums = jax.tree.map(lambda a, g: a + weight * g, total[0], gradients)
         return (sums, total[1] + weight), (aux, weight)
 
     start = jax.tree.map(jnp.zeros_like, params), jnp.float32(0)
-    (sums, places), (aux, weights) = lax.scan(add, start, entries.reshape(parts, -1))
-    places = jnp.maximum(places, 1)
-    gradients = jax.tree.map(lambda g: g / places, sums)
-    aux = jax.tree.map(lambda values: (weights * values).sum() / places, aux)
+    (sums, total), (aux, weights) = lax.scan(add, start, entries.reshape(parts, -1))
+    total = jnp.maximum(total, 1)
+    gradients = jax.tree.map(lambda g: g / total, sums)
+    aux = jax.tree.map(lambda values: (weights * values).sum() / total, aux)
     return _moved(optimiser, params, state, gradients, aux)
-
-
-def _places(batch: Any) -> Array:
-    """float32 []: how many a batch's losses are means over."""
-    if batch.mask is None:
-        return jnp.float32(batch.reset.size)
-    return batch.mask.sum(dtype=jnp.float32)
 
 
 def _moved(

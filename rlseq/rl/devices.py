@@ -1,12 +1,19 @@
 """Batches over the devices of a mesh, so that each computes a share of a gradient."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax import Array, lax
+from jax.flatten_util import ravel_pytree
 from jax.sharding import PartitionSpec
 
-from rlseq.types import PyTree
+from rlseq.types import Params, PyTree
+
+# (params, batch) -> (loss, metrics), means over the places where batch.mask, if any, is True
+BatchLoss = Callable[[Params, Any], tuple[Array, dict[str, Array]]]
 
 AXIS = "env"  # of the mesh, over which environments are split
 
@@ -52,3 +59,61 @@ def split_sequences(batch: Any) -> Any:
     """The same for a NamedTuple with a `carry` of leaves [B, ...]; all others are [T, B, ...]."""
     rest = split_batch(batch._replace(carry=()), 1)
     return rest._replace(carry=split_batch(batch.carry, 0))
+
+
+def places(batch: Any) -> Array:
+    """float32 []: how many places of batch.reset [T, B] its losses are means over."""
+    if batch.mask is None:
+        return jnp.float32(batch.reset.size)
+    return batch.mask.sum(dtype=jnp.float32)
+
+
+def shared_loss(loss: BatchLoss) -> BatchLoss:
+    """The loss of sequences as the mean of what each device makes of its share of them.
+
+    Gradients are exchanged as one array, where the compiler would exchange those of each parameter.
+    The batch is one of `split_sequences`; without a mesh, or where its devices do not divide the
+    sequences, the loss as it is.
+    """
+
+    def shared(params: Params, batch: Any) -> tuple[Array, dict[str, Array]]:
+        if parts() == 1 or batch.reset.shape[1] % parts():
+            return loss(params, batch)
+        return _shared(loss, params, batch)
+
+    return shared
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _shared(loss: BatchLoss, params: Params, batch: Any) -> tuple[Array, dict[str, Array]]:
+    return _forward(loss, params, batch)[0]
+
+
+def _forward(
+    loss: BatchLoss, params: Params, batch: Any
+) -> tuple[tuple[Array, dict[str, Array]], Params]:
+    """((loss, metrics), gradients) by one exchange."""
+
+    def share(params: Params, batch: Any) -> Any:
+        own = jax.value_and_grad(loss, has_aux=True)(params, batch)
+        flat, unravel = ravel_pytree(own)
+        weight = places(batch)
+        total = lax.psum(jnp.append(weight * flat, weight), AXIS)
+        return unravel(total[:-1] / jnp.maximum(total[-1], 1))
+
+    rows = jax.tree.map(lambda _: PartitionSpec(None, AXIS), batch._replace(carry=()))
+    split = rows._replace(carry=jax.tree.map(lambda _: PartitionSpec(AXIS), batch.carry))
+    everywhere = PartitionSpec()
+    on_each = jax.shard_map(
+        share, in_specs=(everywhere, split), out_specs=everywhere, axis_names={AXIS},
+        check_vma=False,  # the cores' own scans begin with constants, which it takes for shared
+    )  # fmt: skip
+    return on_each(params, batch)
+
+
+def _backward(loss: BatchLoss, gradients: Params, cotangent: tuple) -> tuple[Params, None]:
+    del loss
+    return jax.tree.map(lambda g: cotangent[0] * g, gradients), None
+
+
+_shared.defvjp(_forward, _backward)
