@@ -47,18 +47,18 @@ def split_batch(tree: PyTree, axis: int) -> PyTree:
     return jax.tree.map(place, tree)
 
 
+def split_sequences(batch: Any) -> Any:
+    """`split_batch` for a NamedTuple with a `carry` of leaves [B, ...]; all others are [T, B, ...]."""
+    rest = split_batch(batch._replace(carry=()), 1)
+    return rest._replace(carry=split_batch(batch.carry, 0))
+
+
 def whole_batch(tree: PyTree) -> PyTree:
     """The leaves with all of them on every device, exchanged once: what is then chosen from them
     again and again needs no exchange. Without a mesh the tree as it is."""
     if parts() == 1:
         return tree
     return jax.tree.map(lambda x: lax.with_sharding_constraint(x, PartitionSpec()), tree)
-
-
-def split_sequences(batch: Any) -> Any:
-    """The same for a NamedTuple with a `carry` of leaves [B, ...]; all others are [T, B, ...]."""
-    rest = split_batch(batch._replace(carry=()), 1)
-    return rest._replace(carry=split_batch(batch.carry, 0))
 
 
 def places(batch: Any) -> Array:

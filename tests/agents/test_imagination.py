@@ -40,8 +40,11 @@ def trained(rounds=6, **changes):
     return agent.train(agent.init(KEY), rounds)
 
 
-def test_metrics_are_scalars_and_count_updates_and_steps():
-    _, metrics = trained()
+def test_two_halves_equal_the_whole_bit_for_bit():
+    agent = make()
+    half, _ = agent.train(agent.init(KEY), 3)
+    whole, metrics = trained()
+    same(whole, agent.train(half, 3)[0])
     assert metrics["finite"] == 1 and metrics["updates"] == 3 and metrics["valid_steps"] == 48
     assert all(value.shape == () for value in metrics.values())
 
