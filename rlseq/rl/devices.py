@@ -48,7 +48,7 @@ def split_batch(tree: PyTree, axis: int) -> PyTree:
 
 
 def split_sequences(batch: Any) -> Any:
-    """`split_batch` for a NamedTuple with a `carry` of leaves [B, ...]; all others are [T, B, ...]."""
+    """`split_batch` of a NamedTuple with a `carry` of leaves [B, ...]; others are [T, B, ...]."""
     rest = split_batch(batch._replace(carry=()), 1)
     return rest._replace(carry=split_batch(batch.carry, 0))
 
