@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from rlseq.agents.acting import Actor, mark_batched, start_actor, to_env
+from rlseq.agents.acting import Actor, mark_batched, start_actor, step_once
 from rlseq.agents.metrics import Episodes, ended_episodes, training_metrics
 from rlseq.agents.networks import action_head, make_encoder
 from rlseq.agents.observations import Observations
@@ -22,7 +22,7 @@ from rlseq.agents.policy_agent import PolicyAgent
 from rlseq.agents.reward_scale import reward_scale
 from rlseq.agents.rollout import ended_for_learner, learned_mask
 from rlseq.agents.stream_settings import StreamConfig
-from rlseq.agents.stream_side import Head, Memory, Side
+from rlseq.agents.stream_side import Head, Memory, Seen, Side
 from rlseq.cores import make_core
 from rlseq.cores.dtypes import around
 from rlseq.nn.distributions import Distribution
@@ -39,6 +39,15 @@ class Memories(NamedTuple):
     actor: Memory
     critic: Memory
     discounted: Array  # float32, sum of rewards so far, older ones worth less
+
+
+class StreamStep(NamedTuple):
+    """What actor and critic said of a step, with what learning from it needs."""
+
+    actor: Seen
+    policy: Distribution  # [E]
+    critic: Seen
+    value: Array  # float32 [E]
 
 
 class StreamState(NamedTuple):
@@ -132,39 +141,55 @@ class Stream(PolicyAgent):
 
     def _step(self, state: StreamState, _: None) -> tuple[StreamState, tuple[Episodes, Metrics]]:
         """Act once in every environment, and learn from it at once."""
-        key, act_key, env_key, actor_key, critic_key = jax.random.split(state.actor.key, 5)
-        (network, moments), old = state.params, state.actor.carry
-        ts = state.actor.timestep
-        moments = self.observations.update(moments, ts.obs, None)
-        seen = self.observations.normalise(moments, ts.obs), ts.reset
-        acted, policy = self.actor.see(network["actor"], old.actor, *seen, actor_key)
-        judged, value = self.critic.see(network["critic"], old.critic, *seen, critic_key)
-        action = policy.sample(act_key)
-        env_state, new = self.env.step(state.actor.env_state, to_env(self.env, action), env_key)
-
-        rewards, discounted, scale = self._scale(state.rewards, old.discounted, new)
-        final = self.observations.normalise(moments, new.final_obs)
-        ahead = self._ahead(network["critic"], judged.trace.carry, final, new)
+        network, old = state.params.network, state.actor
+        moments = self.observations.update(state.params.moments, old.timestep.obs, None)
+        params = PolicyParams(network, moments)
+        keys = jax.random.split(old.key, 5)[3:]  # the first three are those of `step_once`
+        actor, action, seen = step_once(self.env, partial(self._choose, params, keys), old)
+        new = actor.timestep
+        rewards, discounted, scale = self._scale(state.rewards, old.carry.discounted, new)
         mask = learned_mask(new)
         counts = jnp.ones_like(new.reset) if mask is None else mask
-        delta = jnp.where(counts, new.reward * scale + ahead - value, 0)
+        ahead = self._ahead(params, seen.critic.trace.carry, new)
+        delta = jnp.where(counts, new.reward * scale + ahead - seen.value, 0)
         ended = ended_for_learner(new) | new.truncated | ~counts
-
-        learn_policy = partial(self.actor.learn, network["actor"], old.actor.eligibility, acted)
-        actor_params, actor, rate = learn_policy(
-            self._policy_objective, (action, jnp.sign(delta)), delta, ended
-        )
-        learn_value = partial(self.critic.learn, network["critic"], old.critic.eligibility, judged)
-        critic_params, critic = learn_value(lambda value: value, (), delta, ended)[:2]
-        memories = Memories(actor, critic, discounted)
-        params = PolicyParams({"actor": actor_params, "critic": critic_params}, moments)
-        actor = Actor(env_state, new, memories, key)
-        losses = {
-            "loss/td": jnp.square(delta).mean(), "value": value.mean(), "rate": rate.mean(),
-            "entropy": policy.entropy().mean(),
-        }  # fmt: skip
+        network, memories, losses = self._learn(network, old.carry, seen, action, delta, ended)
+        actor = actor._replace(carry=Memories(*memories, discounted))
+        params = PolicyParams(network, moments)
         state = StreamState(params, rewards, actor, state.updates)
-        return state, (ended_episodes(env_state, new), losses)
+        return state, (ended_episodes(actor.env_state, new), losses)
+
+    def _choose(
+        self, params: PolicyParams, keys: Array, old: Memories, obs: Array, reset: Array, key: Array
+    ) -> tuple[Memories, Any, StreamStep]:
+        """`rlseq.agents.acting.Choose`; the memories move on once the step is learned from."""
+        obs = self.observations.normalise(params.moments, obs)
+        network = params.network
+        actor, policy = self.actor.see(network["actor"], old.actor, obs, reset, keys[0])
+        critic, value = self.critic.see(network["critic"], old.critic, obs, reset, keys[1])
+        return old, policy.sample(key), StreamStep(actor, policy, critic, value)
+
+    def _learn(
+        self,
+        network: Params,
+        old: Memories,
+        seen: StreamStep,
+        action: Any,
+        delta: Array,
+        ended: Array,
+    ) -> tuple[Params, tuple[Memory, Memory], Metrics]:
+        """(parameters after the step, memories of actor and critic after it, metrics)."""
+        learn_policy = partial(self.actor.learn, network["actor"], old.actor.eligibility)
+        actor_params, actor, rate = learn_policy(
+            seen.actor, self._policy_objective, (action, jnp.sign(delta)), delta, ended
+        )
+        learn_value = partial(self.critic.learn, network["critic"], old.critic.eligibility)
+        critic_params, critic, _ = learn_value(seen.critic, lambda v: v, (), delta, ended)
+        losses = {
+            "loss/td": jnp.square(delta).mean(), "value": seen.value.mean(), "rate": rate.mean(),
+            "entropy": seen.policy.entropy().mean(),
+        }  # fmt: skip
+        return {"actor": actor_params, "critic": critic_params}, (actor, critic), losses
 
     def _scale(
         self, moments: RunningMoments, discounted: Array, new: TimeStep
@@ -174,9 +199,11 @@ class Stream(PolicyAgent):
             return moments, discounted, jnp.float32(1)
         return reward_scale(moments, discounted, new, gamma=self.config.gamma)
 
-    def _ahead(self, critic: Params, carry: Carry, final: Array, new: TimeStep) -> Array:
+    def _ahead(self, params: PolicyParams, carry: Carry, new: TimeStep) -> Array:
         """gamma V of what follows [E], after all before it; 0 where the episode ended."""
-        _, value = self.critic.look(critic, carry, final, jnp.zeros_like(new.reset))
+        final = self.observations.normalise(params.moments, new.final_obs)
+        never = jnp.zeros_like(new.reset)
+        _, value = self.critic.look(params.network["critic"], carry, final, never)
         return jnp.where(ended_for_learner(new), 0, self.config.gamma * value)
 
     def _policy_objective(self, policy: Distribution, action: Any, sign: Array) -> Array:
