@@ -4,6 +4,9 @@ import difflib
 from collections.abc import Iterable
 
 _SHOWN = 80  # characters of a value in a message
+_LISTED = 60  # names in a message; of more, the nearest
+_NEAREST = 8
+_COMMANDS = {"environment": "`rlseq list envs` shows all"}  # of kinds with more names than that
 
 
 class InputError(ValueError):
@@ -32,7 +35,16 @@ def unknown_name(kind: str, name: object, known: Iterable[object]) -> InputError
     text = shown(name)
     close = difflib.get_close_matches(text.strip("'"), names, n=1, cutoff=0.4)
     hint = f" Did you mean {close[0]!r}?" if close else ""
-    return InputError(f"unknown {kind} {text}.{hint} Known: {', '.join(names) or 'none'}")
+    return InputError(f"unknown {kind} {text}.{hint} Known: {_known(kind, text, names)}")
+
+
+def _known(kind: str, text: str, names: list[str]) -> str:
+    if len(names) <= _LISTED:
+        return ", ".join(names) or "none"
+    nearest = difflib.get_close_matches(text.strip("'"), names, n=_NEAREST, cutoff=0)
+    more = _COMMANDS.get(kind, "")
+    others = f"and {len(names) - len(nearest)} others"
+    return f"{', '.join(nearest)} {others}{more and f' ({more})'}"
 
 
 def missing_package(needed_by: str, package: str, extra: str) -> InputError:

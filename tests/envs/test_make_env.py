@@ -55,6 +55,15 @@ def test_unknown_names_get_the_nearest_match(env_id, hint):
         make_env(env_id)
 
 
+def test_of_many_environments_an_error_names_the_nearest_and_the_list_of_all():
+    with pytest.raises(InputError) as raised:
+        make_env("RepeatPreviousEasy")
+    message = str(raised.value)
+    assert "popgym:RepeatPreviousMedium" in message and "atari:" not in message
+    assert f"and {len(env_ids()) - 8} others (`rlseq list envs` shows all)" in message
+    assert len(message) < 500
+
+
 @pytest.mark.parametrize(
     ("env_id", "option", "hint"),
     [
