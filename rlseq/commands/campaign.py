@@ -12,7 +12,7 @@ ABOUT = "environments x cores x agents x seeds of a YAML file"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The file, and how its jobs run."""
-    parser.add_argument("file", type=Path, help="the campaign: a YAML file")
+    parser.add_argument("file", help="the campaign: a YAML file")
     parser.add_argument("--status", action="store_true", help="print the progress, run nothing")
     jobs.add_jobs(parser)
     jobs.add_launcher(parser)
@@ -25,19 +25,20 @@ def run(options: argparse.Namespace) -> int:
     """Print the progress, or run or resume what is missing."""
     from rlseq.train.campaign import file, plan, progress
 
+    path = _take_file(options)
     others, _ = jobs.split(options)
     if others:
         raise InputError(
             f"settings of a launcher read {jobs.SETTING}KEY=VALUE, got {others[0]}; "
             "words of the runs stand in the file, below `overrides:`"
         )
-    found = file.read(options.file)
+    found = file.read(path)
     if options.status:
         for entry in found.entries:
             plan.check_same(entry)
         progress.show(progress.Progress(found.entries).lines(), options.jobs)
         return DONE
-    again = shlex.join(["rlseq", "campaign", str(options.file), *jobs.words_of(options)])
+    again = shlex.join(["rlseq", "campaign", str(path), *jobs.words_of(options)])
 
     def work() -> list[str]:
         failed = jobs.run(found.entries, options, again)
@@ -45,6 +46,17 @@ def run(options: argparse.Namespace) -> int:
         return failed
 
     return jobs.exit_code(work, again, len(found.entries))
+
+
+def _take_file(options: argparse.Namespace) -> Path:
+    """The file, which may stand behind settings; argparse gives its place to the first word."""
+    words = [options.file, *options.overrides]
+    files = [word for word in words if not word.startswith(jobs.SETTING)]
+    if not files:
+        raise InputError(f"rlseq campaign needs a YAML file, got only {options.file}")
+    words.remove(files[0])
+    options.overrides = words
+    return Path(files[0])
 
 
 def _say_next(root: Path) -> None:

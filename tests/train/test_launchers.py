@@ -117,6 +117,13 @@ def test_unknown_launchers_and_settings_are_bad_input(campaign, tmp_path, monkey
     ):
         assert cli.main([*command, *words]) == cli.BAD_INPUT
         assert message in capsys.readouterr().err
+    # What names the file may stand behind; argparse alone takes the first word for it.
+    for words, message in (
+        (["hydra.launcher.jobs=2", str(campaign)], "launcher 'basic': "),
+        (["hydra.launcher.jobs=2"], "needs a YAML file"),
+    ):
+        assert cli.main(["campaign", *words, "--launcher", "basic"]) == cli.BAD_INPUT
+        assert message in capsys.readouterr().err
     monkeypatch.setattr(launchers, "_installed", lambda module: False)
     for name, (extra, package, _) in launchers.EXTRAS.items():
         with pytest.raises(InputError, match=rf"needs the package {package}: .*rlseq\[{extra}\]"):
