@@ -49,7 +49,6 @@ def folder(tmp_path, monkeypatch):
     """A folder as the current one, and no trace of its plug-ins afterwards."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(plugins, "_allowed", set())
-    monkeypatch.setattr(registry, "TABLES", {k: dict(v) for k, v in registry.TABLES.items()})
     monkeypatch.setattr(sys, "path", list(sys.path))
     yield tmp_path
     for name in ("leaky", "twins", "names", "tiny", "faulty"):

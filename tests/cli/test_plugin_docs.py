@@ -37,7 +37,6 @@ def folder(tmp_path, monkeypatch):
     shutil.copy(ROOT / "examples" / "reinforce.py", tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(plugins, "_allowed", set())
-    monkeypatch.setattr(registry, "TABLES", {k: dict(v) for k, v in registry.TABLES.items()})
     monkeypatch.setattr(sys, "path", list(sys.path))
     yield tmp_path
     for name in ("my_core", "my_twin", "my_env", "my_model", "my_logger", "reinforce"):

@@ -37,7 +37,6 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [path for path in sys.path if path])
     monkeypatch.setattr(plugins, "_allowed", set())
-    monkeypatch.setattr(registry, "TABLES", {k: dict(v) for k, v in registry.TABLES.items()})
     yield tmp_path
     for name in (*MODULES, *WRONG, "lacks", "reinforce"):
         sys.modules.pop(name, None)
