@@ -143,7 +143,7 @@ class Stream(PolicyAgent):
         """Act once in every environment, and learn from it at once."""
         network, old = state.params.network, state.actor
         moments = self.observations.update(state.params.moments, old.timestep.obs, None)
-        params = PolicyParams(network, moments)
+        params = state.params._replace(moments=moments)
         keys = jax.random.split(old.key, 5)[3:]  # the first three are those of `step_once`
         actor, action, seen = step_once(self.env, partial(self._choose, params, keys), old)
         new = actor.timestep
@@ -155,8 +155,7 @@ class Stream(PolicyAgent):
         ended = ended_for_learner(new) | new.truncated | ~counts
         network, memories, losses = self._learn(network, old.carry, seen, action, delta, ended)
         actor = actor._replace(carry=Memories(*memories, discounted))
-        params = PolicyParams(network, moments)
-        state = StreamState(params, rewards, actor, state.updates)
+        state = StreamState(params._replace(network=network), rewards, actor, state.updates)
         return state, (ended_episodes(actor.env_state, new), losses)
 
     def _choose(

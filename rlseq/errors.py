@@ -6,7 +6,7 @@ from collections.abc import Iterable
 _SHOWN = 80  # characters of a value in a message
 _LISTED = 60  # names in a message; of more, the nearest
 _NEAREST = 8
-_COMMANDS = {"environment": "`rlseq list envs` shows all"}  # of kinds with more names than that
+_COMMANDS = {"environment": " (`rlseq list envs` shows all)"}  # of kinds with more names than that
 
 
 class InputError(ValueError):
@@ -33,7 +33,7 @@ def unknown_name(kind: str, name: object, known: Iterable[object]) -> InputError
     """An InputError for a name that is not among the known ones, with the nearest match."""
     names = sorted(str(name) for name in known)
     text = shown(name)
-    close = difflib.get_close_matches(text.strip("'"), names, n=1, cutoff=0.4)
+    close = _nearest(text, names, 1, 0.4)
     hint = f" Did you mean {close[0]!r}?" if close else ""
     return InputError(f"unknown {kind} {text}.{hint} Known: {_known(kind, text, names)}")
 
@@ -41,10 +41,12 @@ def unknown_name(kind: str, name: object, known: Iterable[object]) -> InputError
 def _known(kind: str, text: str, names: list[str]) -> str:
     if len(names) <= _LISTED:
         return ", ".join(names) or "none"
-    nearest = difflib.get_close_matches(text.strip("'"), names, n=_NEAREST, cutoff=0)
-    more = _COMMANDS.get(kind, "")
-    others = f"and {len(names) - len(nearest)} others"
-    return f"{', '.join(nearest)} {others}{more and f' ({more})'}"
+    nearest = ", ".join(_nearest(text, names, _NEAREST, 0))
+    return f"{nearest} and {len(names) - _NEAREST} others{_COMMANDS.get(kind, '')}"
+
+
+def _nearest(text: str, names: list[str], count: int, cutoff: float) -> list[str]:
+    return difflib.get_close_matches(text.strip("'"), names, count, cutoff)
 
 
 def missing_package(needed_by: str, package: str, extra: str) -> InputError:

@@ -26,12 +26,6 @@ def run(options: argparse.Namespace) -> int:
     from rlseq.train.campaign import file, plan, progress
 
     path = _take_file(options)
-    others, _ = jobs.split(options)
-    if others:
-        raise InputError(
-            f"settings of a launcher read {jobs.SETTING}KEY=VALUE, got {others[0]}; "
-            "words of the runs stand in the file, below `overrides:`"
-        )
     found = file.read(path)
     if options.status:
         for entry in found.entries:
@@ -50,13 +44,17 @@ def run(options: argparse.Namespace) -> int:
 
 def _take_file(options: argparse.Namespace) -> Path:
     """The file, which may stand behind settings; argparse gives its place to the first word."""
-    words = [options.file, *options.overrides]
-    files = [word for word in words if not word.startswith(jobs.SETTING)]
-    if not files:
+    options.overrides = [options.file, *options.overrides]
+    words, options.overrides = jobs.split(options)
+    if not words:
         raise InputError(f"rlseq campaign needs a YAML file, got only {options.file}")
-    words.remove(files[0])
-    options.overrides = words
-    return Path(files[0])
+    path, *others = words
+    if others:
+        raise InputError(
+            f"settings of a launcher read {jobs.SETTING}KEY=VALUE, got {others[0]}; "
+            "words of the runs stand in the file, below `overrides:`"
+        )
+    return Path(path)
 
 
 def _say_next(root: Path) -> None:
